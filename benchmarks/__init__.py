@@ -1,0 +1,1 @@
+"""Side-by-side measurements of task systems. See README.md."""

@@ -1,0 +1,7 @@
+"""The admin: one module per screen. For another AdminSite, register these classes there."""
+
+from .schedules import ScheduleAdmin
+from .tasks import TaskRecordAdmin
+from .workers import WorkerRecordAdmin
+
+__all__ = ["ScheduleAdmin", "TaskRecordAdmin", "WorkerRecordAdmin"]

@@ -1,0 +1,79 @@
+"""What the screens share: they show the tasks' own database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import django
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.functional import cached_property
+
+from ..aliases import task_database
+from ..inspection import capped_count
+
+if TYPE_CHECKING:
+    _ModelAdmin = admin.ModelAdmin[Any]
+    _Paginator = Paginator[Any]
+else:
+    _ModelAdmin = admin.ModelAdmin
+    _Paginator = Paginator
+
+
+class CappedPaginator(_Paginator):
+    """Counts no further than 10,000 rows: counting millions takes longer than showing them."""
+
+    @cached_property
+    def count(self) -> int:
+        """The number of rows, or a number that prints as "10,000+"."""
+        assert isinstance(self.object_list, QuerySet)
+        return capped_count(self.object_list)
+
+
+class BaseAdmin(_ModelAdmin):
+    """Lists rows of the tasks' database, at the same price however many there are."""
+
+    #: Columns that the address of a list may filter by. Others would answer questions about what
+    #: the page does not show (``?args__contains=…``).
+    filterable: tuple[str, ...] = ()
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    list_max_show_all = 0
+    sortable_by: ClassVar[tuple[str, ...]] = ()
+
+    class Media:
+        css = {"all": ["django_tasks/admin.css"]}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).using(task_database())
+
+    def own_page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+        """Return a page that is none of the admin's own; `template` without folder and ending."""
+        request.current_app = self.admin_site.name
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "crumbs_are_a_list": django.VERSION >= (6, 1),
+            **context,
+        }
+        return TemplateResponse(request, f"admin/django_tasks/{template}.html", context)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
+        return lookup.split("__")[0] in self.filterable
+
+
+class ReadOnlyAdmin(BaseAdmin):
+    """Shows rows that only the store writes."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False

@@ -1,0 +1,122 @@
+"""How statuses, durations, times and JSON look in the admin."""
+
+from __future__ import annotations
+
+import json
+import signal
+from datetime import datetime
+from typing import Any
+
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.timezone import is_aware, localtime
+from django.utils.translation import gettext as _
+
+from ..statuses import AttemptOutcome, Status
+
+#: Characters of one value that a page shows; the rest is counted.
+MAX_SHOWN = 20_000
+NOTHING = "-"
+
+
+def badge(word: str, kind: str) -> str:
+    """Return a word on a coloured ground; `kind` is a class of admin.css."""
+    return format_html('<span class="task-badge task-{}">{}</span>', kind, word)
+
+
+def status_badge(status: str) -> str:
+    """Return the status in words; one that this version does not know as it is."""
+    known = status in Status.values
+    word = str(Status(status).label) if known else status
+    return badge(word, status.lower() if known else "unknown")
+
+
+_OUTCOME_KINDS: dict[str, str] = {
+    AttemptOutcome.ERROR: "failed",
+    AttemptOutcome.TIMEOUT: "failed",
+    AttemptOutcome.LOST: "failed",
+    AttemptOutcome.CANCELLED: "cancelled",
+    AttemptOutcome.EXPIRED: "cancelled",
+}
+
+
+def outcome_badge(outcome: str) -> str:
+    """Return how an attempt ended, in words."""
+    known = outcome in AttemptOutcome.values
+    word = str(AttemptOutcome(outcome).label) if known else outcome
+    return badge(word, _OUTCOME_KINDS.get(outcome, "ready"))
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration to be read at a glance: 4 ms, 1.2 s, 3 min 5 s, 2 h 10 min, 4 d 3 h."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 1:
+        return _("%(ms)d ms") % {"ms": round(seconds * 1000)}
+    if seconds < 60:
+        return _("%(s).1f s") % {"s": seconds}
+    minutes, s = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return _("%(d)d d %(h)d h") % {"d": days, "h": hours}
+    if hours:
+        return _("%(h)d h %(min)d min") % {"h": hours, "min": minutes}
+    return _("%(min)d min %(s)d s") % {"min": minutes, "s": s}
+
+
+def ago(moment: datetime | None, now: datetime) -> str:
+    """Return how long ago it was, with the time itself as the tooltip."""
+    if moment is None:
+        return NOTHING
+    seconds = (now - moment).total_seconds()
+    text = (
+        _("in %(duration)s") % {"duration": duration(-seconds)}
+        if seconds < 0
+        else _("%(duration)s ago") % {"duration": duration(seconds)}
+    )
+    return timestamp(moment, text)
+
+
+def timestamp(moment: datetime | None, text: str = "") -> str:
+    """Return the time to the second, in the current time zone, with UTC as the tooltip."""
+    if moment is None:
+        return NOTHING
+    local = localtime(moment) if is_aware(moment) else moment
+    shown = text or f"{date_format(local, 'DATE_FORMAT')} {local:%H:%M:%S}"
+    return format_html('<time datetime="{0}" title="{0}">{1}</time>', moment.isoformat(), shown)
+
+
+def json_block(value: Any) -> str:
+    """Return a value as indented JSON in a scrolling block."""
+    return text_block(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def text_block(text: str) -> str:
+    """Return text in a scrolling block, its end left out when it is very long."""
+    # A lone surrogate, which JSON can name, is no text that a page could be encoded with.
+    clean = shortened(text).encode("utf-8", "backslashreplace").decode()
+    return format_html('<pre class="task-text">{}</pre>', clean)
+
+
+def shortened(text: str) -> str:
+    """Return the head and the tail of a long text: the tail of a traceback says what it was."""
+    left_out = len(text) - MAX_SHOWN
+    if left_out <= 0:
+        return text
+    head, tail = text[: MAX_SHOWN // 2], text[-MAX_SHOWN // 2 :]
+    note = _("… %(count)s characters are not shown …") % {"count": f"{left_out:,}"}
+    return f"{head}\n\n{note}\n\n{tail}"
+
+
+def join(*parts: str) -> str:
+    """Return the parts with a comma between them, each escaped unless it is markup."""
+    return format_html_join(", ", "{}", ((part,) for part in parts if part))
+
+
+def signal_name(number: int) -> str:
+    """Return "SIGKILL" for 9."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return _("signal %d") % number

@@ -1,0 +1,56 @@
+"""The Django app: settles the default backend, finds tasks modules, registers checks."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.db.models.signals import post_migrate
+from django.utils.module_loading import autodiscover_modules
+from django.utils.translation import gettext_lazy as _
+
+DEFAULT_TASKS = {"default": {"BACKEND": "django_tasks.backends.database.DatabaseBackend"}}
+
+
+class DjangoTasksConfig(AppConfig):
+    """Background tasks."""
+
+    name = "django_tasks"
+    label = "django_tasks"
+    verbose_name = _("Background tasks")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def __init__(self, app_name: str, app_module: Any) -> None:
+        super().__init__(app_name, app_module)
+        use_database_backend_by_default()
+
+    def ready(self) -> None:
+        from . import checks  # noqa: F401 - registers the checks
+        from .conf import app_settings
+
+        autodiscover_modules("tasks")
+        for module in app_settings.TASK_MODULES:
+            import_module(module)
+        from .after_migrate import sync_schedules
+
+        post_migrate.connect(
+            sync_schedules, sender=self, dispatch_uid="django_tasks.sync_schedules"
+        )
+
+
+def use_database_backend_by_default() -> None:
+    """
+    Make the database backend the default when the project does not set TASKS.
+
+    It happens while Django creates the app's config, before any app's models or tasks modules
+    are imported, so that every ``@task`` sees it.
+    """
+    if settings.is_overridden("TASKS"):  # type: ignore[misc]
+        return
+    settings.TASKS = DEFAULT_TASKS
+    from .dep14.handler import task_backends
+
+    task_backends.__dict__.pop("settings", None)
+    task_backends._settings = None  # type: ignore[attr-defined]

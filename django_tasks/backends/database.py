@@ -1,0 +1,335 @@
+"""The backend that stores tasks in the project's database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.core import checks as django_checks
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections, router, transaction
+from django.utils.inspect import get_func_args
+from django.utils.module_loading import import_string
+from django.utils.timezone import is_aware
+
+from .. import ids, serializers
+from ..base import Task, TaskResult
+from ..brokers import known as known_brokers
+from ..brokers.base import Broker, Ready
+from ..conf import app_settings, suggest
+from ..dep14.backends import BaseTaskBackend
+from ..dep14.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
+from ..dep14.functions import is_module_level_function
+from ..exceptions import InvalidTask, TaskResultDoesNotExist
+from ..listeners import has_listeners
+from ..options import backoff_error
+from ..retries import DEFAULT_BACKOFF, Backoff
+from ..routing import is_queue_name
+from ..signals import task_enqueued
+from ..signatures import checker_of
+
+if TYPE_CHECKING:
+    from ..store.records import NewTask
+
+# The store imports models, which a backend must not do before the app registry is ready: tasks
+# are decorated, and backends made, while apps load. Hence the imports inside of the methods.
+
+#: OPTIONS and what they mean.
+OPTIONS = {
+    "database": "alias of the database with the tables; default: the router's choice",
+    "max_attempts": "attempts of a task that does not say; default 1",
+    "backoff": "backoff (or its dotted path) of a task that does not say; default exponential",
+    "broker": 'who hands out ready ids: "database" (default), "redis", or a dict with its "name"',
+}
+
+
+class DatabaseBackend(BaseTaskBackend):
+    """
+    Enqueues by inserting a row in the caller's transaction; `manage.py runworker` runs it.
+
+    OPTIONS: see `OPTIONS` above. QUEUES: names that tasks may use; an empty list allows any.
+    """
+
+    task_class = Task
+    supports_defer = True
+    supports_async_task = True
+    supports_get_result = True
+    supports_priority = True
+    supports_metadata = True
+
+    def __init__(self, alias: str, params: dict[str, Any]) -> None:
+        super().__init__(alias, params)
+        for error in option_errors(alias, self.options):
+            raise ImproperlyConfigured(error)
+        self.max_attempts: int = self.options.get("max_attempts", 1)
+
+    @cached_property
+    def database(self) -> str:
+        """The alias of the database that holds this backend's tasks."""
+        from ..models import TaskRecord
+
+        named: str | None = self.options.get("database")
+        return named or router.db_for_write(TaskRecord)
+
+    @cached_property
+    def backoff(self) -> Backoff:
+        """The backoff of tasks that have none."""
+        backoff: Backoff | str | None = self.options.get("backoff")
+        if isinstance(backoff, str):
+            return _imported(self.alias, backoff)
+        return DEFAULT_BACKOFF if backoff is None else backoff
+
+    @property
+    def broker(self) -> Broker:
+        """Who hands out ready ids."""
+        return known_brokers.of(self.alias)
+
+    # --- validation -----------------------------------------------------------------------------
+
+    def validate_task(self, task: Any) -> None:
+        """Raise InvalidTask unless this backend can run `task`."""
+        if not is_module_level_function(task.func) or task.func.__name__ == "<lambda>":
+            raise InvalidTask(
+                "Task function must be defined at a module level."
+                f" A worker could not find {getattr(task.func, '__qualname__', task.func)!r}."
+            )
+        if not self.supports_async_task and iscoroutinefunction(task.func):
+            raise InvalidTask("Backend does not support async Tasks.")
+        if task.takes_context and get_func_args(task.func)[:1] != ["context"]:
+            raise InvalidTask("Task takes context but does not have a first argument of 'context'.")
+        if not _is_priority(task.priority):
+            raise InvalidTask(
+                f"priority must be a whole number between {TASK_MIN_PRIORITY} and"
+                f" {TASK_MAX_PRIORITY}."
+            )
+        if isinstance(task.run_after, datetime) and not is_aware(task.run_after):
+            raise InvalidTask("run_after must be an aware datetime.")
+        if not isinstance(task.run_after, (datetime, timedelta, type(None))):
+            raise InvalidTask("run_after must be an aware datetime or a timedelta.")
+        if self.queues and task.queue_name not in self.queues:
+            raise InvalidTask(
+                f"Queue '{task.queue_name}' is not valid for backend."
+                f" TASKS[{self.alias!r}]['QUEUES'] has: {', '.join(sorted(self.queues))}"
+                f"{suggest(task.queue_name, self.queues)}"
+            )
+        if isinstance(task, Task) and task.atomic and iscoroutinefunction(task.func):
+            raise InvalidTask(
+                f"{task.module_path}: atomic=True needs a plain function; Django has no"
+                " transactions in async code."
+            )
+
+    # --- enqueue --------------------------------------------------------------------------------
+
+    def enqueue(self, task: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> TaskResult[Any]:  # type: ignore[override]
+        """Store a task in the caller's transaction and return its result at once."""
+        new = self._new(task)
+        from ..store import records
+
+        task_id = ids.uuid7()
+        own = self._to_json(task, args, kwargs)
+        records.insert(self.database, new, task_id, *own, wake=self.broker.wakes(task.queue_name))
+        self._publish(new, [task_id])
+        result = new.result(task_id, *own)
+        self.announce([result])
+        return result
+
+    def enqueue_many(
+        self, task: Any, calls: Iterable[tuple[Sequence[Any], dict[str, Any]]]
+    ) -> Sequence[TaskResult[Any]]:
+        """Store a task per item, all or none; see `Task.enqueue_many`."""
+        new = self._new(task)
+        from ..store import records
+
+        own = records.make_rows(calls, lambda args, kwargs: self._to_json(task, args, kwargs))
+        results = records.EnqueuedMany(new, own)
+        if own:
+            records.insert_many(self.database, new, own, wake=self.broker.wakes(task.queue_name))
+            self._publish(new, [task_id for task_id, _, _ in own])
+            self.announce(results)
+        return results
+
+    def enqueue_on_commit(
+        self, task: Any, args: Sequence[Any], kwargs: dict[str, Any], *, using: str
+    ) -> TaskResult[Any]:
+        """Store the task when the transaction on `using` commits; see `Task.enqueue_on_commit`."""
+        if using == self.database:
+            return self.enqueue(task, args, kwargs)
+        new = self._new(task)
+        from ..store import records
+
+        task_id = ids.uuid7()
+        own = self._to_json(task, args, kwargs)
+        result = new.result(task_id, *own)
+
+        def insert() -> None:
+            wake = self.broker.wakes(task.queue_name)
+            records.insert(self.database, new, task_id, *own, wake=wake)
+            self._publish(new, [task_id])
+            self.announce([result])
+
+        transaction.on_commit(insert, using=using)
+        return result
+
+    def _publish(self, new: NewTask, task_ids: Sequence[UUID]) -> None:
+        """Hand out tasks once they are committed, if they may run at once."""
+        if self.broker.publishes and new.is_due:
+            from ..brokers import publishing
+
+            task = new.task
+            ready = [Ready(task_id, task.queue_name, task.priority) for task_id in task_ids]
+            publishing.publish(self.database, self.alias, ready)
+
+    def _new(self, task: Any) -> NewTask:
+        from ..store.records import NewTask, database_clock
+
+        if not isinstance(task, Task):
+            raise InvalidTask(
+                f"{task!r} was made for another backend's task class. Import `task` from"
+                " django_tasks, or decorate with this backend's alias."
+            )
+        self.validate_task(task)
+        metadata = None
+        if task.metadata:
+            metadata = serializers.dumps(task.metadata, "metadata", app_settings.MAX_RESULT_BYTES)
+        return NewTask(
+            task,
+            self.alias,
+            datetime.now(UTC),
+            metadata,
+            lambda: database_clock(self.database),
+        )
+
+    def _to_json(
+        self, task: Task[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> tuple[str, str]:
+        checker_of(task.func, task.takes_context).check(args, kwargs)
+        limit = app_settings.MAX_ARGS_BYTES
+        args_json = serializers.dumps(list(args), "args", limit) if args else "[]"
+        left = limit - len(args_json)
+        return args_json, serializers.dumps(kwargs, "kwargs", left) if kwargs else "{}"
+
+    def announce(self, results: Sequence[TaskResult[Any]]) -> None:
+        """Send task_enqueued for each."""
+        if has_listeners(task_enqueued, type(self)):
+            for result in results:
+                task_enqueued.send(type(self), task_result=result)
+
+    # --- results --------------------------------------------------------------------------------
+
+    def get_result(self, result_id: str) -> TaskResult[Any]:
+        """Return a task's result. Raise TaskResultDoesNotExist for an unknown or malformed id."""
+        from ..store import records
+
+        task_id = ids.parse(result_id)
+        result = records.load(self.database, task_id) if task_id else None
+        if result is None:
+            raise TaskResultDoesNotExist(result_id)
+        return result
+
+    def exists(self, result_id: str) -> bool:
+        """Tell whether there is a task of this id."""
+        from ..models import TaskRecord
+
+        task_id = ids.parse(result_id)
+        rows = TaskRecord.objects.using(self.database)
+        return task_id is not None and rows.filter(pk=task_id).exists()
+
+    def cancel(self, result_id: str) -> bool:
+        """Cancel a task; see `TaskResult.cancel`."""
+        from ..store import transitions
+
+        task_id = ids.parse(result_id)
+        return task_id is not None and any(transitions.cancel(self.database, [task_id]))
+
+    def requeue(self, result_id: str) -> bool:
+        """Run a failed or cancelled task again; see `TaskResult.requeue`."""
+        from ..models import TaskRecord
+        from ..store import transitions
+
+        task_id = ids.parse(result_id)
+        if task_id is None or not transitions.requeue(self.database, [task_id]):
+            return False
+        rows = TaskRecord.objects.using(self.database).filter(pk=task_id)
+        transitions.wake(self.database, rows.values_list("queue_name", flat=True))
+        return True
+
+    # --- checks ---------------------------------------------------------------------------------
+
+    def check(self, **kwargs: Any) -> Iterable[django_checks.CheckMessage]:  # type: ignore[override]
+        """Return what is wrong with this backend's settings, without a query."""
+        from django.apps import apps
+
+        if not apps.is_installed("django_tasks"):
+            yield django_checks.Error(
+                f"TASKS[{self.alias!r}] names DatabaseBackend, but its app is not installed.",
+                hint='Add "django_tasks" to INSTALLED_APPS and run `manage.py migrate`.',
+                id="django_tasks.E002",
+            )
+        database = self.options.get("database")
+        if database is not None and database not in connections:
+            yield django_checks.Error(
+                f"TASKS[{self.alias!r}]['OPTIONS']['database'] is {database!r}, which is not in"
+                f" DATABASES{suggest(database, connections)}",
+                id="django_tasks.E004",
+            )
+        yield from self._check_broker()
+        try:
+            self.backoff  # noqa: B018 - imports it
+        except ImproperlyConfigured as error:
+            yield django_checks.Error(str(error), id="django_tasks.E008")
+        for queue_name in sorted(map(str, self.queues)):
+            if not is_queue_name(queue_name):
+                yield django_checks.Error(
+                    f"TASKS[{self.alias!r}]['QUEUES'] has {queue_name!r}, which is no queue name.",
+                    hint="Up to 100 characters without spaces, commas or '*'.",
+                    id="django_tasks.E005",
+                )
+
+    def _check_broker(self) -> Iterable[django_checks.CheckMessage]:
+        try:
+            broker = self.broker
+        except ImproperlyConfigured as error:
+            return [django_checks.Error(str(error), id="django_tasks.E009")]
+        return broker.check()
+
+
+def option_errors(alias: str, given: dict[str, Any]) -> Iterable[str]:
+    """Yield what is wrong with a backend's OPTIONS."""
+    where = f"TASKS[{alias!r}]['OPTIONS']"
+    for name in given:
+        if name not in OPTIONS:
+            yield f"{where} has an unknown option {name!r}{suggest(name, OPTIONS)}"
+    attempts = given.get("max_attempts", 1)
+    if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
+        yield f"{where}['max_attempts'] must be a whole number from 1 on, not {attempts!r}."
+    yield from known_brokers.option_errors(f"{where}['broker']", given.get("broker", "database"))
+    database = given.get("database")
+    if database is not None and not isinstance(database, str):
+        yield f"{where}['database'] must be an alias in DATABASES, not {database!r}."
+    backoff = given.get("backoff")
+    # What a path leads to is looked at when it is imported: its module may import models.
+    if not isinstance(backoff, str) and (error := backoff_error(backoff)):
+        yield f"{where}['backoff']: {error}"
+
+
+def _imported(alias: str, path: str) -> Backoff:
+    """Return the backoff at a dotted path. Raise ImproperlyConfigured if there is none."""
+    where = f"TASKS[{alias!r}]['OPTIONS']['backoff']"
+    try:
+        backoff: Any = import_string(path)
+    except ImportError as error:
+        raise ImproperlyConfigured(
+            f"{where} is {path!r}, which cannot be imported: {error}"
+        ) from error
+    if wrong := backoff_error(backoff):
+        raise ImproperlyConfigured(f"{where} is {path!r}: {wrong}")
+    return DEFAULT_BACKOFF if backoff is None else backoff
+
+
+def _is_priority(value: Any) -> bool:
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return is_whole and TASK_MIN_PRIORITY <= value <= TASK_MAX_PRIORITY

@@ -1,0 +1,1 @@
+"""Brokers: who hands out the ids of ready tasks. The row always decides."""

@@ -1,0 +1,102 @@
+"""Which broker a backend has, by its ``TASKS[alias]["OPTIONS"]["broker"]``; one per process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any, cast
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from ..conf import suggest
+from ..dep14.handler import task_backends
+from .base import Broker
+
+DATABASE = "database"
+#: Brokers, where their class is, and the settings that they take.
+BROKERS: dict[str, tuple[str, dict[str, str]]] = {
+    DATABASE: ("django_tasks.brokers.database.DatabaseBroker", {}),
+    "redis": (
+        "django_tasks.brokers.redis.RedisBroker",
+        {
+            "cache": 'alias in CACHES of a django-redis cache; default "default"',
+            "prefix": "what its keys begin with; default the cache's KEY_PREFIX",
+        },
+    ),
+}
+
+_brokers: dict[str, Broker] = {}
+_lock = threading.Lock()
+
+
+def of(alias: str) -> Broker:
+    """
+    Return the broker of a backend, the same for all threads of this process.
+
+    Raise ImproperlyConfigured if its extra is not installed or its settings are wrong.
+    """
+    broker = _brokers.get(alias)
+    if broker is None:
+        with _lock:
+            broker = _brokers.get(alias) or _make(alias)
+            _brokers[alias] = broker
+    return broker
+
+
+def _make(alias: str) -> Broker:
+    name, settings = named(_given(alias))
+    path, _ = BROKERS[name]
+    try:
+        broker_class = import_string(path)
+    except ImportError as error:
+        raise ImproperlyConfigured(
+            f"TASKS[{alias!r}]['OPTIONS']['broker'] is {name!r}, whose package is not installed"
+            f" ({error}). Run `pip install django-tasks-engine[{name}]`."
+        ) from error
+    return cast(Broker, broker_class(alias, **settings))
+
+
+def any_publishes() -> bool:
+    """Tell whether a backend of this project has a broker beside the database."""
+    return any(named(_given(alias))[0] != DATABASE for alias in task_backends.settings)
+
+
+def _given(alias: str) -> Any:
+    return task_backends.settings[alias].get("OPTIONS", {}).get("broker", DATABASE)
+
+
+def named(given: Any) -> tuple[str, dict[str, Any]]:
+    """Return the name and the settings of a broker that is given as a name or as a dict."""
+    if isinstance(given, dict):
+        return str(given.get("name")), {k: v for k, v in given.items() if k != "name"}
+    return str(given), {}
+
+
+def option_errors(where: str, given: Any) -> Iterator[str]:
+    """Yield what is wrong with the option; no broker's package is imported for it."""
+    if not isinstance(given, (str, dict)) or (isinstance(given, dict) and "name" not in given):
+        yield f"{where} must be a broker's name or a dict with its 'name', not {given!r}."
+        return
+    name, settings = named(given)
+    if name not in BROKERS:
+        yield (
+            f"{where} must be one of {', '.join(map(repr, BROKERS))}, not {name!r}"
+            f"{suggest(name, BROKERS)}"
+        )
+        return
+    _, options = BROKERS[name]
+    for option, value in settings.items():
+        if option not in options:
+            yield f"{where} has an unknown setting {option!r}{suggest(option, options)}"
+        elif not isinstance(value, str):
+            yield f"{where}[{option!r}] must be a string, not {value!r}."
+
+
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    if setting in ("TASKS", "CACHES", "DJANGO_TASKS"):
+        _brokers.clear()
+
+
+setting_changed.connect(_forget)

@@ -1,0 +1,144 @@
+"""Redis (or Valkey) hands out the ids of ready tasks, by the connection of a Django cache."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error
+from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from ..conf import suggest
+from ..outages import Outage
+from ..routing import QueueSelection
+from .base import BrokerAway, Ready, Source
+from .redis_lines import Lines
+from .redis_source import RedisSource
+
+logger = logging.getLogger("django_tasks.broker")
+
+#: Ids in one command.
+CHUNK = 1000
+#: Seconds after which a process names a queue again to workers of several queues.
+NAME_INTERVAL = 10.0
+
+
+class RedisBroker:
+    """
+    Keeps the ids of ready tasks in one sorted set per queue: by priority, then by age.
+
+    Ids of one priority sort by their text, which begins with the time they were made at. All keys
+    of a backend share a hash tag, so that a cluster keeps them in one place.
+    """
+
+    publishes = True
+
+    def __init__(self, alias: str, *, cache: str = "default", prefix: str | None = None) -> None:
+        self.alias = alias
+        self.cache = cache
+        self.lines = Lines(cache)
+        self.keys = Keys(alias, key_prefix(cache) if prefix is None else prefix)
+        self.outage = Outage(
+            f"the redis broker of TASKS[{alias!r}]",
+            "tasks are stored all the same, and workers look for them in the database; ",
+            logger,
+        )
+        self._named_at: dict[str, float] = {}
+
+    def wakes(self, queue_name: str) -> bool:
+        """Leave waking to Redis."""
+        return False
+
+    def publish(self, ready: Sequence[Ready]) -> None:
+        """Add ids, which is the same once or twice; a worker that waits gets one at once."""
+        if not self.outage.grants_try():
+            return
+        try:
+            for start in range(0, len(ready), CHUNK):
+                self.lines.ask(*self._additions(ready[start : start + CHUNK]))
+        except BrokerAway as error:
+            self.outage.began(error)
+        else:
+            self.outage.over()
+
+    def _additions(self, ready: Sequence[Ready]) -> Iterator[Sequence[Any]]:
+        members: dict[str, list[Any]] = defaultdict(list)
+        for task_id, queue_name, priority in ready:
+            members[queue_name] += (-priority, str(task_id))
+        now = time.monotonic()
+        for queue_name, scored in members.items():
+            if now >= self._named_at.get(queue_name, 0.0):
+                self._named_at[queue_name] = now + NAME_INTERVAL
+                yield "SADD", self.keys.names, queue_name
+            yield "ZADD", self.keys.ready(queue_name), *scored
+
+    def missing(self, ready: Sequence[Ready]) -> Sequence[Ready]:
+        """Return those whose id is not there."""
+        if not ready:
+            return ()
+        key = self.keys.ready(ready[0].queue_name)
+        [scores] = self.lines.ask(["ZMSCORE", key, *(str(task.id) for task in ready)])
+        return [task for task, score in zip(ready, scores, strict=True) if score is None]
+
+    def listen(self, connection: BaseDatabaseWrapper) -> None:
+        """Return None: processes wait for Redis themselves."""
+
+    def source(self, queues: QueueSelection) -> Source:
+        """Return what hands ids of these queues to one process."""
+        return RedisSource(self, queues)
+
+    def check(self) -> Iterable[CheckMessage]:
+        """Return what is wrong with the cache it uses."""
+        where = f"TASKS[{self.alias!r}]['OPTIONS']['broker']"
+        if self.cache not in settings.CACHES:
+            yield Error(
+                f"{where} uses the cache {self.cache!r}, which is not in"
+                f" CACHES{suggest(self.cache, settings.CACHES)}",
+                hint='Name a django-redis cache: {"name": "redis", "cache": alias}.',
+                id="django_tasks.E010",
+            )
+        elif not is_django_redis(self.cache):
+            backend = settings.CACHES[self.cache].get("BACKEND")
+            yield Error(
+                f"{where} uses CACHES[{self.cache!r}], whose BACKEND is {backend!r}.",
+                hint="It must be django-redis: django_redis.cache.RedisCache.",
+                id="django_tasks.E010",
+            )
+
+
+class Keys:
+    """The names of a backend's keys."""
+
+    def __init__(self, alias: str, prefix: str) -> None:
+        self._tag = f"{prefix}:{{django_tasks:{alias}}}" if prefix else f"{{django_tasks:{alias}}}"
+        #: The queues that something was ever published to.
+        self.names = f"{self._tag}:queues"
+
+    def ready(self, queue_name: str) -> str:
+        """Return the key of a queue's ready tasks."""
+        return f"{self._tag}:ready:{queue_name}"
+
+    def queue_of(self, key: bytes) -> str:
+        """Return the queue whose key this is."""
+        return key.decode().removeprefix(f"{self._tag}:ready:")
+
+
+def key_prefix(cache: str) -> str:
+    """Return what all keys of a cache begin with."""
+    return str(settings.CACHES.get(cache, {}).get("KEY_PREFIX", ""))
+
+
+def is_django_redis(cache: str) -> bool:
+    """Tell whether a cache gives us its Redis client."""
+    from django.core.cache import InvalidCacheBackendError, caches
+    from django_redis.cache import RedisCache
+
+    try:
+        return isinstance(caches[cache], RedisCache)
+    except (InvalidCacheBackendError, ImproperlyConfigured):
+        return False

@@ -1,0 +1,131 @@
+"""Connections to Redis with timeouts that a request can bear, set up as the project's cache is."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django_redis import get_redis_connection
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.retry import Retry
+
+from .base import BrokerAway
+
+#: Seconds for a connection to be made, and for a command to be answered.
+TIMEOUT = 0.5
+#: Lines that a process keeps open while nobody uses them.
+SPARE = 8
+
+
+class Line:
+    """One connection."""
+
+    def __init__(self, pool: Any) -> None:
+        options = {
+            **pool.connection_kwargs,
+            "decode_responses": False,
+            "socket_connect_timeout": TIMEOUT,
+            "socket_timeout": TIMEOUT,
+            "retry": Retry(NoBackoff(), 0),
+            "retry_on_error": [],
+        }
+        self._connection = pool.connection_class(**options)
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor."""
+        return int(self._connection._sock.fileno())
+
+    def ask(self, *commands: Sequence[Any]) -> list[Any]:
+        """Send commands in one go; return the answers. Raise the first that is an error."""
+        self._connection.send_packed_command(self._connection.pack_commands(commands))
+        answers = [self._answer() for _ in commands]
+        for answer in answers:
+            if isinstance(answer, ResponseError):
+                raise answer
+        return answers
+
+    def _answer(self) -> Any:
+        try:
+            return self._connection.read_response()
+        except ResponseError as error:
+            return error
+
+    def send(self, *command: Any) -> None:
+        """Send a command whose answer is read later, by `receive`."""
+        self._connection.send_command(*command)
+
+    def receive(self) -> Any:
+        """Return the answer to what was sent."""
+        return self._connection.read_response()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.disconnect()
+
+
+class Lines:
+    """
+    The connections of a process, made when they are needed.
+
+    None crosses a fork: a child starts without any.
+    """
+
+    def __init__(self, cache: str) -> None:
+        self._cache = cache
+        self._spare: deque[Line] = deque(maxlen=SPARE)
+        self._pid = os.getpid()
+
+    def new(self) -> Line:
+        """Return a line of one's own. Raise BrokerAway if the cache's settings are of no use."""
+        try:
+            return Line(get_redis_connection(self._cache).connection_pool)
+        except Exception as error:  # noqa: BLE001
+            # Whatever it says may quote the URL with the password.
+            raise BrokerAway(
+                f"CACHES[{self._cache!r}] cannot be used ({type(error).__name__})"
+            ) from None
+
+    def ask(self, *commands: Sequence[Any]) -> list[Any]:
+        """Send commands in one go and return the answers. Raise BrokerAway."""
+        with away():
+            while (line := self._take()) is not None:
+                try:
+                    return self._ask(line, commands)
+                except RedisConnectionError:
+                    continue  # cut since it was used last: by a restart, or for being idle
+            return self._ask(self.new(), commands)
+
+    def _take(self) -> Line | None:
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._spare = deque(maxlen=SPARE)
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return None
+
+    def _ask(self, line: Line, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        try:
+            answers = line.ask(*commands)
+        except ResponseError:
+            self._spare.append(line)
+            raise
+        except BaseException:
+            line.close()
+            raise
+        self._spare.append(line)
+        return answers
+
+
+@contextmanager
+def away() -> Iterator[None]:
+    """Turn what the client raises into BrokerAway."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise BrokerAway(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,290 @@
+"""System checks. Each id is explained in docs/reference/checks.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
+from django.core.management import find_commands
+from django.db import OperationalError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from . import conf, declared, mixed_install
+from .aliases import backend_classes, database_aliases, database_backends
+from .declared import Problem, Source
+from .dep14.backends import DummyBackend, ImmediateBackend
+from .dep14.checks import check_tasks  # importing it registers it
+
+# E002, E004, E005 and E008 are found by the backend itself: `DatabaseBackend.check()`, which
+# Django's own check of TASKS calls.
+__all__ = ["check_tasks"]
+
+PASTE = 'TASKS = {"default": {"BACKEND": "django_tasks.backends.database.DatabaseBackend"}}'
+
+
+@register
+def check_installation(**kwargs: Any) -> list[CheckMessage]:
+    """E001: another distribution has files under the same import name."""
+    version = mixed_install.other_version()
+    if version is None:
+        return []
+    return [
+        Error(
+            f"The distribution {mixed_install.OTHER!r} {version} is installed too. It has the same"
+            f" import name, and each of the two overwrites files of the other.",
+            hint=f"Run: {mixed_install.fix()}",
+            id="django_tasks.E001",
+        )
+    ]
+
+
+@register
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """E003: a mistake in DJANGO_TASKS."""
+    _, mistakes = conf.read(getattr(settings, "DJANGO_TASKS", {}))
+    return [
+        Error(
+            mistake,
+            hint="All settings with their units: docs/reference/settings.",
+            id="django_tasks.E003",
+        )
+        for mistake in mistakes
+    ]
+
+
+@register
+def check_schedules(**kwargs: Any) -> list[CheckMessage]:
+    """E007, W009, W010: schedules in settings that cannot be read, or name no known task."""
+    if conf.read(getattr(settings, "DJANGO_TASKS", {}))[1]:
+        return []  # E003 tells of it.
+    problems = declared.collect().problems
+    of_celery = [problem for problem in problems if problem.source is Source.CELERY]
+    unknown = [problem for problem in of_celery if problem.is_unknown_task]
+    return [
+        *(_bad_schedule(problem) for problem in problems if problem not in of_celery),
+        *(_bad_entry(problem) for problem in of_celery if problem not in unknown),
+        *_not_a_dict(),
+        *_unknown_tasks(unknown),
+    ]
+
+
+def _bad_schedule(problem: Problem) -> CheckMessage:
+    return Error(
+        f"{problem.source.value}, schedule {problem.name!r}: {problem.message}",
+        hint="All options of a schedule: docs/howto/schedules.",
+        id="django_tasks.E007",
+    )
+
+
+def _bad_entry(problem: Problem) -> CheckMessage:
+    left_out = " It is left out." if problem.is_left_out else ""
+    return Warning(
+        f"CELERY_BEAT_SCHEDULE[{problem.name!r}]: {problem.message}{left_out}",
+        hint='Write it as a schedule of DJANGO_TASKS["SCHEDULES"].',
+        id="django_tasks.W009",
+    )
+
+
+def _not_a_dict() -> Iterable[CheckMessage]:
+    given = getattr(settings, "CELERY_BEAT_SCHEDULE", None)
+    if given is not None and not isinstance(given, Mapping):
+        yield Warning(
+            f"CELERY_BEAT_SCHEDULE is not a dict but {type(given).__name__}: it is left out.",
+            id="django_tasks.W009",
+        )
+
+
+def _unknown_tasks(problems: Sequence[Problem]) -> Iterable[CheckMessage]:
+    if problems:
+        texts = " ".join(f"{problem.name!r}: {problem.message}" for problem in problems)
+        yield Warning(
+            f"Entries of CELERY_BEAT_SCHEDULE that are left to celery beat: {texts}",
+            hint="A schedule is taken over when its task is decorated with django_tasks.task.",
+            id="django_tasks.W010",
+        )
+
+
+@register
+def check_backends(**kwargs: Any) -> list[CheckMessage]:
+    """W001: the app is there, but nothing uses its tables."""
+    if database_aliases():
+        return []
+    return [
+        Warning(
+            "django_tasks is installed, but no alias in TASKS uses its DatabaseBackend: tasks do"
+            " not reach its workers. Without TASKS in the settings it would be the default.",
+            hint=f"Remove TASKS from the settings, or set it to:\n    {PASTE}",
+            id="django_tasks.W001",
+        )
+    ]
+
+
+@register(deploy=True)
+def check_backends_for_production(**kwargs: Any) -> list[CheckMessage]:
+    """W003: tasks that run in the request, or never."""
+    return [
+        Warning(
+            f"TASKS[{alias!r}] uses {backend.__name__}, {what}.",
+            hint=f"For production:\n    {PASTE}",
+            id="django_tasks.W003",
+        )
+        for alias, backend in backend_classes().items()
+        for what in [_what_is_wrong_with(backend)]
+        if what
+    ]
+
+
+def _what_is_wrong_with(backend: Any) -> str:
+    if isinstance(backend, type) and issubclass(backend, DummyBackend):
+        return "which never runs a task"
+    if isinstance(backend, type) and issubclass(backend, ImmediateBackend):
+        return "which runs each task inside of the request that enqueues it"
+    return ""
+
+
+@register
+def check_commands(**kwargs: Any) -> list[CheckMessage]:
+    """W004: another app's runworker hides ours."""
+    before = takewhile(lambda app: app.name != "django_tasks", apps.get_app_configs())
+    hiding = [app.name for app in before if _has_runworker(app.path)]
+    return [
+        Warning(
+            f"`manage.py runworker` is the command of {name!r}, which INSTALLED_APPS lists before"
+            " django_tasks: it would not run tasks.",
+            hint=f'List "django_tasks" before {name!r} in INSTALLED_APPS.',
+            id="django_tasks.W004",
+        )
+        for name in hiding[:1]
+    ]
+
+
+def _has_runworker(app_path: str) -> bool:
+    return "runworker" in find_commands(str(Path(app_path, "management")))
+
+
+@register
+def check_time_zones(**kwargs: Any) -> list[CheckMessage]:
+    """E006: times of the database's UTC clock meet local ones."""
+    if settings.USE_TZ:
+        return []
+    return [
+        Error(
+            f"USE_TZ is False, and the task database {database!r} is {_name(connection)}, where"
+            " times are stored without a time zone: due times and leases are compared with the"
+            " database's clock in UTC.",
+            hint="Set USE_TZ = True.",
+            id="django_tasks.E006",
+        )
+        for database, connection in _task_connections()
+        if connection.vendor in ("mysql", "sqlite")
+    ]
+
+
+@register(Tags.database)
+def check_databases(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """W002, W005, W007, W008: what each task database can do and how it is set up."""
+    messages: list[CheckMessage] = []
+    for database, connection in _task_connections():
+        if database not in (databases or ()):
+            continue
+        try:
+            for check in _DATABASE_CHECKS.get(connection.vendor, ()):
+                messages += check(database, connection)
+        except OperationalError as error:
+            messages.append(
+                Info(
+                    f"The task database {database!r} was not checked: {str(error).strip()}",
+                    id="django_tasks.I001",
+                )
+            )
+    return messages
+
+
+def _check_sqlite(database: str, connection: BaseDatabaseWrapper) -> Iterable[CheckMessage]:
+    lacking = []
+    if _value(connection, "PRAGMA journal_mode") not in ("wal", "memory"):
+        lacking.append("journal_mode is not WAL")
+    if (getattr(connection, "transaction_mode", None) or "").upper() != "IMMEDIATE":
+        lacking.append("transaction_mode is not IMMEDIATE")
+    if lacking:
+        yield Warning(
+            f"SQLite database {database!r}: {' and '.join(lacking)}. Web processes and workers"
+            ' that write at the same time get "database is locked".',
+            hint=(
+                f'In DATABASES[{database!r}]["OPTIONS"]: "transaction_mode": "IMMEDIATE",'
+                ' "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",'
+                ' "timeout": 20'
+            ),
+            id="django_tasks.W002",
+        )
+
+
+def _check_skip_locked(database: str, connection: BaseDatabaseWrapper) -> Iterable[CheckMessage]:
+    if not connection.features.has_select_for_update_skip_locked:
+        yield Warning(
+            f"Database {database!r} has no SKIP LOCKED: workers that claim at the same time wait"
+            " for each other.",
+            hint="Use MariaDB 10.6 or newer, or MySQL 8.0.11 or newer.",
+            id="django_tasks.W005",
+        )
+
+
+_CHARSET = """
+SELECT character_set_name FROM information_schema.columns
+WHERE table_schema = DATABASE() AND table_name = 'django_tasks_taskattempt'
+  AND column_name = 'traceback'"""
+
+
+def _check_charset(database: str, connection: BaseDatabaseWrapper) -> Iterable[CheckMessage]:
+    charset = _value(connection, _CHARSET)
+    if charset not in (None, "utf8mb4"):  # None: not migrated yet
+        yield Warning(
+            f"The tables of django_tasks in {database!r} have the character set {charset}: an"
+            " error message with an emoji in it cannot be stored.",
+            hint=(
+                "ALTER TABLE … CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin for"
+                " django_tasks_taskrecord, django_tasks_taskattempt and django_tasks_workerrecord."
+            ),
+            id="django_tasks.W007",
+        )
+
+
+def _check_durability(database: str, connection: BaseDatabaseWrapper) -> Iterable[CheckMessage]:
+    if _value(connection, "SHOW synchronous_commit") == "off":
+        yield Warning(
+            f"synchronous_commit is off in database {database!r}: when the server crashes, tasks"
+            " that were enqueued or finished in the last moments before are lost or run again.",
+            hint=f"Set it to on for the role or database that {database!r} connects to.",
+            id="django_tasks.W008",
+        )
+
+
+_DATABASE_CHECKS: dict[
+    str, Sequence[Callable[[str, BaseDatabaseWrapper], Iterable[CheckMessage]]]
+] = {
+    "sqlite": (_check_sqlite,),
+    "mysql": (_check_skip_locked, _check_charset),
+    "postgresql": (_check_durability,),
+}
+
+
+def _task_connections() -> list[tuple[str, BaseDatabaseWrapper]]:
+    """Return each task database that DATABASES has, once."""
+    names = {backend.database for backend in database_backends().values()}
+    return [(name, connections[name]) for name in sorted(names) if name in connections]
+
+
+def _name(connection: BaseDatabaseWrapper) -> str:
+    return str(connection.display_name)
+
+
+def _value(connection: BaseDatabaseWrapper, sql: str) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        row = cursor.fetchone()
+    return row[0] if row else None

@@ -1,0 +1,142 @@
+"""Show queues, workers and running tasks."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from dataclasses import asdict
+from typing import Any
+
+from ...backends.database import DatabaseBackend
+from ...context import Progress
+from ...inspection import (
+    RUNNING_LISTED,
+    BeatSummary,
+    CappedCount,
+    QueueSummary,
+    RunningTask,
+    Snapshot,
+    WorkerSummary,
+    look,
+    queue_names,
+)
+from ..tasks_command import TasksCommand, duration
+
+
+class Command(TasksCommand):
+    help = "Show queues, workers, beats and running tasks. Arguments and results are not shown."
+    examples = """\
+  manage.py tasks_inspect
+  manage.py tasks_inspect --json | jq '.queues[] | select(.oldest > 60)'
+"""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--json",
+            action="store_true",
+            dest="as_json",
+            help="print one JSON document; durations are seconds, a count that was capped is in"
+            ' the list "capped" of its queue',
+        )
+
+    def run(self, backend: DatabaseBackend, options: dict[str, Any]) -> None:
+        snapshot = look(backend.database, queue_names([backend]))
+        if options["as_json"]:
+            self.say(json.dumps(_document(backend, snapshot), indent=2))
+            return
+        self.show_table(
+            "Queues", _QUEUE_HEADERS, [_queue_cells(queue) for queue in snapshot.queues]
+        )
+        self.show_table("Workers", _WORKER_HEADERS, [_worker_cells(w) for w in snapshot.workers])
+        if not any(worker.state == "alive" for worker in snapshot.workers):
+            self.say(self.style.WARNING("No worker is alive. Start one: manage.py runworker"))
+        self._show_beats(snapshot)
+        self.show_table(
+            "Running", _RUNNING_HEADERS, [_running_cells(task) for task in snapshot.running]
+        )
+        if len(snapshot.running) == RUNNING_LISTED:
+            self.say(f"(the {RUNNING_LISTED} that have run longest)")
+
+    def _show_beats(self, snapshot: Snapshot) -> None:
+        if not (snapshot.beats or snapshot.schedules):
+            return
+        self.show_table("Beats", _BEAT_HEADERS, [_beat_cells(beat) for beat in snapshot.beats])
+        if not any(beat.state == "alive" for beat in snapshot.beats):
+            waiting = f"No beat is alive, and schedules wait: {snapshot.schedules}."
+            self.say(self.style.WARNING(f"{waiting} Start one: manage.py runbeat"))
+
+
+_QUEUE_HEADERS = ("queue", "ready", "oldest", "running", "scheduled", "failed in 24 h")
+_WORKER_HEADERS = ("worker", "state", "heartbeat", "pool", "slots", "running", "queues")
+_BEAT_HEADERS = ("beat", "state", "heartbeat")
+_RUNNING_HEADERS = ("task", "id", "queue", "worker", "for", "attempt", "progress")
+
+
+def _queue_cells(queue: QueueSummary) -> list[str]:
+    counts = (queue.running, queue.scheduled, queue.failed)
+    return [queue.name, str(queue.ready), duration(queue.oldest), *map(str, counts)]
+
+
+def _worker_cells(worker: WorkerSummary) -> list[str]:
+    return [
+        f"{worker.host}:{worker.pid}",
+        worker.state,
+        f"{duration(worker.heartbeat)} ago",
+        worker.pool,
+        str(worker.concurrency),
+        str(worker.running),
+        worker.queues,
+    ]
+
+
+def _beat_cells(beat: BeatSummary) -> list[str]:
+    return [f"{beat.host}:{beat.pid}", beat.state, f"{duration(beat.heartbeat)} ago"]
+
+
+def _running_cells(task: RunningTask) -> list[str]:
+    return [
+        task.task,
+        task.id,
+        task.queue,
+        task.worker,
+        duration(task.seconds),
+        str(task.attempt),
+        _progress_text(task.progress),
+    ]
+
+
+def _progress_text(progress: Progress | None) -> str:
+    if progress is None:
+        return "-"
+    percent = progress.percent
+    return f"{progress.done:g}" if percent is None else f"{percent:g} %"
+
+
+def _document(backend: DatabaseBackend, snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "backend": backend.alias,
+        "database": backend.database,
+        "queues": [_queue_document(queue) for queue in snapshot.queues],
+        "workers": [asdict(worker) for worker in snapshot.workers],
+        "beats": [asdict(beat) for beat in snapshot.beats],
+        "schedules": int(snapshot.schedules),
+        "running": [_running_document(task) for task in snapshot.running],
+    }
+
+
+def _queue_document(queue: QueueSummary) -> dict[str, Any]:
+    values = asdict(queue)
+    capped = [name for name, value in values.items() if isinstance(value, CappedCount)]
+    return {name: int(v) if name in capped else v for name, v in values.items()} | {
+        "capped": capped
+    }
+
+
+def _running_document(task: RunningTask) -> dict[str, Any]:
+    """Leave out the message of the progress: it is the task's own text, like its arguments."""
+    progress = task.progress
+    return asdict(task) | {
+        "progress": progress
+        and {"done": progress.done, "total": progress.total, "percent": progress.percent}
+    }

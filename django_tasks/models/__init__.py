@@ -1,0 +1,19 @@
+"""The tables of the app."""
+
+from .control import QueueState
+from .overview import Overview
+from .rollups import Rollup, RollupMark
+from .schedules import Schedule, ScheduleRun
+from .tasks import TaskAttempt, TaskRecord, WorkerRecord
+
+__all__ = [
+    "Overview",
+    "QueueState",
+    "Rollup",
+    "RollupMark",
+    "Schedule",
+    "ScheduleRun",
+    "TaskAttempt",
+    "TaskRecord",
+    "WorkerRecord",
+]

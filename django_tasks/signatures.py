@@ -1,0 +1,47 @@
+"""Whether a call fits a task's function, checked where the task is enqueued."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from inspect import Parameter
+from typing import Any
+
+_POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class CallChecker:
+    """Checks the calls of one function; the common ones by counting."""
+
+    def __init__(self, function: Callable[..., Any], takes_context: bool) -> None:
+        self.name = function.__qualname__
+        parameters = list(inspect.signature(function).parameters.values())
+        if takes_context:
+            parameters = parameters[1:]
+        self.signature = inspect.Signature(parameters)
+        positional = [p for p in parameters if p.kind in _POSITIONAL]
+        required = [p for p in positional if p.default is Parameter.empty]
+        keyword_only = [
+            p for p in parameters if p.kind is Parameter.KEYWORD_ONLY and p.default is p.empty
+        ]
+        has_rest = any(p.kind is Parameter.VAR_POSITIONAL for p in parameters)
+        self.fewest = len(required) if not keyword_only else 1 << 30
+        self.most = len(positional) if not has_rest else 1 << 29
+
+    def check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Raise TypeError if the function cannot be called with these arguments."""
+        if not kwargs and self.fewest <= len(args) <= self.most:
+            return
+        try:
+            self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(
+                f"Task {self.name}{self.signature} cannot be called with these arguments: {error}."
+            ) from None
+
+
+@cache
+def checker_of(function: Callable[..., Any], takes_context: bool) -> CallChecker:
+    """Return the checker of `function`; a task's context argument is not the caller's to pass."""
+    return CallChecker(function, takes_context)

@@ -1,0 +1,1 @@
+"""The only package that writes rows. `transitions` writes status, `dialects` knows SQL dialects."""

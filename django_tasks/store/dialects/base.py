@@ -1,0 +1,179 @@
+"""What every dialect offers, and what can be said in common SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from ...models import TaskRecord
+from ..rows import CLAIMED, AnyRequest, Claim, NewRow, NewRows, Success
+
+TABLE = TaskRecord._meta.db_table
+NOTIFY_CHANNEL = "django_tasks_ready"
+#: A counter at the column's end stays there: it must not stop the whole queue.
+MOST_ATTEMPTS = 2**31 - 2
+
+
+class Dialect:
+    """One database's ways. The base class holds what can be said in common SQL."""
+
+    #: Whether rows can be told apart by (priority * -1, id) > (x, y) with the help of an index.
+    has_claim_cursor = True
+    #: Whether a listening connection can be woken by the database.
+    has_notify = False
+    #: The order of claims, and what lies behind a place in it.
+    _ORDER = "(priority * -1), id"
+    _BEYOND = " AND ((priority * -1), id) > (%s, %s)"
+
+    def now(self, delay: float = 0.0) -> str:
+        """Return SQL for the database's clock, `delay` seconds ahead."""
+        raise NotImplementedError
+
+    def seconds_between(self, since: str, until: str) -> str:
+        """Return SQL for the seconds from one time to another; `since` comes first in it."""
+        raise NotImplementedError
+
+    def to_id(self, task_id: UUID) -> Any:
+        """Return an id as the driver takes it."""
+        return task_id.hex
+
+    def from_id(self, value: Any) -> UUID:
+        """Return an id that the driver gave."""
+        return value if isinstance(value, UUID) else UUID(value)
+
+    def insert(self, connection: BaseDatabaseWrapper, row: NewRow, wake: bool) -> None:
+        """
+        Insert one row: READY, or SCHEDULED when its run_after is ahead by the database's clock.
+
+        `wake`: wake the workers of its queue when the transaction commits.
+        """
+        sql, parameters = self._insert(row)
+        with connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+
+    def insert_many(self, connection: BaseDatabaseWrapper, rows: NewRows, wake: bool) -> None:
+        """Insert rows that differ in id, args and kwargs only."""
+        first = NewRow(
+            (*rows.columns, "id", "args", "kwargs"), (*rows.shared, "", "", ""), rows.run_after
+        )
+        sql, _ = self._insert(first)
+        after = () if rows.run_after is None else (rows.run_after,)
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                sql,
+                [
+                    (*rows.shared, self.to_id(id_), args, kwargs, *after)
+                    for id_, args, kwargs in rows.own
+                ],
+            )
+
+    def _insert(self, row: NewRow) -> tuple[str, Sequence[Any]]:
+        names = ", ".join((*row.columns, "status"))
+        values = ", ".join(["%s"] * len(row.columns))
+        status, parameters = self._status_of(row.run_after)
+        return f"INSERT INTO {TABLE} ({names}) VALUES ({values}, {status})", (
+            *row.values,
+            *parameters,
+        )
+
+    def _status_of(self, run_after: Any) -> tuple[str, Sequence[Any]]:
+        if run_after is None:
+            return "'READY'", ()
+        return f"CASE WHEN %s <= {self.now()} THEN 'READY' ELSE 'SCHEDULED' END", (run_after,)
+
+    def claim(self, connection: BaseDatabaseWrapper, request: AnyRequest) -> list[Claim]:
+        """
+        Take ready tasks, READY to RUNNING: the next of a queue, or those that a broker points to.
+
+        Rows that others hold are passed over where the database can.
+        """
+        raise NotImplementedError
+
+    def succeed(self, connection: BaseDatabaseWrapper, successes: Sequence[Success]) -> int:
+        """RUNNING to SUCCESSFUL for each claim that still holds; return how many did."""
+        raise NotImplementedError
+
+    def succeed_and_claim(
+        self, connection: BaseDatabaseWrapper, successes: Sequence[Success], request: AnyRequest
+    ) -> tuple[int, list[Claim]]:
+        """Do both, in one statement where the database can."""
+        return self.succeed(connection, successes), self.claim(connection, request)
+
+    def ready_queues(self, connection: BaseDatabaseWrapper, backend: str) -> list[str]:
+        """Return the names of a backend's queues with ready tasks, by hops through the index."""
+        with connection.cursor() as cursor:
+            cursor.execute(LOOSE_SCAN, [backend, backend])
+            return [name for (name,) in cursor.fetchall()]
+
+    def next_in_turn(
+        self, connection: BaseDatabaseWrapper, backend: str, queue_name: str, limit: int,
+        beyond: tuple[int, UUID] | None = None,
+    ) -> list[tuple[UUID, int]]:  # fmt: skip
+        """Return (id, priority) of a queue's ready tasks in their order, from the index alone."""
+        behind, place = "", []
+        if beyond is not None:
+            behind, place = self._BEYOND, [beyond[0], self.to_id(beyond[1])]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT id, priority FROM {TABLE} WHERE status = 'READY' AND backend = %s"
+                f" AND queue_name = %s{behind} ORDER BY {self._ORDER} LIMIT %s",
+                [backend, queue_name, *place, limit],
+            )
+            return [(self.from_id(task_id), priority) for task_id, priority in cursor.fetchall()]
+
+    def seconds_until_next(self, connection: BaseDatabaseWrapper) -> tuple[float, float]:
+        """Return the seconds until the next task is due, and until the next one expires."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT {self._until('run_after', SCHEDULED)},"
+                f" {self._until('expires_at', UNSTARTED)}",
+                [],
+            )
+            due, expiry = cursor.fetchone()
+        return (
+            float("inf") if due is None else float(due),
+            float("inf") if expiry is None else float(expiry),
+        )
+
+    def _until(self, column: str, condition: str) -> str:
+        """Return SQL for the seconds from now to the smallest `column`."""
+        raise NotImplementedError
+
+    def clock(self, connection: BaseDatabaseWrapper) -> datetime:
+        """Return the database's time."""
+        return datetime.now(UTC)
+
+    def uptime(self, connection: BaseDatabaseWrapper) -> float:
+        """Return the seconds since the server started; infinity where there is no server."""
+        return float("inf")
+
+    def change_marker(self, connection: BaseDatabaseWrapper) -> int | None:
+        """Return a number that changes when others commit, if that costs next to nothing."""
+        return None
+
+    def notify(self, connection: BaseDatabaseWrapper, queue: str) -> None:
+        """Wake the workers of `queue` when the transaction commits."""
+
+    def prepare_worker_connection(self, connection: BaseDatabaseWrapper) -> None:
+        """Set a worker's own connection up."""
+
+
+SCHEDULED = "status = 'SCHEDULED'"
+UNSTARTED = "status IN ('SCHEDULED', 'READY') AND expires_at IS NOT NULL"
+
+LOOSE_SCAN = f"""
+WITH RECURSIVE queue(name) AS (
+  SELECT MIN(queue_name) FROM {TABLE} WHERE status = 'READY' AND backend = %s
+  UNION ALL
+  SELECT (SELECT MIN(t.queue_name) FROM {TABLE} t
+          WHERE t.status = 'READY' AND t.backend = %s AND t.queue_name > queue.name)
+  FROM queue WHERE queue.name IS NOT NULL)
+SELECT name FROM queue WHERE name IS NOT NULL"""
+
+
+def columns(prefix: str = "") -> str:
+    return ", ".join(prefix + column for column in CLAIMED)

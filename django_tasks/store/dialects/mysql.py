@@ -1,0 +1,138 @@
+"""MySQL 8 and MariaDB."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from ...conf import app_settings
+from ..rows import AnyRequest, Claim, PointedRequest, Success
+from .base import MOST_ATTEMPTS, TABLE, Dialect, columns
+
+#: Seconds.
+CONNECT_TIMEOUT = 10
+#: Drivers that know the three timeouts by these names.
+_WITH_TIMEOUTS = ("MySQLdb", "pymysql")
+
+
+class MySQL(Dialect):
+    """
+    MySQL and MariaDB: lock rows, then update them by primary key.
+
+    `lock`: SKIP LOCKED, or empty before MariaDB 10.6, where a claim waits for other claims.
+    """
+
+    has_claim_cursor = False
+    _ORDER = "priority DESC, id"
+
+    def __init__(self, lock: str) -> None:
+        found = f"SELECT {columns()}, COALESCE(expires_at <= {self.now()}, 0) FROM {TABLE}"
+        self._pick = (
+            f"{found} WHERE status = 'READY' AND queue_name = %s AND backend = %s"
+            f" ORDER BY priority DESC, id LIMIT %s FOR UPDATE {lock}"
+        )
+        # FORCE INDEX: by the index of ready tasks it would lock all of a queue.
+        self._pick_pointed = (
+            f"{found} FORCE INDEX (PRIMARY) WHERE status = 'READY' AND id IN ({{ids}})"
+            f" AND queue_name IN ({{queues}}) AND backend = %s FOR UPDATE {lock}"
+        )
+
+    def now(self, delay: float = 0.0) -> str:
+        if delay:
+            return f"(UTC_TIMESTAMP(6) + INTERVAL {round(delay * 1e6)} MICROSECOND)"
+        return "UTC_TIMESTAMP(6)"
+
+    def seconds_between(self, since: str, until: str) -> str:
+        return f"(TIMESTAMPDIFF(MICROSECOND, {since}, {until}) / 1e6)"
+
+    def clock(self, connection: BaseDatabaseWrapper) -> datetime:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT UTC_TIMESTAMP(6)")
+            now: datetime = cursor.fetchone()[0]
+        return now.replace(tzinfo=UTC)
+
+    def uptime(self, connection: BaseDatabaseWrapper) -> float:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW GLOBAL STATUS LIKE 'Uptime'")
+            row = cursor.fetchone()
+        return float(row[1]) if row else float("inf")
+
+    def _until(self, column: str, condition: str) -> str:
+        return (
+            "TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6),"
+            f" (SELECT MIN({column}) FROM {TABLE} WHERE {condition})) / 1e6"
+        )
+
+    def claim(self, connection: BaseDatabaseWrapper, request: AnyRequest) -> list[Claim]:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            cursor.execute(*self._picking(request))
+            rows = cursor.fetchall()
+            if not rows:
+                return []
+            ids = _placeholders(rows)
+            cursor.execute(
+                f"UPDATE {TABLE} SET status = 'RUNNING', claims = claims + 1,"
+                f" attempts = LEAST(attempts, {MOST_ATTEMPTS}) + 1, worker_id = %s, process = %s,"
+                f" last_attempted_at = {self.now()},"
+                f" started_at = COALESCE(started_at, {self.now()})"
+                f" WHERE id IN ({ids}) AND status = 'READY'",
+                [request.worker_id.hex, request.process, *(row[0] for row in rows)],
+            )
+        return [self._claimed(row) for row in rows]
+
+    def _picking(self, request: AnyRequest) -> tuple[str, list[Any]]:
+        if not isinstance(request, PointedRequest):
+            return self._pick, [request.queue_name, request.backend, request.limit]
+        sql = self._pick_pointed.format(
+            ids=_placeholders(request.ids), queues=_placeholders(request.queue_names)
+        )
+        return sql, [*(i.hex for i in request.ids), *request.queue_names, request.backend]
+
+    def _claimed(self, row: Sequence[Any]) -> Claim:
+        claim = Claim._make((self.from_id(row[0]), *row[1:]))
+        return claim._replace(attempts=claim.attempts + 1, claims=claim.claims + 1)
+
+    def prepare_worker_connection(self, connection: BaseDatabaseWrapper) -> None:
+        """
+        Have the driver give up on a server that says nothing: it would wait for ever.
+
+        A lease is long enough for any statement of a worker: whoever waits longer for one has
+        lost its tasks to others.
+        """
+        driver = connection.Database  # type: ignore[attr-defined]
+        if driver.__name__ not in _WITH_TIMEOUTS:
+            return
+        settings = copy.deepcopy(connection.settings_dict)
+        options = settings.setdefault("OPTIONS", {})
+        options.setdefault("connect_timeout", CONNECT_TIMEOUT)
+        for name in ("read_timeout", "write_timeout"):
+            options.setdefault(name, max(CONNECT_TIMEOUT, math.ceil(app_settings.LEASE)))
+        connection.settings_dict = settings
+
+    def succeed(self, connection: BaseDatabaseWrapper, successes: Sequence[Success]) -> int:
+        document = json.dumps([(s[0].hex, s[1], s[2], round(s[3], 6)) for s in successes])
+        with connection.cursor() as cursor:
+            cursor.execute(
+                # STRAIGHT_JOIN: from the few values to the rows by primary key. The optimizer
+                # would read, and lock, all running rows while the statistics say they are few.
+                "UPDATE JSON_TABLE(%s, '$[*]' COLUMNS ("
+                " id CHAR(32) PATH '$[0]', claims BIGINT PATH '$[1]',"
+                " value LONGTEXT PATH '$[2]', run_time DOUBLE PATH '$[3]')) done"
+                f" STRAIGHT_JOIN {TABLE} t ON t.id = done.id AND t.claims = done.claims"
+                f" SET t.status = 'SUCCESSFUL', t.finished_at = {self.now()},"
+                " t.return_value = done.value, t.run_time = done.run_time"
+                " WHERE t.status = 'RUNNING'",
+                [document],
+            )
+            return int(cursor.rowcount)
+
+
+def _placeholders(values: Sequence[Any]) -> str:
+    return ", ".join(["%s"] * len(values))

@@ -1,0 +1,83 @@
+"""SQLite 3.38 and later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from ..rows import AnyRequest, Claim, PointedRequest, Success
+from .base import MOST_ATTEMPTS, TABLE, Dialect, columns
+
+
+class SQLite(Dialect):
+    """One writer at a time: claims and finishes are single UPDATE … RETURNING statements."""
+
+    _CLAIM = f"""
+UPDATE {TABLE} SET status = 'RUNNING', claims = claims + 1,
+  attempts = MIN(attempts, {MOST_ATTEMPTS}) + 1, worker_id = %s, process = %s,
+  last_attempted_at = {{now}}, started_at = COALESCE(started_at, {{now}})
+WHERE id IN ({{picked}})
+RETURNING {columns()}, COALESCE(expires_at <= {{now}}, 0)"""
+    _PICK = f"""
+SELECT id FROM {TABLE} WHERE status = 'READY' AND queue_name = %s AND backend = %s{{beyond}}
+ORDER BY (priority * -1), id LIMIT %s"""
+    # By ids: the unary plus keeps the index of ready tasks out of it.
+    _PICK_POINTED = f"""
+SELECT id FROM {TABLE} WHERE id IN (SELECT value FROM json_each(%s)) AND status = 'READY'
+  AND +queue_name IN (SELECT value FROM json_each(%s)) AND +backend = %s"""
+    _FINISH = f"""
+UPDATE {TABLE} SET status = 'SUCCESSFUL', finished_at = {{now}},
+  return_value = json_extract(done.value, '$[2]'), run_time = json_extract(done.value, '$[3]')
+FROM json_each(%s) AS done
+WHERE {TABLE}.id = json_extract(done.value, '$[0]') AND claims = json_extract(done.value, '$[1]')
+  AND status = 'RUNNING'"""
+
+    def now(self, delay: float = 0.0) -> str:
+        shift = f", '{delay:+.3f} seconds'" if delay else ""
+        # Django's own text format: microseconds, which SQLite has none of, as zeros. Doubled
+        # percent signs: Django formats statements with parameters.
+        return f"strftime('%%Y-%%m-%%d %%H:%%M:%%f000', 'now'{shift})"
+
+    def seconds_between(self, since: str, until: str) -> str:
+        return f"((julianday({since}) - julianday({until})) * -86400.0)"
+
+    def _until(self, column: str, condition: str) -> str:
+        return (
+            f"(julianday((SELECT MIN({column}) FROM {TABLE} WHERE {condition}))"
+            " - julianday('now')) * 86400.0"
+        )
+
+    def change_marker(self, connection: BaseDatabaseWrapper) -> int | None:
+        connection.ensure_connection()
+        # The driver's own connection: Django's cursors take ten times as long as the pragma.
+        with connection.wrap_database_errors:
+            row = connection.connection.execute("PRAGMA data_version").fetchone()
+        return int(row[0])
+
+    def claim(self, connection: BaseDatabaseWrapper, request: AnyRequest) -> list[Claim]:
+        pick, parameters = self._picking(request)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                self._CLAIM.format(now=self.now(), picked=pick),
+                [request.worker_id.hex, request.process, *parameters],
+            )
+            rows = cursor.fetchall()
+        return [Claim._make((UUID(row[0]), *row[1:])) for row in rows]
+
+    def _picking(self, request: AnyRequest) -> tuple[str, list[Any]]:
+        if isinstance(request, PointedRequest):
+            ids = json.dumps([task_id.hex for task_id in request.ids])
+            return self._PICK_POINTED, [ids, json.dumps(request.queue_names), request.backend]
+        beyond: list[Any] = [request.beyond[0], request.beyond[1].hex] if request.beyond else []
+        sql = self._PICK.format(beyond=self._BEYOND if request.beyond else "")
+        return sql, [request.queue_name, request.backend, *beyond, request.limit]
+
+    def succeed(self, connection: BaseDatabaseWrapper, successes: Sequence[Success]) -> int:
+        document = json.dumps([(s[0].hex, s[1], s[2], round(s[3], 6)) for s in successes])
+        with connection.cursor() as cursor:
+            cursor.execute(self._FINISH.format(now=self.now()), [document])
+            return int(cursor.rowcount)

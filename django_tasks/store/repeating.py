@@ -1,0 +1,30 @@
+"""Doing a unit of work again that the database gave up for reasons of its own."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.db import OperationalError, connections
+
+T = TypeVar("T")
+
+TRIES = 5
+
+
+def repeated(database: str, work: Callable[[], T]) -> T:
+    """
+    Do `work`, a transaction of its own, up to five times: InnoDB ends one of two in a deadlock.
+
+    Inside of a caller's transaction it is done once: repeating is the caller's.
+    """
+    for attempt in range(1, TRIES + 1):
+        try:
+            return work()
+        except OperationalError:
+            if connections[database].in_atomic_block or attempt == TRIES:
+                raise
+            time.sleep(0.01 * 2**attempt * random.random())  # noqa: S311 - spreads load
+    raise AssertionError("unreachable")

@@ -1,0 +1,167 @@
+"""Values that travel between the store and the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from ..statuses import AttemptOutcome
+
+#: Columns that a claim brings, in the order of `Claim`; the number of claims comes last.
+CLAIMED = (
+    "id",
+    "task_path",
+    "args",
+    "kwargs",
+    "queue_name",
+    "priority",
+    "attempts",
+    "max_attempts",
+    "lost",
+    "claims",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """
+    A row to insert: columns and their values as the driver takes them, without the status.
+
+    `run_after` is the value of that column again, None when the task may run at once.
+    """
+
+    columns: Sequence[str]
+    values: Sequence[Any]
+    run_after: Any = None
+    queue_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewRows:
+    """Rows to insert that share `columns`, with an (id, args, kwargs) of their `own` each."""
+
+    columns: Sequence[str]
+    shared: Sequence[Any]
+    own: Sequence[tuple[UUID, str, str]]
+    run_after: Any = None
+    queue_name: str = ""
+
+
+class Claim(NamedTuple):
+    """A task that this process owns: what is needed to run it, and the token to finish it."""
+
+    id: UUID
+    task_path: str
+    args: str
+    kwargs: str
+    queue_name: str
+    priority: int
+    attempts: int
+    max_attempts: int | None
+    lost: int
+    claims: int
+    is_expired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """
+    Whose claim, of which queue and backend, and how many.
+
+    `beyond`: (-priority, id) of the last task claimed in this order; look behind it only.
+    """
+
+    queue_name: str
+    limit: int
+    worker_id: UUID
+    process: int
+    backend: str
+    beyond: tuple[int, UUID] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PointedRequest:
+    """Whose claim of the tasks with these ids, as far as they are ready in one of these queues."""
+
+    ids: Sequence[UUID]
+    queue_names: Sequence[str]
+    worker_id: UUID
+    process: int
+    backend: str
+
+
+AnyRequest = ClaimRequest | PointedRequest
+
+
+class Success(NamedTuple):
+    """A body that returned. `value` is JSON, None when it is not kept."""
+
+    id: UUID
+    claims: int
+    value: str | None
+    run_time: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """How an attempt that did not succeed ended, for its own row."""
+
+    outcome: AttemptOutcome
+    exception_path: str = ""
+    traceback: str = ""
+    run_time: float | None = None
+    signal: int | None = None
+    exit_code: int | None = None
+
+
+class EndingKind(StrEnum):
+    """What can become of a claimed task that did not succeed."""
+
+    FAIL = "fail"
+    RETRY = "retry"
+    SNOOZE = "snooze"
+    #: Given back: not started, or interrupted by a stop.
+    RELEASE = "release"
+    #: Its worker was lost; it runs again.
+    LOSE = "lose"
+    #: Its worker was lost once too often.
+    POISON = "poison"
+    CANCEL = "cancel"
+    EXPIRE = "expire"
+    #: The claim is known to be lost: nothing is written but the attempt that says so.
+    LATE = "late"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """
+    What becomes of a claimed task that did not succeed.
+
+    `delay`: seconds until it runs again. `attempt` is None when there is nothing to tell (a task
+    given back unstarted).
+    """
+
+    id: UUID
+    claims: int
+    number: int
+    kind: EndingKind
+    delay: float = 0.0
+    attempt: Attempt | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, claim: Claim, kind: EndingKind, attempt: Attempt | None = None, delay: float = 0.0
+    ) -> Ending:
+        """Return the ending of a claim."""
+        return cls(
+            id=claim.id,
+            claims=claim.claims,
+            number=claim.attempts,
+            kind=kind,
+            delay=delay,
+            attempt=attempt,
+        )

@@ -1,0 +1,125 @@
+"""Workers' own rows, and finding the tasks of those that are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, QuerySet
+
+from ..models import TaskRecord, WorkerRecord
+from ..statuses import Status
+from .dialects import DatabaseNow, status_is
+from .rows import CLAIMED, Claim
+
+#: What the row of a beat has in the place of a pool: it runs no tasks.
+BEAT = "beat"
+
+#: Rows handled by one sweep; the next one follows at once when there are more.
+SWEEP_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerInfo:
+    """What a worker says about itself."""
+
+    id: UUID
+    host: str
+    pid: int
+    backend: str
+    queues: str
+    pool: str
+    concurrency: int
+    lease: float
+
+
+def register(database: str, info: WorkerInfo) -> None:
+    """Write the worker's row; its lease begins now."""
+    now = DatabaseNow()
+    WorkerRecord.objects.using(database).create(
+        id=info.id,
+        host=info.host,
+        pid=info.pid,
+        backend=info.backend,
+        queues=info.queues,
+        pool=info.pool,
+        concurrency=info.concurrency,
+        lease=info.lease,
+        started_at=now,
+        heartbeat_at=now,
+        expires_at=DatabaseNow(info.lease),
+    )
+
+
+def renew(database: str, info: WorkerInfo, *, is_stopping: bool = False) -> bool:
+    """Extend the lease. Return False when the row is gone: others took the worker for dead."""
+    return bool(
+        WorkerRecord.objects.using(database)
+        .filter(pk=info.id)
+        .update(
+            heartbeat_at=DatabaseNow(),
+            expires_at=DatabaseNow(info.lease),
+            is_stopping=is_stopping,
+            concurrency=info.concurrency,
+        )
+    )
+
+
+def unregister(database: str, worker_id: UUID) -> None:
+    """Delete the worker's row; tasks that it still owned are rescued by others."""
+    WorkerRecord.objects.using(database).filter(pk=worker_id).delete()
+
+
+class Orphan(NamedTuple):
+    """A running task whose process is gone."""
+
+    claim: Claim
+    worker_id: UUID
+    process: int
+
+
+def orphans_of_dead_workers(database: str) -> list[Orphan]:
+    """Return running tasks whose worker has no live row."""
+    alive = WorkerRecord.objects.filter(pk=OuterRef("worker_id"), expires_at__gt=DatabaseNow())
+    rows = TaskRecord.objects.using(database).filter(
+        # Always set, but SQLite takes the index on it only when asked for it.
+        status_is(Status.RUNNING),
+        ~Exists(alive),
+        worker_id__isnull=False,
+    )
+    return _orphans(rows)
+
+
+def orphans_of_process(
+    database: str, worker_id: UUID, live_processes: Sequence[int]
+) -> list[Orphan]:
+    """Return running tasks of this worker whose process is none of its live ones."""
+    rows = TaskRecord.objects.using(database).filter(status_is(Status.RUNNING), worker_id=worker_id)
+    return _orphans(rows.exclude(process__in=live_processes))
+
+
+def _orphans(rows: QuerySet[TaskRecord]) -> list[Orphan]:
+    # No order: the table's own would walk its primary key.
+    found = rows.order_by().values_list(*CLAIMED, "worker_id", "process")[:SWEEP_CHUNK]
+    return [
+        Orphan(Claim._make((*row[:-2], False)), worker_id=row[-2], process=row[-1]) for row in found
+    ]
+
+
+def forget_dead(database: str) -> int:
+    """Delete the rows of dead workers that own nothing any more."""
+    owned = TaskRecord.objects.filter(status_is(Status.RUNNING), worker_id=OuterRef("pk"))
+    dead = WorkerRecord.objects.using(database).filter(
+        ~Exists(owned), expires_at__lte=DatabaseNow()
+    )
+    return dead.delete()[0]
+
+
+def cancelled_tasks(database: str, worker_id: UUID) -> list[tuple[UUID, int]]:
+    """Return (id, claims) of this worker's running tasks that somebody cancelled."""
+    rows = TaskRecord.objects.using(database).filter(
+        status_is(Status.RUNNING), worker_id=worker_id, cancel_requested=True
+    )
+    return list(rows.values_list("pk", "claims"))

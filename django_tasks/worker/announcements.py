@@ -1,0 +1,109 @@
+"""Telling others what became of a task, after it is written, and only if somebody listens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from django.dispatch import Signal
+
+from .. import registry
+from ..base import TaskResult
+from ..listeners import has_listeners
+from ..signals import task_finished
+from ..store import records
+from ..store.rows import Claim, Ending
+from .connections import OwnConnections, ReceiverConnections
+from .faults import CONNECTION_ERRORS
+from .tellings import TELLINGS
+
+logger = logging.getLogger("django_tasks.worker")
+
+
+class News(NamedTuple):
+    """A signal to send."""
+
+    signal: Signal
+    result: TaskResult[Any]
+    exception: BaseException | None
+
+
+class Announcer:
+    """Sends the signals of ended tasks, on connections for receivers."""
+
+    def __init__(self, database: str, receivers: ReceiverConnections | OwnConnections) -> None:
+        self.database = database
+        self.receivers = receivers
+
+    def tell_of_successes(self, claims: Sequence[Claim]) -> None:
+        """Send task_finished for each; whether somebody listens is asked once per batch."""
+        audience = Audience(task_finished)
+        heard = [claim for claim in claims if audience.listens_to(claim)]
+        self._send([self._news(claim, task_finished, None) for claim in heard])
+
+    def tell_of_endings(self, ended: Sequence[tuple[Claim, Ending, BaseException | None]]) -> None:
+        """Send task_finished or task_retried; nothing for a task that was only given back."""
+        news = []
+        for claim, ending, exception in ended:
+            signal = TELLINGS[ending.kind].signal
+            if signal is not None:
+                told = exception if signal is task_finished else None
+                news.append(self._news(claim, signal, told))
+        self._send(news)
+
+    def _news(self, claim: Claim, signal: Signal, exception: BaseException | None) -> News | None:
+        """Return what to send, if anybody listens."""
+        task = registry.find(claim.task_path)
+        if task is None:
+            return None
+        level = logging.INFO if exception is None else logging.ERROR
+        if not has_listeners(signal, type(task.get_backend()), level):
+            return None
+        try:
+            result = records.load(self.database, claim.id)
+        except CONNECTION_ERRORS as error:  # the outcome is written; only the telling is not
+            logger.warning("No signal was sent for task %s: %s", claim.id, error)
+            return None
+        return None if result is None else News(signal, result, exception)
+
+    def _send(self, all_news: Iterable[News | None]) -> None:
+        to_send = [news for news in all_news if news is not None]
+        if to_send:
+            with self.receivers.lent():
+                for news in to_send:
+                    _send(news)
+
+
+class Audience:
+    """Who listens to a signal, asked once per task for the time of a batch."""
+
+    def __init__(self, signal: Signal) -> None:
+        self._signal = signal
+        self._known: dict[str, bool] = {}
+
+    def listens_to(self, claim: Claim) -> bool:
+        """Tell whether somebody listens to the signal about this task."""
+        known = self._known.get(claim.task_path)
+        if known is None:
+            task = registry.find(claim.task_path)
+            known = task is not None and has_listeners(self._signal, type(task.get_backend()))
+            self._known[claim.task_path] = known
+        return known
+
+
+def _send(news: News) -> None:
+    send = partial(
+        news.signal.send_robust, type(news.result.task.get_backend()), task_result=news.result
+    )
+    if news.exception is None:
+        responses = send()
+    else:
+        try:  # receivers that log read the exception from the except block they are called in
+            raise news.exception
+        except BaseException:  # noqa: BLE001 - raised to be handled right here
+            responses = send()
+    for receiver, error in responses:
+        if isinstance(error, Exception):
+            logger.error("Receiver %r failed.", receiver, exc_info=error)

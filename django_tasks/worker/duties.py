@@ -1,0 +1,108 @@
+"""What keepers and beats do again and again."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from django.db import DatabaseError, InterfaceError, connections
+
+from ..outages import Outage
+from .faults import CONNECTION_ERRORS
+
+#: Seconds that a round's sleep takes at most, so that whoever sleeps shows signs of life.
+LONGEST_SLEEP = 1.0
+
+
+class Duty:
+    """Something to do every `interval` seconds."""
+
+    def __init__(self, action: Callable[[], None], interval: float, first_in: float = 0.0) -> None:
+        self.action = action
+        self.interval = interval
+        self._due_at = time.monotonic() + first_in
+
+    def is_due(self, now: float) -> bool:
+        """Tell whether it is to be done now."""
+        return now >= self._due_at
+
+    def do(self, now: float) -> None:
+        """Do it, and plan the next time. Not planned when it raises: it stays due."""
+        self.action()
+        if self._due_at <= now:
+            self._due_at = now + self.interval
+
+    def next_in(self, seconds: float) -> None:
+        """Plan the next time."""
+        self._due_at = time.monotonic() + min(seconds, self.interval)
+
+    def hurry(self) -> None:
+        """Do it at the next chance."""
+        self._due_at = min(self._due_at, time.monotonic())
+
+    def seconds_left(self, now: float) -> float:
+        """Return the seconds until it is due."""
+        return self._due_at - now
+
+
+class Duties:
+    """
+    What a keeper or a beat (`owner`) does in rounds, on its thread's connection to `database`.
+
+    While the database is away all duties wait; when it is back, all are due.
+    """
+
+    def __init__(self, owner: str, duties: Sequence[Duty], database: str, outage: Outage) -> None:
+        self._owner = owner
+        self._duties = duties
+        self._database = database
+        self._outage = outage
+        self._logger = logging.getLogger(f"django_tasks.{owner}")
+
+    def do_due(self) -> bool:
+        """Do what is due; return False if the database is away."""
+        now = time.monotonic()
+        if not self._outage.allows(now):
+            return False
+        try:
+            for duty in self._duties:
+                if duty.is_due(now):
+                    self._do(duty, now)
+        except CONNECTION_ERRORS as error:
+            self.cut_off(error)
+            return False
+        return True
+
+    def _do(self, duty: Duty, now: float) -> None:
+        """Do a duty; one that fails for its own reasons does not stop the others."""
+        try:
+            duty.do(now)
+        except CONNECTION_ERRORS:
+            raise
+        except Exception:
+            self._logger.exception("The %s's duty %s failed.", self._owner, duty.action.__name__)
+            duty.next_in(duty.interval)
+
+    def cut_off(self, error: Exception) -> None:
+        """Note that the database is away, and drop the connection."""
+        self._outage.began(error)
+        for duty in self._duties:
+            duty.hurry()
+        try:
+            connections[self._database].close()
+        except (DatabaseError, InterfaceError) as closing:
+            self._logger.debug("Closing the connection failed: %s", closing)
+
+    def of(self, action: Callable[[], None]) -> Duty:
+        """Return the duty that is this action."""
+        return next(duty for duty in self._duties if duty.action == action)
+
+    def pause(self, *, without: Callable[[], None] | None = None) -> float:
+        """Return for how many seconds to sleep; the duty `without` has nothing to do."""
+        now = time.monotonic()
+        if not self._outage.allows(now):
+            timeout = self._outage.seconds_left(now)
+        else:
+            timeout = min(d.seconds_left(now) for d in self._duties if d.action != without)
+        return min(max(timeout, 0.0), LONGEST_SLEEP)

@@ -1,0 +1,401 @@
+"""
+The database side of a process: claim, hand to the pool, record, in one loop of its own thread.
+
+The bodies never wait for it, and it never runs one. It owns its connection (Django's are per
+thread), so a body that breaks or closes its own connection does not touch it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.db import DatabaseError, InterfaceError, connections
+
+from .. import registry
+from ..brokers.base import Readable
+from ..conf import app_settings
+from ..outages import Outage
+from ..signals import task_started
+from ..store import dialects
+from ..store.rows import Claim, Ending, Success
+from .announcements import Audience
+from .board import CLAIMED, Lane, clock
+from .claimers import make_claimer
+from .config import WorkerConfig
+from .endings import expired, given_back
+from .errands import Errands
+from .faults import CONNECTION_ERRORS
+from .jobs import Job, Outcome
+from .lookout import Lookout
+from .memory import MemoryLimit
+from .pace import BatchSize
+from .pools import Pool
+from .recorder import Recorder
+from .wakeups import WakeUp
+
+logger = logging.getLogger("django_tasks.worker")
+
+#: Seconds that an outcome waits for others to be written with it.
+FLUSH_AFTER = 0.005
+#: Outcomes that are written at once.
+FLUSH_AT = 100
+#: Longest sleep of the loop: it shows the supervisor that it lives.
+BEAT = 1.0
+#: Seconds between two looks for the keeper's lease while there is none.
+TRUST_INTERVAL = 0.02
+#: Seconds that a task whose worker was lost before waits here until it can run alone, and then
+#: in the table for a process that has less to do.
+SUSPECT_PATIENCE, SUSPECT_DELAY = 10.0, 5.0
+
+
+class Engine:
+    """Claims for one process and records what became of each claim."""
+
+    def __init__(self, config: WorkerConfig, lane: Lane, process: int, wake_up: WakeUp) -> None:
+        self.config = config
+        self.lane = lane
+        self.process = process
+        self.wake_up = wake_up
+        self.pool: Pool
+        self.outcomes: deque[tuple[Job, Outcome]] = deque()
+        self.errands = Errands()
+        self.held: dict[int, Job] = {}
+        self.suspect: Job | None = None
+        self.batch = BatchSize(config.slots)
+        self.memory = MemoryLimit(config.max_memory)
+        self.outage = Outage("the task database")
+        self.claims_left = config.max_tasks
+        self.is_stopping = False
+        #: Whether it stopped because nothing was ready (burst).
+        self.is_drained = False
+        self.is_sleeping = False
+        self._own_wake = WakeUp()
+        self._wake_at = 1
+        #: Whether a slow body makes tasks wait that it was thought would not: claim none ahead
+        #: until it has ended.
+        self._is_clogged = False
+        self._flush_at: float | None = None
+        self._must_adopt = False
+
+    # --- called by other threads --------------------------------------------------------------
+
+    def post(self, job: Job, outcome: Outcome) -> None:
+        """Take over what became of a job."""
+        self.lane.end(job.entry)
+        self.outcomes.append((job, outcome))
+        if self.is_sleeping and len(self.outcomes) >= self._wake_at:
+            self.wake()
+
+    def ask(self, function: Callable[[], Any], *, wait: bool) -> Any:
+        """
+        Call `function` in the engine's thread, on its connection; with `wait`, return its value.
+
+        Raise TimeoutError when the database has not answered for the time of a lease.
+        """
+        answer = self.errands.add(function)
+        if self.is_sleeping:
+            self.wake()
+        return answer.result(app_settings.LEASE) if wait else None
+
+    def stop(self) -> None:
+        """Claim no more, give back what has not started, finish when the rest is done."""
+        self.is_stopping = True
+        self.wake()
+
+    def wake(self) -> None:
+        """End the loop's sleep."""
+        self.is_sleeping = False
+        self._own_wake.send()
+
+    # --- the loop -----------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Work until stopped (or, with burst, until nothing is ready), then stop the pool."""
+        try:
+            self._connect()
+            while not self._is_done():
+                self._tick()
+            self.claimer.close()
+        finally:
+            self.pool.stop()
+            connections.close_all()
+
+    def _connect(self) -> None:
+        database = self.config.database
+        self.connection = connections[database]
+        dialects.of(self.connection).prepare_worker_connection(self.connection)
+        self.lookout = Lookout(self.connection, self.wake_up)
+        self.claimer = make_claimer(self.config, self.process)
+        self.recorder = Recorder(self.config, self.process, self.claimer, self._forget)
+
+    def _is_done(self) -> bool:
+        if self.held or self.outcomes or self.recorder.is_waiting:
+            return False
+        return self.is_stopping or self.claims_left == 0
+
+    def _tick(self) -> None:
+        self.lane.beat()
+        if self.lane.is_retiring:
+            self.is_stopping = True
+        self._collect()
+        now = time.monotonic()
+        if self.outage.allows(now):
+            self._work(now)
+        self._give_back_unstarted(now)
+        self._recycle_if_fat(now)
+        self._sleep()
+
+    def _work(self, now: float) -> None:
+        try:
+            room = self._room(now)
+            if not (room or self.errands or self._is_flush_due(now) or self._must_adopt):
+                return
+            if self._must_adopt:
+                self._adopt()
+            self.errands.run()
+            self._exchange(room)
+        except CONNECTION_ERRORS as error:
+            self._cut_off(error)
+        else:
+            self.outage.over()
+            self._run_suspect_alone()
+
+    def _collect(self) -> None:
+        """Sort what the pool posted into successes and endings."""
+        while self.outcomes:
+            job, outcome = self.outcomes.popleft()
+            if isinstance(outcome, Success):
+                self.batch.observe(outcome.run_time)
+            elif outcome.attempt is not None and outcome.attempt.run_time is not None:
+                self.batch.observe(outcome.attempt.run_time)
+            self.recorder.add(job, outcome)
+            self.held.pop(job.entry, None)
+            if not self._is_unstarted(job):
+                self._is_clogged = False
+            if job is self.suspect:
+                self.suspect = None
+            if self._flush_at is None:
+                self._flush_at = time.monotonic() + FLUSH_AFTER
+
+    def _is_flush_due(self, now: float) -> bool:
+        if self._flush_at is None:
+            return False
+        is_idle = not any(self._is_unstarted(job) for job in self.held.values())
+        return is_idle or now >= self._flush_at or self.recorder.waiting >= FLUSH_AT
+
+    def _room(self, now: float) -> int:
+        """Return how many tasks to claim now."""
+        room = self._free()
+        if room and self.lookout.is_time(now, is_writing=self._is_flush_due(now)):
+            return room
+        return 0
+
+    def _free(self) -> int:
+        """Return how many tasks this process could take at this moment."""
+        if self.is_stopping or self.suspect is not None or not self._is_trusted:
+            return 0
+        room = self.batch.room(len(self.held))
+        if self._is_clogged:
+            room = max(0, min(room, self.batch.slots - len(self.held)))
+        return room if self.claims_left is None else min(room, self.claims_left)
+
+    @property
+    def _is_trusted(self) -> bool:
+        """Whether the keeper holds a lease; for burst, also whether it promoted what is due."""
+        board = self.lane.board
+        is_promoted = bool(board.keeper_ticks) or not self.config.burst
+        return clock() < board.lease_until and is_promoted
+
+    def _exchange(self, room: int) -> None:
+        """Write the outcomes and claim, in one statement where the database can."""
+        self._flush_at = None
+        if room:
+            self.lookout.begin(is_guided=self.claimer.is_guided)
+        claims = self.recorder.write(room, is_woken=self.lookout.take_woken())
+        self._must_adopt |= self.recorder.may_have_forgotten
+        self.recorder.may_have_forgotten = False
+        if room:
+            self._plan_next_look(room, len(claims))
+        self._hand_over(claims)
+
+    def _forget(self, job: Job) -> None:
+        """Clear a job whose end is in the database from the board."""
+        self.lane.release(job.entry)
+        self.lane.board.finished[self.lane.index] += 1
+
+    def _plan_next_look(self, asked: int, got: int) -> None:
+        self._note_hunger(got)
+        if self.claimer.may_have_more and (got == asked or self.claimer.is_guided):
+            self.lookout.look_at_once()
+            self.wake_up.send()  # for another process, too
+        elif self.claimer.may_have_more:  # in queues that were not looked into
+            self.lookout.look_with_next_write()
+        else:
+            is_told = self.lane.board.is_listening or self.claimer.is_guided
+            self.lookout.look_later(is_listening=is_told)
+            if self.config.burst and not got and not self.held and not self.recorder.is_waiting:
+                self.is_stopping = self.is_drained = True
+
+    def _note_hunger(self, got: int) -> None:
+        """Tell the supervisor, which scales by it, since when this process finds nothing."""
+        starved_at = self.lane.board.starved_at
+        if got:
+            self.lookout.found()
+            starved_at[self.lane.index] = 0.0
+        elif not starved_at[self.lane.index]:
+            starved_at[self.lane.index] = clock()
+
+    def _hand_over(self, claims: Iterable[Claim]) -> None:
+        jobs = []
+        audience = Audience(task_started)
+        for claim in claims:
+            if self.claims_left is not None:
+                self.claims_left -= 1
+            task = registry.find(claim.task_path)
+            if task is not None and task.backend != self.config.backend:
+                task = task.restored(backend=self.config.backend)  # whose defaults count here
+            job = Job(claim, task, self.lane.reserve(claim.id, claim.claims))
+            job.announce = audience.listens_to(claim)
+            self.held[job.entry] = job
+            if claim.is_expired:
+                self._end_unstarted(job, expired(claim))
+            elif claim.lost:
+                self._set_aside(job)
+            else:
+                jobs.append(job)
+        if jobs:
+            self.pool.submit(jobs)
+        self._run_suspect_alone()
+
+    def _set_aside(self, job: Job) -> None:
+        """
+        Keep a task whose worker was lost before until it can run alone.
+
+        It may kill this process, and whatever else is held here would be lost with it: one
+        suspect is kept until the rest is done and written, others are given back.
+        """
+        if self.suspect is None:
+            self.suspect = job
+        else:
+            self._end_unstarted(job, given_back(job.claim))
+
+    def _run_suspect_alone(self) -> None:
+        if self.suspect is None or len(self.held) > 1 or self.recorder.is_waiting:
+            return
+        if self.suspect.entry in self.held:
+            self.pool.submit([self.suspect])
+
+    def _end_unstarted(self, job: Job, ending: Ending) -> None:
+        if job.take():
+            self.post(job, ending)
+
+    def _is_unstarted(self, job: Job) -> bool:
+        return self.lane.board.states[job.entry] == CLAIMED
+
+    def _give_back_unstarted(self, now: float) -> None:
+        """Give back what waits behind a slow task, or, when stopping, all that has not started."""
+        if not self.held:
+            return
+        patience = 0.0 if self.is_stopping else app_settings.UNSTARTED_SECONDS
+        # Jobs are handed over in order, so the oldest is first.
+        for job in list(self.held.values()):
+            if now - job.claimed_at < patience:
+                break
+            if job is self.suspect and now - job.claimed_at < SUSPECT_PATIENCE and patience:
+                continue
+            if self._is_unstarted(job):
+                self._is_clogged = not self.is_stopping
+                # A suspect goes to a process that has room for it, not back to this one.
+                delay = SUSPECT_DELAY if job is self.suspect and patience else 0.0
+                self._end_unstarted(job, given_back(job.claim, delay))
+
+    def _recycle_if_fat(self, now: float) -> None:
+        size = self.memory.excess(now)
+        if size is not None and not self.is_stopping:
+            logger.info(
+                "Process %s holds %d MB; it is replaced after its running tasks.",
+                self.process, size >> 20, extra={"worker": str(self.config.worker_id)},
+            )  # fmt: skip
+            self.stop()
+
+    # --- outages ------------------------------------------------------------------------------
+
+    def _cut_off(self, error: DatabaseError | InterfaceError) -> None:
+        """Drop the connection and come back: what is not written stays in memory until then."""
+        self._must_adopt = True
+        self._flush_at = time.monotonic()
+        self.lookout.look_at_once()
+        self.outage.began(error)
+        try:
+            self.connection.close()
+        except (DatabaseError, InterfaceError) as closing:
+            logger.debug("Closing the connection failed: %s", closing)
+
+    def _adopt(self) -> None:
+        """Take over claims whose commit's answer was lost with the connection."""
+        known = {(job.claim.id, job.claim.claims) for job in self.held.values()}
+        known |= self.recorder.waiting_claims()
+        self._hand_over(self.claimer.adopt(known))
+        self._must_adopt = False
+
+    # --- sleeping -----------------------------------------------------------------------------
+
+    def _sleep(self) -> None:
+        timeout = self._seconds_to_sleep()
+        if timeout <= 0:
+            return
+        waits: list[Readable] = [self._own_wake]
+        if self._free() and self.outage.allows(time.monotonic()):
+            waits += [self.wake_up, *self.claimer.watch()]
+        else:
+            self.claimer.rest()
+        self._wake_at = self._outcomes_to_wake_for()
+        self.is_sleeping = True
+        # An outcome that was posted before this line sent no wake-up: do not sleep over it.
+        if len(self.outcomes) < self._wake_at and not self.errands and not self._is_done():
+            self._wait(waits, timeout)
+        self.is_sleeping = False
+        self._own_wake.take(1000)
+
+    def _wait(self, waits: list[Readable], timeout: float) -> None:
+        try:
+            readable = self.lookout.wait(waits, timeout)
+            if any(ready not in (self._own_wake, self.wake_up) for ready in readable):
+                self.lookout.look_at_once()  # the broker has something
+        except CONNECTION_ERRORS as error:  # met by a glance
+            self._cut_off(error)
+
+    @property
+    def _is_in_a_rush(self) -> bool:
+        """Whether outcomes come so fast that a wake-up for each would cost more than the tasks."""
+        average = self.batch.average
+        return average is not None and average < FLUSH_AFTER and len(self.held) > self.batch.slots
+
+    def _outcomes_to_wake_for(self) -> int:
+        if not self._is_in_a_rush or self.is_stopping:
+            return 1
+        until_flush = FLUSH_AT - self.recorder.waiting
+        until_refill = len(self.held) - self.batch.refill_level
+        return max(1, min(until_flush, until_refill))
+
+    def _seconds_to_sleep(self) -> float:
+        now = time.monotonic()
+        if not self.outage.allows(now):
+            return self.outage.seconds_left(now)
+        if self.errands or self._must_adopt:
+            return 0.0
+        times = [now + (FLUSH_AFTER if self._is_in_a_rush else BEAT)]
+        if self._flush_at is not None:
+            times.append(now if self._is_flush_due(now) else self._flush_at)
+        if self._free():
+            times.append(self.lookout.poll_at)
+        elif not self.is_stopping and not self._is_trusted:
+            times.append(now + TRUST_INTERVAL)
+        unstarted = next((j for j in self.held.values() if self._is_unstarted(j)), None)
+        if unstarted is not None:
+            times.append(unstarted.claimed_at + app_settings.UNSTARTED_SECONDS)
+        return min(times) - now

@@ -1,0 +1,135 @@
+"""What a body can ask of the process that runs it, through its context."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from django.db import connections
+
+from ..base import TaskResult
+from ..store import records, transitions
+from .board import Lane
+from .faults import CONNECTION_ERRORS, is_outage
+from .jobs import Job
+
+logger = logging.getLogger("django_tasks.worker")
+
+
+class Clerk(Protocol):
+    """Talks to the task database on behalf of running bodies, on a connection of its own."""
+
+    def ask(self, function: Callable[[], Any], *, wait: bool) -> Any:
+        """Call `function` there; with `wait`, return what it returns."""
+
+
+class JobRun:
+    """What a task's context can ask of the process that runs it."""
+
+    __slots__ = (
+        "_clerk",
+        "_database",
+        "_is_asked",
+        "_job",
+        "_lane",
+        "_lock",
+        "_unsaved",
+        "attempt",
+    )
+
+    def __init__(self, job: Job, database: str, lane: Lane, clerk: Clerk) -> None:
+        self._job = job
+        self._database = database
+        self._lane = lane
+        self._clerk = clerk
+        self.attempt = job.claim.attempts
+        self._lock = threading.Lock()
+        self._unsaved: dict[str, Any] = {}
+        self._is_asked = False
+
+    def load_result(self) -> TaskResult[Any]:
+        """Read the task's record."""
+        return load_result(self._clerk, self._database, self._job)
+
+    def save(self, fields: dict[str, Any], *, wait: bool) -> None:
+        """
+        Write columns of the task's row, if it is still this claim's.
+
+        By the clerk, at once and whatever becomes of the body. Without `wait` the newest value of
+        each column is written when the clerk has time, and an error is logged. A body that waits
+        inside of a transaction writes by itself: the clerk may need what the body has locked.
+        """
+        if not wait:
+            if not self._add(fields):
+                self._clerk.ask(self._write_unsaved, wait=False)
+            return
+        write = partial(self._write, self._take() | fields)
+        if not _is_in_a_loop() and connections[self._database].in_atomic_block:
+            write()
+        else:
+            self._clerk.ask(write, wait=True)
+
+    def _add(self, fields: dict[str, Any]) -> bool:
+        """Keep `fields` for the next write; return whether one is coming."""
+        with self._lock:
+            self._unsaved.update(fields)
+            is_coming, self._is_asked = self._is_asked, True
+            return is_coming
+
+    def _take(self) -> dict[str, Any]:
+        with self._lock:
+            fields, self._unsaved = self._unsaved, {}
+            return fields
+
+    def _write_unsaved(self) -> None:
+        with self._lock:
+            fields, self._unsaved = self._unsaved, {}
+            self._is_asked = False
+        try:
+            self._write(fields)
+        except CONNECTION_ERRORS:
+            with self._lock:  # the clerk calls again when the database is back
+                self._unsaved = fields | self._unsaved
+                self._is_asked = True
+            raise
+        except Exception:
+            logger.exception("What task %s said of itself was not stored.", self._job.claim.id)
+
+    def _write(self, fields: dict[str, Any]) -> None:
+        claim = self._job.claim
+        try:
+            if fields:
+                transitions.save_fields(self._database, claim.id, claim.claims, fields)
+        except CONNECTION_ERRORS as error:
+            if is_outage(error):
+                raise
+            raise ValueError(f"The database refused {', '.join(fields)}: {error}") from error
+
+    def is_cancelled(self) -> bool:
+        """Read the flag that the keeper sets."""
+        return bool(self._lane.board.cancelled[self._job.entry])
+
+
+def load_result(clerk: Clerk, database: str, job: Job) -> TaskResult[Any]:
+    """Read the record of a running task. Raise LookupError when it was deleted."""
+    task_id = job.claim.id
+    load = partial(records.load, database, task_id)
+    # A coroutine must not query. A plain body reads on its own connection: the clerk may wait for
+    # what the body has locked.
+    result = clerk.ask(load, wait=True) if _is_in_a_loop() else load()
+    if result is None:
+        raise LookupError(f"The record of task {task_id} was deleted.")
+    loaded: TaskResult[Any] = result
+    return loaded
+
+
+def _is_in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

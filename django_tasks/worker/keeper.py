@@ -1,0 +1,358 @@
+"""
+The process that keeps a worker's promises: heartbeat, promotion, expiry, rescue, pruning, wake-ups.
+
+It runs no body, so that nothing a body does can keep the lease from being renewed. Every worker
+has one and each sweeps for all: there is no single sweeper to lose.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import select
+import time
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from django.db import DatabaseError, InterfaceError, connections
+
+from ..brokers.base import Broker, Listener
+from ..conf import app_settings
+from ..outages import Outage
+from ..retention import retention_rules
+from ..store import deletions, dialects, rollups, transitions, workers
+from ..store.rows import Claim, Ending, EndingKind
+from . import obituaries
+from .announcements import Announcer
+from .board import Board, clock
+from .config import WorkerConfig
+from .connections import ReceiverConnections
+from .duties import Duties, Duty
+from .faults import CONNECTION_ERRORS
+from .limits import LOOK
+from .logs import log_ending
+from .reconciler import CONFIRM_AFTER, Reconciler
+from .wakeups import WakeUp
+
+logger = logging.getLogger("django_tasks.keeper")
+
+#: Heartbeats in the time of one lease.
+BEATS_PER_LEASE = 4
+#: Seconds after its start at which a running task is looked after for cancellation.
+CANCEL_AFTER = 0.3
+#: Rows handled by one duty before the lease is looked after again.
+AT_ONCE = 5000
+CANCEL_INTERVAL = 1.0
+#: Seconds between two proofs that the listening connection still works.
+PING_INTERVAL = 10.0
+#: Seconds that counting what finished may take before other duties have their turn, and then the
+#: pause.
+COUNT_FOR, COUNT_PAUSE = 0.1, 0.1
+#: Keepers begin to count a minute within so many seconds of each other.
+COUNT_SPREAD = 5.0
+
+
+class Keeper:
+    """Keeps one worker. `reports` is the supervisor's pipe: a JSON line per dead process."""
+
+    def __init__(
+        self, config: WorkerConfig, board: Board, wake_up: WakeUp, reports: int, broker: Broker
+    ) -> None:
+        self.config = config
+        self.database = config.database
+        self.board = board
+        self.wake_up = wake_up
+        self.reports = reports
+        os.set_blocking(reports, False)
+        self.broker = broker
+        self.info = workers.WorkerInfo(
+            id=config.worker_id,
+            host=config.host,
+            pid=os.getppid() if config.pool != "solo" else os.getpid(),
+            backend=config.backend,
+            queues=str(config.queues)[:1000],
+            pool=config.pool,
+            concurrency=config.concurrency,
+            lease=app_settings.LEASE,
+        )
+        self.connection = connections[self.database]
+        self.dialect = dialects.of(self.connection)
+        self.dialect.prepare_worker_connection(self.connection)
+        self.announcer = Announcer(self.database, ReceiverConnections(self.database))
+        self.outage = Outage("the task database")
+        self.is_stopping = False
+        self._is_registered = False
+        self._unread = b""
+        self._dead: list[dict[str, Any]] = []
+        self._listener: Listener | None = None
+        self._reconciler = Reconciler(self.connection, config.backend, config.queues, broker)
+        self._duties = Duties("keeper", self._plan(), self.database, self.outage)
+        self._sweep_from = 0.0
+
+    def _plan(self) -> list[Duty]:
+        settings = app_settings
+        duties = [
+            Duty(self._renew, settings.LEASE / BEATS_PER_LEASE),
+            Duty(self._bury, 0.05),
+            Duty(self._promote_and_expire, settings.POLL_INTERVAL),
+            Duty(self._sweep, settings.SWEEP_INTERVAL),
+            Duty(self._pass_cancellations_on, CANCEL_INTERVAL),
+            Duty(self._listen, PING_INTERVAL),
+            Duty(self._count_finished, 60.0, first_in=_spread()),
+        ]
+        if self.broker.publishes:
+            duties.append(Duty(self._reconcile, settings.POLL_INTERVAL))
+        if settings.PRUNE_INTERVAL is not None:
+            duties.append(Duty(self._prune, settings.PRUNE_INTERVAL, first_in=5.0))
+        return duties
+
+    # --- the loop -----------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Keep until the supervisor closes its end of the pipe and all reports are written."""
+        while not (self.is_stopping and not self._dead):
+            self._round()
+            if not self.is_stopping:
+                self._sleep()
+            elif self._dead:
+                time.sleep(self.outage.seconds_left(time.monotonic()) or 0.01)
+            if self.is_stopping and clock() > self.board.lease_until:
+                break  # the database is away for longer than the lease: others take over
+        self._leave()
+
+    def _round(self) -> None:
+        self.board.beat_keeper()
+        if not self._duties.do_due():
+            self._stop_listening()
+            return
+        away = self.outage.over()
+        if away is not None and away > self.info.lease / BEATS_PER_LEASE:
+            # Others were cut off, too: let the living renew before they are taken for dead.
+            self._sweep_from = time.monotonic() + app_settings.LEASE
+        self.board.beat_keeper(finished_round=True)
+
+    def _sleep(self) -> None:
+        timeout = self._duties.pause(without=None if self._dead else self._bury)
+        waits: list[Any] = [self.reports]
+        if self._listener is not None:
+            waits.append(self._listener)
+        readable, _, _ = select.select(waits, [], [], timeout)
+        if self.reports in readable:
+            self._read_reports()
+        if self._listener is not None and self._listener in readable:
+            self._read_wake_ups()
+
+    # --- lease --------------------------------------------------------------------------------
+
+    def _renew(self) -> None:
+        """Renew the lease; it counts from before the statement: never longer than the row says."""
+        asked_at = clock()
+        # A keeper that replaces a dead one finds the row of its predecessor.
+        if not workers.renew(self.database, self.info, is_stopping=self.is_stopping):
+            if self._is_registered:
+                logger.warning(
+                    "Worker %s was taken for dead; it registers anew. Results of tasks that"
+                    " others took over will be refused.",
+                    self.info.id,
+                )
+            workers.register(self.database, self.info)
+        self._is_registered = True
+        self.board.lease_until = asked_at + self.info.lease
+
+    def _leave(self) -> None:
+        try:
+            workers.unregister(self.database, self.info.id)
+        except CONNECTION_ERRORS as error:
+            logger.warning("Could not sign off (%s); the lease runs out by itself.", error)
+        self._stop_listening()
+        connections.close_all()
+
+    # --- the dead -----------------------------------------------------------------------------
+
+    def _read_reports(self) -> None:
+        while not self.is_stopping:
+            try:
+                chunk = os.read(self.reports, 1 << 16)
+            except BlockingIOError:
+                return
+            self.is_stopping = not chunk
+            *lines, self._unread = (self._unread + chunk).split(b"\n")
+            self._dead += [json.loads(line) for line in lines]
+
+    def _bury(self) -> None:
+        """Write the ends of what dead processes of this worker had claimed."""
+        while self._dead:
+            report = self._dead[0]
+            try:
+                decided = obituaries.of_process(self.database, report, self.config.host)
+                self._settle(decided, self.info.id, report["process"])
+            except CONNECTION_ERRORS:
+                raise
+            except Exception:
+                logger.exception("A report of a dead process cannot be settled; the sweep will.")
+            self._dead.pop(0)
+
+    def _sweep(self) -> None:
+        """Rescue tasks of dead workers, and of processes of this one that nobody reported."""
+        if time.monotonic() >= self._sweep_from and self._database_is_settled():
+            orphans = workers.orphans_of_dead_workers(self.database)
+            self._rescue(orphans)
+            if len(orphans) >= workers.SWEEP_CHUNK:
+                self._duties.of(self._sweep).next_in(0.0)
+            workers.forget_dead(self.database)
+        alive = [
+            self.board.processes[i] for i in range(self.board.lane_count) if self.board.pids[i]
+        ]
+        self._read_reports()  # after `alive`: who is in neither died without a report
+        reported = [report["process"] for report in self._dead]
+        own = workers.orphans_of_process(self.database, self.info.id, [*alive, *reported])
+        self._rescue(own)
+        if len(own) >= workers.SWEEP_CHUNK:
+            self._duties.of(self._sweep).next_in(0.0)
+
+    def _database_is_settled(self) -> bool:
+        """Tell whether the server is up for a lease, so that living workers could renew."""
+        return self.dialect.uptime(self.connection) > app_settings.LEASE
+
+    def _rescue(self, orphans: list[workers.Orphan]) -> None:
+        for orphan in orphans:
+            decided = [(orphan.claim, obituaries.of_orphan(orphan, self.info.id))]
+            self._settle(decided, orphan.worker_id, orphan.process)
+
+    def _settle(self, decided: list[tuple[Claim, Ending]], worker_id: UUID, process: int) -> None:
+        """Write what became of tasks whose process is gone, and tell of it."""
+        for claim, ending in decided:
+            try:
+                settled = transitions.settle(
+                    self.database, [ending], worker_id, process, self.config.host, writes_late=False
+                )
+            except CONNECTION_ERRORS:
+                raise
+            except DatabaseError:  # this row is odd; the others must not wait for it
+                logger.exception("The end of task %s cannot be written.", claim.id)
+                continue
+            if settled.refused:
+                continue  # its owner wrote the end itself
+            if settled.cancelled:
+                ending = replace(ending, kind=EndingKind.CANCEL)
+            log_ending(claim, ending, self.config)
+            self.announcer.tell_of_endings([(claim, ending, None)])
+        if decided:
+            self.wake_up.send(self.config.processes)
+
+    # --- due and overdue ----------------------------------------------------------------------
+
+    def _promote_and_expire(self) -> None:
+        due_in, expiry_in = self.dialect.seconds_until_next(self.connection)
+        if due_in <= 0:
+            queues = transitions.promote(self.database, most=AT_ONCE)
+            transitions.wake(self.database, queues)
+            if any(self.config.queues.matches(queue) for queue in queues):
+                self.wake_up.send(self.config.processes)
+        if expiry_in <= 0:
+            transitions.expire(self.database, most=AT_ONCE)
+        # What was due may have left more behind: look again at once.
+        following = max(0.0, min(due_in, expiry_in, app_settings.POLL_INTERVAL))
+        self._duties.of(self._promote_and_expire).next_in(following)
+
+    # --- cancellation -------------------------------------------------------------------------
+
+    def _pass_cancellations_on(self) -> None:
+        """Set the flags of running tasks that somebody cancelled, and make their process look."""
+        if not self._has_running_tasks():
+            return
+        cancelled = set(workers.cancelled_tasks(self.database, self.info.id))
+        for index in range(self.board.lane_count):
+            self._flag(index, cancelled)
+
+    def _has_running_tasks(self) -> bool:
+        limit = clock() - CANCEL_AFTER
+        lanes = (self.board.lane(i) for i in range(self.board.lane_count) if self.board.pids[i])
+        return any(e.is_started and e.started_at < limit for lane in lanes for e in lane.taken())
+
+    def _flag(self, lane_index: int, cancelled: set[tuple[UUID, int]]) -> None:
+        pid = self.board.pids[lane_index]
+        for entry in self.board.lane(lane_index).taken() if pid else ():
+            if (entry.id, entry.claims) not in cancelled:
+                continue
+            if not entry.is_cancelled:
+                # A body that does not obey within the grace period is killed.
+                limit = clock() + self.config.grace
+                old = self.board.deadlines[entry.cell]
+                self.board.deadlines[entry.cell] = min(old, limit) if old else limit
+                self.board.cancelled[entry.cell] = 1
+            try:
+                os.kill(pid, LOOK)
+            except ProcessLookupError:
+                return  # it has just died; the supervisor reports it
+
+    # --- wake-ups -----------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        """Start listening, or prove that it still works: a cut line is silent."""
+        if self._listener is not None:
+            self._listener.ping()
+            self._read_wake_ups()  # what came before the ping's answer leaves the line silent
+            return
+        self._listener = self.broker.listen(self.connection)
+        self.board.is_listening = self._listener is not None
+        if self._listener is not None:
+            self.wake_up.send(self.config.processes)  # for what came before it listened
+
+    def _read_wake_ups(self) -> None:
+        assert self._listener is not None
+        try:
+            queues = self._listener.read()
+        except CONNECTION_ERRORS as error:
+            self._duties.cut_off(error)
+            self._stop_listening()
+            return
+        matching = sum(self.config.queues.matches(queue) for queue in queues)
+        if matching:
+            self.wake_up.send(matching)
+
+    def _stop_listening(self) -> None:
+        listener, self._listener = self._listener, None
+        self.board.is_listening = False
+        if listener is not None:
+            try:
+                listener.close()
+            except (DatabaseError, InterfaceError) as error:
+                logger.debug("Closing the listening connection failed: %s", error)
+
+    # --- what the broker lost -----------------------------------------------------------------
+
+    def _reconcile(self) -> None:
+        if self._reconciler.run():
+            self._duties.of(self._reconcile).next_in(CONFIRM_AFTER)
+
+    # --- counting and pruning -----------------------------------------------------------------
+
+    def _count_finished(self) -> None:
+        """Count finished tasks for the charts, a bit at a time: the lease comes first."""
+        until = time.monotonic() + COUNT_FOR
+        while (more_in := rollups.count_next(self.database)) == 0.0:
+            if time.monotonic() >= until:
+                self._duties.of(self._count_finished).next_in(COUNT_PAUSE)
+                return
+        self._duties.of(self._count_finished).next_in(more_in + _spread())
+
+    def _prune(self) -> None:
+        counted_after = rollups.COUNTED_AFTER.total_seconds()
+        deleted = [
+            deletions.prune(
+                self.database, replace(rule, age=max(rule.age, counted_after)), most=AT_ONCE
+            )
+            for rule in retention_rules()
+        ]
+        if any(deleted):
+            logger.info("Pruned %d finished tasks.", sum(deleted))
+        if max(deleted, default=0) >= AT_ONCE:
+            self._duties.of(self._prune).next_in(0.1)  # there is more
+
+
+def _spread() -> float:
+    return random.uniform(0.0, COUNT_SPREAD)  # noqa: S311 - not all at the same time

@@ -1,0 +1,127 @@
+"""One log line per transition, with the same keys on each."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable
+from contextlib import nullcontext
+from datetime import datetime
+from typing import Any, TextIO
+
+from ..store.rows import Claim, Ending, EndingKind, Success
+from .config import WorkerConfig
+from .tellings import TELLINGS
+
+logger = logging.getLogger("django_tasks.worker")
+
+
+def _extra(claim: Claim, config: WorkerConfig) -> dict[str, Any]:
+    return {
+        "task_id": str(claim.id),
+        "path": printable(claim.task_path),
+        "queue": claim.queue_name,
+        "attempt": claim.attempts,
+        "worker": str(config.worker_id),
+    }
+
+
+def printable(text: str) -> str:
+    """
+    Return `text` with its control characters escaped.
+
+    Names come from rows and messages from anywhere: none may begin a line of the log, or move
+    the cursor of the terminal that shows it.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class LineFormatter(logging.Formatter):
+    """Writes a record to one line, and its traceback indented below."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        return printable(super().formatMessage(record))
+
+    def formatException(self, exc_info: Any) -> str:  # noqa: N802 - logging's name
+        lines = super().formatException(exc_info).split("\n")
+        return "\n".join(f"    {printable(line)}" for line in lines)
+
+
+class WorkerHandler(logging.StreamHandler[TextIO]):
+    """
+    The handler of runworker's own output.
+
+    It writes the successes of a batch at once: a record for each, with its stack frame and lock,
+    takes longer than a short task.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+
+    def write_successes(self, batch: Iterable[tuple[Claim, Success]]) -> None:
+        """Write a line per success, as the formatter would."""
+        start = f"{datetime.now():%H:%M:%S} INFO "  # noqa: DTZ005 - local, as logging's asctime
+        text = "".join(
+            f"{start}{claim.task_path} {claim.id} succeeded in {success.run_time * 1000:.1f} ms\n"
+            for claim, success in batch
+        )
+        with self.lock or nullcontext():
+            try:
+                self.stream.write(text)
+                self.flush()
+            except (OSError, ValueError):
+                return  # a closed terminal or a full disk: a log line is not worth the tasks
+
+
+def _only_handler() -> WorkerHandler | None:
+    """Return runworker's handler if nothing else hears of a success."""
+    parent = logger.parent
+    if logger.handlers or parent is None or parent.propagate or len(parent.handlers) != 1:
+        return None
+    [handler] = parent.handlers
+    return handler if isinstance(handler, WorkerHandler) else None
+
+
+def log_successes(batch: Iterable[tuple[Claim, Success]], config: WorkerConfig) -> None:
+    """Log RUNNING to SUCCESSFUL for each task of a batch."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    if (handler := _only_handler()) is not None:
+        handler.write_successes(batch)
+        return
+    for claim, success in batch:
+        logger.info(
+            "%s %s succeeded in %.1f ms", claim.task_path, claim.id,
+            success.run_time * 1000, extra=_extra(claim, config),
+        )  # fmt: skip
+
+
+def log_ending(
+    claim: Claim, ending: Ending, config: WorkerConfig, exception: BaseException | None = None
+) -> None:
+    """Log what became of a task that did not succeed; a failure with its traceback."""
+    if ending.kind is EndingKind.RELEASE and ending.attempt is None:
+        return  # never started: nothing happened
+    level = TELLINGS[ending.kind].level
+    if not logger.isEnabledFor(level):
+        return
+    verb = TELLINGS[ending.kind].verb.format(delay=ending.delay)
+    reason = ""
+    if exception is not None and level >= logging.WARNING:
+        reason = f" ({type(exception).__name__})"
+    has_traceback = level >= logging.ERROR and exception is not None
+    logger.log(
+        level, "%s %s %s%s", printable(claim.task_path), claim.id, verb, reason,
+        exc_info=exception if has_traceback else None, extra=_extra(claim, config),
+    )  # fmt: skip
+
+
+def log_late(claim: Claim, config: WorkerConfig) -> None:
+    """Log a result that was refused: this process no longer owned the task."""
+    logger.warning(
+        "%s %s: %s", printable(claim.task_path), claim.id, TELLINGS[EndingKind.LATE].verb,
+        extra=_extra(claim, config),
+    )  # fmt: skip

@@ -1,0 +1,144 @@
+"""What becomes of tasks whose process died: the decisions, as values."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+from uuid import UUID
+
+from .. import registry
+from ..conf import app_settings
+from ..exceptions import TaskCancelled, TaskInterrupted, TimeLimitExceeded, WorkerLost
+from ..models import TaskRecord
+from ..statuses import AttemptOutcome, Status
+from ..store.rows import CLAIMED, Attempt, Claim, Ending, EndingKind
+from ..store.workers import Orphan
+from .failures import ending_of, exception_path, traceback_text
+
+#: Seconds that a task waits after its second, third … loss: what it hit may need a while.
+DELAY_PER_LOSS = 2.0
+
+
+def report(
+    process: int, pid: int, entries: list[dict[str, Any]], *, signal_number: int | None,
+    exit_code: int | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Describe a dead process for the keeper. Entries: id, claims, verdict, run_time."""
+    return {
+        "process": process,
+        "pid": pid,
+        "signal": signal_number,
+        "exit_code": exit_code,
+        "entries": entries,
+    }
+
+
+def of_process(database: str, report: dict[str, Any], host: str) -> list[tuple[Claim, Ending]]:
+    """Decide for all that a dead process had claimed and not finished."""
+    entries = {UUID(entry["id"]): entry for entry in report["entries"]}
+    rows = TaskRecord.objects.using(database).filter(pk__in=list(entries), status=Status.RUNNING)
+    claims = [Claim._make((*row, False)) for row in rows.values_list(*CLAIMED)]
+    return [
+        (claim, _ending(database, claim, entries[claim.id], report, host))
+        for claim in claims
+        if claim.claims == entries[claim.id]["claims"]
+    ]
+
+
+def _ending(
+    database: str, claim: Claim, entry: dict[str, Any], report: dict[str, Any], host: str
+) -> Ending:
+    match entry["verdict"]:
+        case "unstarted":
+            return _give_back(claim, None)
+        case "interrupted":
+            error: BaseException = TaskInterrupted(f"The worker on {host} had to stop.")
+            return _give_back(claim, _attempt(AttemptOutcome.INTERRUPTED, error, entry))
+        case "timeout":
+            return _timed_out(database, claim, entry)
+        case "cancelled":
+            error = TaskCancelled(
+                "The task was cancelled while it ran, did not stop by itself, and its process"
+                " was killed."
+            )
+            attempt = _attempt(AttemptOutcome.CANCELLED, error, entry)
+            return Ending.of(claim, EndingKind.CANCEL, attempt)
+    error = WorkerLost(
+        f"Process {report['pid']} on {host} {_how(report)} while it ran this task (or before the"
+        " result was written)."
+    )
+    return _lost(claim, _attempt(AttemptOutcome.LOST, error, entry, report))
+
+
+def _attempt(
+    outcome: AttemptOutcome,
+    error: BaseException,
+    entry: dict[str, Any],
+    report: dict[str, Any] | None = None,
+) -> Attempt:
+    return Attempt(
+        outcome=outcome,
+        exception_path=exception_path(error),
+        traceback=traceback_text(error),
+        run_time=entry["run_time"],
+        signal=report["signal"] if report else None,
+        exit_code=report["exit_code"] if report else None,
+    )
+
+
+def _how(report: dict[str, Any]) -> str:
+    number = report["signal"]
+    if number is None:
+        return f"exited with code {report['exit_code']}"
+    name = signal.Signals(number).name if number in list(signal.Signals) else "unknown"
+    hint = ", perhaps by the kernel for want of memory" if number == signal.SIGKILL else ""
+    return f"was killed by signal {number} ({name}{hint})"
+
+
+def _give_back(claim: Claim, attempt: Attempt | None) -> Ending:
+    return Ending.of(claim, EndingKind.RELEASE, attempt)
+
+
+def _timed_out(database: str, claim: Claim, entry: dict[str, Any]) -> Ending:
+    task = registry.find(claim.task_path)
+    if task is None:
+        return _give_back(claim, None)
+    error = TimeLimitExceeded(
+        f"The task ran for longer than its time_limit of {task.time_limit or 0:g} s and its"
+        " process was killed."
+    )
+    return ending_of(claim, task, error, entry["run_time"], lambda: _result(database, claim))
+
+
+def _result(database: str, claim: Claim) -> Any:
+    from ..store import records
+
+    result = records.load(database, claim.id)
+    if result is None:
+        raise LookupError(f"The record of task {claim.id} was deleted.")
+    return result
+
+
+def of_orphan(orphan: Orphan, finder_id: UUID) -> Ending:
+    """Decide for a running task of a dead worker, or of a dead process of the finder's own."""
+    if orphan.worker_id == finder_id:
+        text = (
+            f"Process {orphan.process} of worker {orphan.worker_id} ended while it ran this task"
+            " (or before the result was written), and left no report of how."
+        )
+    else:
+        text = (
+            f"Worker {orphan.worker_id} did not renew its lease: it was killed, cut off from the"
+            " database, or its machine stopped."
+        )
+    error = WorkerLost(text)
+    attempt = _attempt(AttemptOutcome.LOST, error, {"run_time": None})
+    return _lost(orphan.claim, attempt)
+
+
+def _lost(claim: Claim, attempt: Attempt) -> Ending:
+    task = registry.find(claim.task_path)
+    is_poison = claim.lost + 1 >= app_settings.MAX_LOST
+    fails = is_poison or (task is not None and task.on_lost == "fail")
+    kind = EndingKind.POISON if fails else EndingKind.LOSE
+    return Ending.of(claim, kind, attempt, claim.lost * DELAY_PER_LOSS)

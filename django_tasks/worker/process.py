@@ -1,0 +1,112 @@
+"""One process of a worker that runs tasks: its pool in the main thread, its engine beside it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+from types import FrameType
+
+from django.db import connections
+
+from ..signals import worker_started, worker_stopped
+from .board import Board
+from .config import WorkerConfig
+from .engine import Engine
+from .forks import CRASHED, DONE, NOTHING_LEFT, accept_signals
+from .limits import LOOK, die_with_parent
+from .pools import make_pool
+from .runner import Runner
+from .wakeups import WakeUp
+
+logger = logging.getLogger("django_tasks.worker")
+
+
+def run_process(
+    config: WorkerConfig, board: Board, lane_index: int, process: int, wake_up: WakeUp,
+    parent_pid: int,
+) -> int:  # fmt: skip
+    """Run tasks in this just forked process until told to stop; return its exit code."""
+    os.setpgid(0, 0)  # so that a Ctrl+C in the terminal reaches the supervisor only
+    die_with_parent(parent_pid)
+    detach_from_terminal()
+    random.seed()
+    connections.close_all()
+    if config.pool == "gevent":
+        patch_for_gevent()
+    engine = build_engine(config, board, lane_index, process, wake_up)
+    set_signal_handlers(engine)
+    accept_signals()
+    return run_engine(engine)
+
+
+def build_engine(
+    config: WorkerConfig, board: Board, lane_index: int, process: int, wake_up: WakeUp
+) -> Engine:
+    """Put engine, runner and pool of one process together."""
+    lane = board.lane(lane_index)
+    lane.open(process)
+    # Not by the parent: until it ran again the keeper would take the claims for a dead process'.
+    board.pids[lane_index] = os.getpid()
+    engine = Engine(config, lane, process, wake_up)
+    runner = Runner(config.database, lane, engine)
+    engine.pool = make_pool(config.pool, runner, engine.post, board, config.slots)
+    return engine
+
+
+def run_engine(engine: Engine) -> int:
+    """Run bodies in this thread and the engine in another; return the exit code."""
+    worker_id = str(engine.config.worker_id)
+    worker_started.send_robust(None, worker_id=worker_id, process=engine.process)
+    thread = threading.Thread(target=_run_or_die, args=(engine,), name="engine", daemon=True)
+    thread.start()
+    engine.pool.run()
+    thread.join()
+    worker_stopped.send_robust(None, worker_id=worker_id, process=engine.process)
+    connections.close_all()
+    return NOTHING_LEFT if engine.is_drained else DONE
+
+
+def _run_or_die(engine: Engine) -> None:
+    """Run the engine; without it the process would run on without recording anything."""
+    try:
+        engine.run()
+    except BaseException:
+        logger.critical("The engine of process %s failed.", engine.process, exc_info=True)
+        logging.shutdown()
+        os._exit(CRASHED)
+
+
+def set_signal_handlers(engine: Engine) -> None:
+    """SIGTERM stops gently; the supervisor's LOOK makes the pool look at its flags."""
+
+    def on_term(number: int, frame: FrameType | None) -> None:
+        engine.stop()
+
+    def on_look(number: int, frame: FrameType | None) -> None:
+        engine.pool.look()
+
+    signal.signal(signal.SIGTERM, on_term)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(LOOK, on_look)
+    signal.set_wakeup_fd(-1)
+
+
+def detach_from_terminal() -> None:
+    """Read from nowhere: a body that asks for input must not wait for a person."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - lives as long as the process
+
+
+def patch_for_gevent() -> None:
+    """Make blocking calls switch greenlets: `slots` bodies run as greenlets of one thread."""
+    from gevent import monkey
+
+    monkey.patch_all()

@@ -1,0 +1,60 @@
+"""Starting a worker from its configuration."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from django.db import connections
+
+from ..brokers import known as brokers
+from .board import Board
+from .config import WorkerConfig
+from .forks import accept_signals
+from .health import serve
+from .keeper import Keeper
+from .limits import die_with_parent
+from .solo import run_solo
+from .supervisor import Supervisor
+from .wakeups import WakeUp
+
+
+def close_for_fork() -> None:
+    """Close every connection, also those that a pool keeps open: forks would share the sockets."""
+    connections.close_all()
+    for connection in connections.all(initialized_only=True):
+        close_pool = getattr(connection, "close_pool", None)
+        if close_pool is not None:
+            close_pool()
+
+
+def run_worker(config: WorkerConfig) -> int:
+    """Run a worker until it stops; return its exit code."""
+    close_for_fork()
+    # Beats use what workers are made of; workers know of beats here only.
+    from ..beat.start import run_beat_process, start_beat_thread
+
+    if config.pool == "solo":
+        return run_solo(config, start_keeper_thread, start_beat_thread)
+    parent_pid = os.getpid()
+
+    def start_keeper(config: WorkerConfig, board: Board, wake_up: WakeUp, reports: int) -> None:
+        os.setpgid(0, 0)
+        die_with_parent(parent_pid)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # it ends after the processes, by its pipe
+        accept_signals()
+        start_keeper_thread(config, board, wake_up, reports)
+
+    def start_beat(config: WorkerConfig, board: Board) -> int:
+        return run_beat_process(config, board, parent_pid)
+
+    return Supervisor(config, start_keeper, start_beat).run()
+
+
+def start_keeper_thread(config: WorkerConfig, board: Board, wake_up: WakeUp, reports: int) -> None:
+    """Run the keeper in this thread until its pipe ends."""
+    if config.health is not None:
+        serve(board.silence, lambda: board.is_well, *config.health)
+    broker = brokers.of(config.backend)
+    Keeper(config, board, wake_up, reports, broker).run()

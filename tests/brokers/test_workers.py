@@ -1,0 +1,90 @@
+"""Workers that a Redis broker points to their tasks."""
+
+import pytest
+
+from django_tasks.models import TaskRecord
+from django_tasks.statuses import Status
+from tests.brokers.steps import broker_settings
+from tests.worker import tasks
+from tests.worker.ledger import await_lines, lines, until
+
+#: So long that only the broker can have pointed to a task that is run before.
+NEVER = {"POLL_INTERVAL": 3600.0}
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "asyncio", "gevent", "solo"])
+def test_each_pool_runs_what_redis_hands_out(start, redis, pool):
+    """A worker that never looks into the table runs what is published, while idle and after."""
+    worker = start("--pool", pool, settings=broker_settings(redis) | {"DJANGO_TASKS": NEVER})
+    worker.await_output("queues ")
+
+    for _ in range(3):
+        results = [tasks.add.enqueue(number, 1) for number in range(20)]
+        for number, result in enumerate(results):
+            assert result.wait(60) == number + 1
+
+    assert worker.stop() == 0
+    assert redis.held() == []
+
+
+def test_queues_and_priorities_are_obeyed(start, redis, book):
+    """The broker's order is that of the table."""
+    words = [("other", 0), ("mail", -5), ("mail", 5), ("first", 0)]
+    for queue, priority in words:
+        tasks.note.using(queue_name=queue, priority=priority).enqueue(book, f"{queue} {priority}")
+
+    start(
+        *("--concurrency", 1, "--queues", "first,mail*,*"),
+        settings=broker_settings(redis) | {"DJANGO_TASKS": NEVER | {"BATCH_SIZE": 1}},
+    )
+
+    assert await_lines(book, 4) == ["first 0", "mail 5", "mail -5", "other 0"]
+
+
+def test_burst_also_runs_what_redis_does_not_hold(start, redis, book):
+    """A worker that ends when nothing is left looks into the table for it."""
+    kept = tasks.note.enqueue(book, "held")
+    tasks.note.enqueue(book, "lost")
+    redis.delete_all()
+    redis.forge(kept.id, queue_name="mail")
+
+    worker = start("--burst", settings=broker_settings(redis))
+
+    assert worker.wait() == 0
+    assert sorted(lines(book)) == ["held", "lost"]
+
+
+def test_lost_ids_are_published_again(start, redis, book):
+    """Whatever empties Redis, the keeper fills it again."""
+    start("--concurrency", 1, settings=broker_settings(redis)).await_output("queues ")
+    gate = f"{book}.gate"
+    tasks.wait_for.enqueue(gate, book)  # nothing is taken from Redis meanwhile
+    await_lines(book, 1)
+    for number in range(20):
+        tasks.note.using(queue_name="default").enqueue(book, f"word {number}")
+    redis.delete_all()
+    open(gate, "w").close()
+
+    done = await_lines(book, 21)
+
+    assert len(set(done)) == 21
+    until(lambda: not TaskRecord.objects.exclude(status=Status.SUCCESSFUL).exists(), "all results")
+
+
+def test_worker_lives_through_a_redis_that_dies(start, mortal_redis, book):
+    """Killed and started, or gone for good: tasks run, and the worker says so once each way."""
+    worker = start("--concurrency", 1, settings=broker_settings(mortal_redis))
+    worker.await_output("queues ")
+    tasks.note.using(queue_name="default").enqueue(book, "with")
+    await_lines(book, 1)
+
+    mortal_redis.server.stop("immediate")
+    tasks.note.using(queue_name="default").enqueue(book, "without")
+    await_lines(book, 2)
+    mortal_redis.server.start()
+    worker.await_output("is back after")
+    tasks.note.using(queue_name="default").enqueue(book, "again")
+
+    assert await_lines(book, 3) == ["with", "without", "again"]
+    assert worker.stop() == 0
+    assert "Traceback" not in worker.output

@@ -1,0 +1,1 @@
+"""What the store promises, the same on PostgreSQL, MariaDB, MySQL and SQLite."""

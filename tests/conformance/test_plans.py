@@ -1,0 +1,255 @@
+"""Claims read the index in order, however much history and future lies beside the ready rows."""
+
+import contextlib
+import json
+from uuid import uuid4
+
+import pytest
+from django.db import connection, transaction
+
+from django_tasks.ids import uuid7
+from django_tasks.models import TaskRecord
+from django_tasks.statuses import Status
+from django_tasks.store import dialects, transitions, workers
+from django_tasks.store.dialects import TABLE, base
+from django_tasks.store.rows import ClaimRequest, Success
+from tests.conformance.steps import (
+    FAR_AHEAD,
+    IS_MYSQL,
+    IS_POSTGRESQL,
+    IS_SQLITE,
+    LONG_AGO,
+    claimer,
+    make,
+    prune,
+)
+from tests.tasks import add
+
+BESIDE = 50_000 if IS_POSTGRESQL else 5_000
+
+postgresql = pytest.mark.skipif(not IS_POSTGRESQL, reason="plans of PostgreSQL")
+mysql = pytest.mark.skipif(not IS_MYSQL, reason="plans of MySQL and MariaDB")
+sqlite = pytest.mark.skipif(not IS_SQLITE, reason="plans of SQLite")
+
+
+def fill():
+    """Store finished, future and a few ready rows, and let the planner know."""
+    add.using(run_after=FAR_AHEAD).enqueue_many((i, 1) for i in range(BESIDE))
+    add.enqueue_many((i, 2) for i in range(BESIDE))
+    TaskRecord.objects.filter(status=Status.READY).update(
+        status=Status.SUCCESSFUL, finished_at=LONG_AGO, worker_id=uuid4(), claims=1
+    )
+    for priority in (5, 0, -5):
+        make(100, priority=priority)
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE TABLE {TABLE}" if IS_MYSQL else f"ANALYZE {TABLE}")
+        cursor.fetchall() if IS_MYSQL else None
+
+
+class Recorder:
+    """Stands for a connection and keeps what a dialect would execute."""
+
+    def __init__(self):
+        self.statements = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def cursor(self):
+        return self
+
+    def execute(self, sql, parameters=()):
+        self.statements.append((sql, parameters))
+
+    def fetchall(self):
+        return []
+
+    rowcount = 0
+
+
+def plans(call):
+    """Return the plans of the statements that `call(dialect, connection)` executes, as JSON."""
+    recorder = Recorder()
+    with contextlib.suppress(ValueError):  # it does not like the empty answer
+        call(dialects.of(connection), recorder)
+    return [explain(*statement) for statement in recorder.statements]
+
+
+def explain(sql, parameters):
+    with connection.cursor() as cursor:
+        if IS_SQLITE:
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)
+            return "\n".join(row[3] for row in cursor.fetchall())
+        kind = "FORMAT=JSON" if IS_MYSQL else "(FORMAT JSON)"
+        cursor.execute(f"EXPLAIN {kind} {sql}", parameters)
+        plan = cursor.fetchone()[0]
+        return json.loads(plan) if isinstance(plan, str) else plan
+
+
+def nodes(plan):
+    """Yield every dict in a plan."""
+    if isinstance(plan, dict):
+        yield plan
+    for part in plan.values() if isinstance(plan, dict) else plan:
+        if isinstance(part, (dict, list)):
+            yield from nodes(part)
+
+
+def request(beyond=None):
+    return ClaimRequest("default", 100, uuid4(), 1, "default", beyond)
+
+
+def successes(count=100):
+    return [Success(uuid7(), 1, "null", 0.1) for _ in range(count)]
+
+
+BEYOND = (0, uuid7())
+CLAIMS = {
+    "claim": lambda d, c: d.claim(c, request()),
+    "claim beyond": lambda d, c: d.claim(c, request(BEYOND)),
+}
+STEPS = {
+    **CLAIMS,
+    "finish and claim": lambda d, c: d.succeed_and_claim(c, successes(), request()),
+    "finish and claim beyond": lambda d, c: d.succeed_and_claim(c, successes(), request(BEYOND)),
+}
+
+
+@postgresql
+def test_postgresql_claims_read_the_ready_index_in_order():
+    """No sort, no sequential scan: the rows come out of django_tasks_ready as they are taken."""
+    fill()
+    for name, call in STEPS.items():
+        [plan] = plans(call)
+        found = list(nodes(plan))
+        assert "django_tasks_ready" in {node.get("Index Name") for node in found}, name
+        assert not [n for n in found if n.get("Node Type") in ("Sort", "Seq Scan")], (name, plan)
+
+
+@postgresql
+def test_postgresql_cursor_is_an_index_condition():
+    """Rows before the cursor are not read and dropped: the comparison bounds the index scan."""
+    fill()
+    [plan] = plans(CLAIMS["claim beyond"])
+
+    [scan] = [n for n in nodes(plan) if n.get("Index Name") == "django_tasks_ready"]
+
+    assert "ROW(" in scan["Index Cond"], scan
+    assert "priority" not in scan.get("Filter", "")  # the status is, as a locked row may change
+
+
+@postgresql
+def test_postgresql_small_looks_use_their_index():
+    """Ready queues, due and expiry times cost no scan of the table."""
+    fill()
+    for call in (lambda d, c: d.ready_queues(c, "default"), lambda d, c: d.succeed(c, successes())):
+        for plan in plans(call):
+            assert not [n for n in nodes(plan) if n.get("Node Type") == "Seq Scan"], plan
+    dialect = dialects.of(connection)
+    for column, condition, index in (
+        ("run_after", base.SCHEDULED, "django_tasks_scheduled"),
+        ("expires_at", base.UNSTARTED, "django_tasks_expires"),
+    ):
+        plan = explain(f"SELECT {dialect._until(column, condition)}", [])
+        assert index in {n.get("Index Name") for n in nodes(plan)}
+
+
+def asked(function):
+    """Return the plans of the statements that `function` executes."""
+    statements = []
+
+    def listen(execute, sql, parameters, many, context):
+        if TABLE in sql:
+            statements.append((sql, parameters))
+        return execute(sql, parameters, many, context)
+
+    with connection.execute_wrapper(listen):
+        function()
+    return [(sql, explain(sql, parameters)) for sql, parameters in statements]
+
+
+def is_scan_of_tasks(plan):
+    if IS_SQLITE:
+        return f"SCAN {TABLE}" in plan or "SCAN U0" in plan
+    if IS_POSTGRESQL:
+        scans = [n for n in nodes(plan) if n.get("Node Type") == "Seq Scan"]
+        return any(n["Relation Name"] == TABLE for n in scans)
+    return any(n.get("access_type") == "ALL" for n in nodes(plan) if n.get("table_name") == TABLE)
+
+
+KEEPERS_WORK = {
+    "promote": lambda: transitions.promote("default"),
+    "expire": lambda: transitions.expire("default"),
+    "prune": lambda: prune([Status.SUCCESSFUL], 1e9),
+    "prune failed": lambda: prune([Status.FAILED, Status.CANCELLED], 1e9),
+    "orphans": lambda: workers.orphans_of_dead_workers("default"),
+    "orphans of a process": lambda: workers.orphans_of_process("default", uuid4(), [1, 2]),
+    "cancelled": lambda: workers.cancelled_tasks("default", uuid4()),
+    "ready queues": lambda: dialects.of(connection).ready_queues(connection, "default"),
+    "adopt": lambda: claimer().adopt(set()),
+    "next": lambda: dialects.of(connection).seconds_until_next(connection),
+}
+
+
+def test_what_keepers_ask_every_second_does_not_scan_the_table():
+    """An idle worker costs the same with a million finished tasks as with none."""
+    fill()
+
+    scanning = {
+        name
+        for name, function in KEEPERS_WORK.items()
+        for _sql, plan in asked(function)
+        if is_scan_of_tasks(plan)
+    }
+
+    assert scanning == set()
+
+
+@mysql
+def test_mysql_claims_do_not_sort():
+    """The index order is the claim order, so that locking stops at the limit."""
+    fill()
+    with transaction.atomic():
+        plan = explain(dialects.of(connection)._pick, ["default", "default", 100])
+
+    assert "filesort" not in json.dumps(plan)
+    assert {n["key"] for n in nodes(plan) if "key" in n} == {"django_tasks_ready"}
+
+
+@mysql
+def test_mysql_successes_are_found_by_primary_key():
+    """Finishing a batch looks each row up; it never reads the table."""
+    fill()
+    known = list(TaskRecord.objects.values_list("pk", flat=True)[:100])
+    told = [Success(task_id, 1, "null", 0.1) for task_id in known]
+
+    [plan] = plans(lambda d, c: d.succeed(c, told))
+
+    tables = [n for n in nodes(plan) if n.get("table_name") in ("t", TABLE)]
+    assert tables
+    assert all(n["key"] == "PRIMARY" for n in tables), plan
+
+
+@sqlite
+def test_sqlite_claims_read_the_ready_index_in_order():
+    """No temporary B-tree for ORDER BY, no scan of the table."""
+    fill()
+    for name, call in CLAIMS.items():
+        [plan] = plans(call)
+        assert "INDEX django_tasks_ready" in plan, name
+        assert "TEMP B-TREE" not in plan, plan
+        assert f"SCAN {TABLE}" not in plan, plan
+
+
+@sqlite
+def test_sqlite_successes_are_found_by_primary_key():
+    """Finishing a batch looks each row up; it never reads the table."""
+    fill()
+
+    [plan] = plans(lambda d, c: d.succeed(c, successes()))
+
+    assert f"SEARCH {TABLE} USING" in plan
+    assert f"SCAN {TABLE}" not in plan

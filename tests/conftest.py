@@ -1,0 +1,51 @@
+"""Fixtures and reporting shared by all tests run by pytest."""
+
+import os
+from contextlib import ExitStack
+
+import pytest
+from django.db import connection
+
+from tests import report, servers
+
+if connection.vendor != "sqlite":
+    # What does not use the test database is tested once for each Django: beside SQLite.
+    collect_ignore = ["browser", "test_demo.py", "test_runner.py", "test_servers.py"]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup):
+    """Create the test database, and point the processes that tests start at it."""
+    os.environ["TEST_DATABASE_NAME"] = str(connection.settings_dict["NAME"])
+    yield
+    del os.environ["TEST_DATABASE_NAME"]
+
+
+@pytest.fixture(scope="session")
+def redis_url():
+    """The URL of a Redis that others use, too: never flush it."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(servers.redis())
+        except servers.ServerUnavailable as error:
+            pytest.skip(str(error))
+        yield server.url("0")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter):
+    """Leave the counts and the reasons of skipped tests for the closing lines of `tests.run`."""
+    stats = terminalreporter.stats
+    report.write(
+        passed=len(stats.get("passed", [])),
+        # A test whose body and whose clean-up both failed is in both.
+        failures=sorted(
+            {test.nodeid for word in ("failed", "error") for test in stats.get(word, [])}
+        ),
+        skipped=[skip_reason(skipped) for skipped in stats.get("skipped", [])],
+    )
+
+
+def skip_reason(skipped):
+    _path, _line, reason = skipped.longrepr
+    return reason.removeprefix("Skipped: ")

@@ -1,0 +1,331 @@
+"""
+Prove that these tests bite: `python -m tests.reliability.mutations [name ...]`.
+
+Each mutation breaks one promise in a copy of the package, runs the tests that should notice, and
+fails if they all pass. Not a part of the normal run: it takes a few minutes. It exits with 1 when
+a mutation survived, or does not fit the code any more.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests import servers
+
+ROOT = Path(__file__).resolve().parents[2]
+TIMEOUT = 240.0  # seconds for the tests of one mutation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutation:
+    """`old` becomes `new` in `file`, once; one of the tests that `select` names must fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+    select: str = ""
+
+
+MUTATIONS = [
+    Mutation(
+        name="success without the fence",
+        file="store/dialects/postgresql.py",
+        old="WHERE t.id = done.id AND t.claims = done.claims AND t.status = 'RUNNING'",
+        new="WHERE t.id = done.id AND t.status = 'RUNNING'",
+        tests="test_zombies.py",
+        select="still_runs_is_refused",
+    ),
+    Mutation(
+        name="success whatever the status",
+        file="store/dialects/postgresql.py",
+        old="WHERE t.id = done.id AND t.claims = done.claims AND t.status = 'RUNNING'",
+        new="WHERE t.id = done.id",
+        tests="test_zombies.py",
+        select="outcome_of_a_zombie_is_refused",
+    ),
+    Mutation(
+        name="failure, retry, release and loss without the fence",
+        file="store/transitions.py",
+        old="tasks.filter(pk=task_id, claims=claims, status=Status.RUNNING)",
+        new="tasks.filter(pk=task_id, status=Status.RUNNING)",
+        tests="test_zombies.py",
+        select="still_runs_is_refused",
+    ),
+    Mutation(
+        name="lease not renewed",
+        file="worker/keeper.py",
+        old="Duty(self._renew, settings.LEASE / BEATS_PER_LEASE),",
+        new="Duty(self._renew, settings.LEASE * 100),",
+        tests="test_zombies.py",
+        select="holds_the_interpreter",
+    ),
+    Mutation(
+        name="lease renewed by the process that runs the body",
+        file="worker/keeper.py",
+        old="        asked_at = clock()\n",
+        new="        if clock() - min(self.board.beats) > 1.5:\n            return\n"
+        "        asked_at = clock()\n",
+        tests="test_zombies.py",
+        select="holds_the_interpreter",
+    ),
+    Mutation(
+        name="bodies not stopped before the lease ends",
+        file="worker/supervisor.py",
+        old="    def _guard_lease(self) -> None:\n",
+        new="    def _guard_lease(self) -> None:\n        return\n\n"
+        "    def _unused(self) -> None:\n",
+        tests="test_outages.py test_zombies.py",
+        select="cut_off or long_outage or when_it_wakes",
+    ),
+    Mutation(
+        name="a lost connection ends the engine",
+        file="worker/engine.py",
+        old="            self._exchange(room)\n        except CONNECTION_ERRORS as error:\n"
+        "            self._cut_off(error)\n",
+        new="            self._exchange(room)\n        except CONNECTION_ERRORS:\n"
+        "            raise\n",
+        tests="test_outages.py",
+        select="crashes or terminated",
+    ),
+    Mutation(
+        name="a lost connection ends the keeper",
+        file="worker/duties.py",
+        old="        except CONNECTION_ERRORS as error:\n            self.cut_off(error)\n"
+        "            return False\n",
+        new="        except CONNECTION_ERRORS:\n            raise\n",
+        tests="test_outages.py",
+        select="crashes or terminated",
+    ),
+    Mutation(
+        name="claims with a lost answer not adopted",
+        file="worker/engine.py",
+        old="        self._hand_over(self.claimer.adopt(known))\n",
+        new="",
+        tests="test_outages.py",
+        select="answer_to_a_claim",
+    ),
+    Mutation(
+        name="successes with a lost answer taken for late",
+        file="store/attempts.py",
+        old="if status == Status.SUCCESSFUL",
+        new="if False",
+        tests="test_outages.py",
+        select="answer_to_a_success",
+    ),
+    Mutation(
+        name="a dead process is not reported",
+        file="worker/supervisor.py",
+        old="        if left:\n            self._report(child, left, exit_code)\n",
+        new="",
+        tests="test_bodies.py",
+        select="poison or time_limit",
+    ),
+    Mutation(
+        name="no sweep",
+        file="worker/keeper.py",
+        old="            Duty(self._sweep, settings.SWEEP_INTERVAL),\n",
+        new="",
+        tests="test_stopping.py",
+        select="killed_group or survives_the_keeper",
+    ),
+    Mutation(
+        name="a lost worker spends a retry",
+        file="store/transitions.py",
+        old='EndingKind.LOSE: lambda ending: _again(ending.delay) | {"attempts": _BACK, ',
+        new="EndingKind.LOSE: lambda ending: _again(ending.delay) | {",
+        tests="test_outages.py test_kills.py",
+        select="answer_to_a_loss or random",
+    ),
+    Mutation(
+        name="an interruption is charged",
+        file="store/transitions.py",
+        old='EndingKind.RELEASE: lambda ending: _again(ending.delay) | {"attempts": _BACK},',
+        new="EndingKind.RELEASE: lambda ending: _again(ending.delay),",
+        tests="test_stopping.py",
+        select="longer_than_the_grace",
+    ),
+    Mutation(
+        name="poison runs for ever",
+        file="worker/obituaries.py",
+        old="is_poison = ",
+        new="is_poison = False and ",
+        tests="test_bodies.py",
+        select="poison",
+    ),
+    Mutation(
+        name="a loss leaves no attempt",
+        file="store/transitions.py",
+        old="rows += attempts.of_ending(ending, ending.attempt, worker_id, process, host)",
+        new="pass",
+        tests="test_kills.py",
+        select="random",
+    ),
+    Mutation(
+        name="children outlive their parent",
+        file="worker/limits.py",
+        old="libc.prctl(pr_set_pdeathsig, int(signal.SIGKILL), 0, 0, 0)",
+        new="pass",
+        tests="test_stopping.py",
+        select="kill_of_the_parent",
+    ),
+    Mutation(
+        name="forks run on",
+        file="worker/runner.py",
+        old="        if os.getpid() != self._pid:\n",
+        new="        if False:\n",
+        tests="test_bodies.py",
+        select="fork",
+    ),
+    Mutation(
+        name="open transactions are left to the next body",
+        file="worker/connections.py",
+        old="            if dialects.is_idle(connection):\n",
+        new="            if True:\n",
+        tests="test_bodies.py",
+        select="transaction_left_open",
+    ),
+    Mutation(
+        name="no hard time limit",
+        file="worker/supervisor.py",
+        old="    def _enforce_deadlines(self) -> None:\n",
+        new="    def _enforce_deadlines(self) -> None:\n        return\n\n"
+        "    def _unused(self) -> None:\n",
+        tests="test_bodies.py",
+        select="time_limit",
+    ),
+    Mutation(
+        name="delays by the worker's clock",
+        file="store/transitions.py",
+        old='{"status": Status.SCHEDULED, "run_after": DatabaseNow(delay)}',
+        new='{"status": Status.SCHEDULED, "run_after": __import__("datetime").datetime.now('
+        '__import__("datetime").UTC) + __import__("datetime").timedelta(seconds=delay)}',
+        tests="test_clock.py",
+        select="due_times",
+    ),
+    Mutation(
+        name="unknown tasks are imported",
+        file="registry.py",
+        old="    return _tasks.get(path)\n",
+        new="    import importlib\n\n    try:\n"
+        '        importlib.import_module(path.rpartition(".")[0])\n'
+        "    except (ImportError, ValueError):\n        pass\n    return _tasks.get(path)\n",
+        tests="test_rows.py",
+        select="imported",
+    ),
+    Mutation(
+        name="an enqueue commits at once",
+        file="backends/database.py",
+        old="        records.insert(self.database, new, task_id, *own, wake=self.broker.wakes("
+        "task.queue_name))\n",
+        new="        records.insert(self.database, new, task_id, *own, wake=False)\n"
+        "        from django.db import connections\n\n"
+        "        connections[self.database].connection.commit()\n",
+        tests="test_transactions.py",
+        select="rolled_back or before_its_commit",
+    ),
+    Mutation(
+        name="a transaction stays open while bodies run",
+        file="worker/engine.py",
+        old="        self._hand_over(claims)\n\n    def _forget",
+        new="        self._hand_over(claims)\n"
+        '        self.connection.cursor().execute("BEGIN") if claims else None\n\n    def _forget',
+        tests="test_transactions.py",
+        select="no_transaction",
+    ),
+    Mutation(
+        name="a lost connection ends the beat",
+        file="worker/duties.py",
+        old="        except CONNECTION_ERRORS as error:\n            self.cut_off(error)\n"
+        "            return False\n",
+        new="        except CONNECTION_ERRORS:\n            raise\n",
+        tests="test_beats.py",
+        select="crashes or terminated",
+    ),
+    Mutation(
+        name="a beat decides by its own machine's clock",
+        file="beat/tick.py",
+        old="    now: datetime = row.clock\n",
+        new="    now: datetime = datetime.now(row.clock.tzinfo)\n",
+        tests="test_beats.py",
+        select="clock_of_the_host",
+    ),
+    Mutation(
+        name="ids of scheduled tasks by the machine's clock",
+        file="store/scheduled.py",
+        old="        id=uuid7(now),\n",
+        new="        id=uuid7(),\n",
+        tests="test_beats.py",
+        select="clock_of_the_host",
+    ),
+]
+
+
+def main(names):
+    chosen = [m for m in MUTATIONS if not names or any(name in m.name for name in names)]
+    with servers.postgresql() as server:
+        url = server.url("django_tasks")
+        outcomes = {mutation.name: outcome(mutation, url) for mutation in chosen}
+    survived = [name for name, word in outcomes.items() if word != "noticed"]
+    print(f"\n{len(outcomes) - len(survived)} of {len(outcomes)} mutations were noticed")
+    return int(bool(survived))
+
+
+def outcome(mutation, url):
+    """Return "noticed", "SURVIVED" or "DOES NOT FIT", and print it."""
+    with tempfile.TemporaryDirectory(prefix="mutation-") as directory:
+        copy = Path(directory)
+        for folder in ("django_tasks", "tests"):
+            skip = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / folder, copy / folder, ignore=skip)
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        word, detail = "DOES NOT FIT", "the text to change is not there once"
+        if mutate(copy, mutation):
+            word, detail = judge(copy, mutation, url)
+    print(f"{word:<12} {mutation.name}: {detail}", flush=True)
+    return word
+
+
+def mutate(copy, mutation):
+    """Change the copy; return whether the text to change was there once."""
+    if occurrences(copy, mutation) != 1:
+        return False
+    path = copy / "django_tasks" / mutation.file
+    text = path.read_text(encoding="utf-8").replace(mutation.old, mutation.new)
+    path.write_text(text, encoding="utf-8")
+    return True
+
+
+def occurrences(root, mutation):
+    """Return how often the text that a mutation changes is in its file."""
+    path = root / "django_tasks" / mutation.file
+    return path.read_text(encoding="utf-8").count(mutation.old) if path.exists() else 0
+
+
+def judge(copy, mutation, url):
+    """Run the tests in the mutated copy."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=no", "-p", "no:cacheprovider"]
+    command += [f"tests/reliability/{name}" for name in mutation.tests.split()]
+    command += ["-k", mutation.select] if mutation.select else []
+    environment = os.environ | {"TEST_DATABASE_URL": url, "TEST_CHAOS": "smoke"}
+    environment.pop("TEST_REPORT", None)
+    try:
+        done = subprocess.run(
+            command, cwd=copy, env=environment, capture_output=True, text=True, timeout=TIMEOUT
+        )
+    except subprocess.TimeoutExpired:
+        return "noticed", f"the tests did not end within {TIMEOUT:g} s"
+    failed = re.findall(r"^FAILED \S*?::(\S+)", done.stdout, re.MULTILINE)
+    if failed:
+        return "noticed", ", ".join(failed)
+    return "SURVIVED", (done.stdout.strip().splitlines() or ["no output"])[-1]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

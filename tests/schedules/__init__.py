@@ -1,0 +1,1 @@
+"""Tests of django_tasks.schedules: when schedules are due."""

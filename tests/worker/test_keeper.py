@@ -1,0 +1,75 @@
+"""What the keeper does by itself, without the processes around it."""
+
+import os
+from contextlib import closing
+from unittest import mock
+
+import pytest
+from django.db import connection
+
+from django_tasks.routing import QueueSelection
+from django_tasks.store.dialects import of
+from django_tasks.worker.board import Board
+from django_tasks.worker.config import WorkerConfig
+from django_tasks.worker.keeper import Keeper
+from django_tasks.worker.wakeups import WakeUp
+
+
+class SilentBroker:
+    """A broker that only polls, or whose listener never hears anything."""
+
+    publishes = False
+
+    def __init__(self, listener=None):
+        self.listener = listener
+
+    def listen(self, connection):
+        return self.listener
+
+
+@pytest.fixture
+def wake_up():
+    with closing(WakeUp()) as wake_up:
+        yield wake_up
+
+
+@pytest.fixture
+def keep(wake_up):
+    """Return a function that makes a keeper of two processes; nothing of it runs by itself."""
+    ends = os.pipe()
+    config = WorkerConfig(
+        backend="default", database="default", queues=QueueSelection(), pool="prefork",
+        processes=2, slots=1, grace=1.0, host="tests.example",
+    )  # fmt: skip
+
+    def keep(broker):
+        # This thread's connection is that of the tests: it stays as it is.
+        with mock.patch.object(type(of(connection)), "prepare_worker_connection"):
+            return Keeper(config, Board(2, 4), wake_up, ends[0], broker)
+
+    yield keep
+    for end in ends:
+        os.close(end)
+
+
+def test_polling_worker_is_not_woken_for_nothing(keep, wake_up):
+    """Without wake-ups from the database, processes look when their own pace says so."""
+    keeper = keep(SilentBroker())
+
+    keeper._listen()
+    keeper._listen()
+
+    assert wake_up.take(10) == 0
+    assert not keeper.board.is_listening
+
+
+def test_processes_look_once_when_listening_begins(keep, wake_up):
+    """What was enqueued before the keeper listened is found at once; a ping wakes nobody."""
+    keeper = keep(SilentBroker(mock.Mock(read=set)))
+
+    keeper._listen()
+    assert wake_up.take(10) == 2
+    keeper._listen()
+
+    assert wake_up.take(10) == 0
+    assert keeper.board.is_listening

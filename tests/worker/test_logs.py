@@ -1,0 +1,108 @@
+"""What a worker writes to its log."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from django_tasks import TaskFailed
+from django_tasks.models import TaskRecord
+from tests.worker import tasks
+from tests.worker.ledger import PATIENCE, until
+
+JSON_LOG = {
+    "LOGGING": {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": "tests.worker.json_log.JsonFormatter"}},
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "loggers": {"django_tasks": {"handlers": ["console"], "level": "INFO"}},
+    }
+}
+
+
+def test_one_line_per_transition_with_keys(start, tmp_path):
+    """Each transition is one record with task_id, path, attempt and worker; LOGGING is obeyed."""
+    worker = start("-c", 1, "-v", 0, settings=JSON_LOG)
+    result = tasks.flaky.enqueue(str(tmp_path / "runs"), 1)
+    result.wait(PATIENCE)
+    until(lambda: "succeeded" in worker.output, "the line")
+
+    records = [json.loads(line) for line in worker.output.splitlines()]
+    mine = [record for record in records if record.get("task_id") == result.id]
+    assert [record["level"] for record in mine] == ["WARNING", "INFO"]
+    assert [record["attempt"] for record in mine] == [1, 2]
+    assert {record["path"] for record in mine} == {"tests.worker.tasks.flaky"}
+    assert {record["worker"] for record in mine} == set(result.worker_ids)
+
+
+def test_root_handler_is_enough(start):
+    """A root logger that sends everything somewhere gets the worker's lines as well."""
+    root = {"handlers": ["console"], "level": "INFO"}
+    worker = start(
+        "-c", 1, "-v", 0,
+        settings={"LOGGING": JSON_LOG["LOGGING"] | {"loggers": {}, "root": root}},
+    )  # fmt: skip
+    result = tasks.add.enqueue(1, 2)
+    result.wait(PATIENCE)
+    until(lambda: "succeeded" in worker.output, "the line")
+
+    [record] = map(json.loads, worker.output.splitlines())
+    assert record["task_id"] == result.id
+
+
+def test_failure_has_its_traceback(start):
+    """A failed task is an ERROR with the traceback."""
+    worker = start("-c", 1)
+    with pytest.raises(TaskFailed):
+        tasks.fail.enqueue("on purpose").wait(PATIENCE)
+
+    worker.await_output("ValueError: on purpose")
+    assert "ERROR tests.worker.tasks.fail" in worker.output
+    assert "Traceback (most recent call last)" in worker.output
+
+
+def test_no_line_can_be_forged(start):
+    """Control characters in names and messages do not begin a line or move the cursor."""
+    forged = "12:00:00 INFO tests.worker.tasks.pay succeeded"
+    unknown = tasks.add.enqueue(1, 1)
+    TaskRecord.objects.filter(pk=unknown.id).update(task_path=f"gone\n{forged}\x1b[2J")
+
+    worker = start("-c", 1)
+    with pytest.raises(TaskFailed):
+        tasks.fail.enqueue(f"harmless\n{forged}\x1b[2J\rover").wait(PATIENCE)
+    worker.await_output("harmless")
+    worker.await_output("is not known")
+
+    assert forged not in worker.output.splitlines()
+    assert "\x1b" not in worker.output
+    assert "\r" not in worker.output
+
+
+def test_idle_worker_is_quiet(start):
+    """After its banner a worker that has nothing to do says nothing."""
+    worker = start("-c", 1)
+    tasks.add.enqueue(1, 2).wait(PATIENCE)
+    worker.await_output("succeeded")
+    before = worker.output
+
+    snoozed = tasks.add.using(run_after=timedelta(seconds=1)).enqueue(1, 2)
+    snoozed.wait(PATIENCE)  # a second of idling
+    worker.await_output(snoozed.id)
+
+    assert len(worker.output.splitlines()) == len(before.splitlines()) + 1
+
+
+@pytest.mark.parametrize("verbosity", [0, 1, 2])
+def test_verbosity(start, verbosity):
+    """-v 0: warnings only and no banner; 1: transitions; 2: what goes on inside, too."""
+    worker = start("-c", 1, "-v", verbosity)
+    tasks.add.enqueue(1, 2).wait(PATIENCE)
+    with pytest.raises(TaskFailed):
+        tasks.fail.enqueue("x").wait(PATIENCE)
+    worker.await_output("tests.worker.tasks.fail")
+    worker.stop()
+
+    assert ("queues" in worker.output) == (verbosity > 0)
+    assert ("succeeded" in worker.output) == (verbosity > 0)
+    assert "ERROR" in worker.output

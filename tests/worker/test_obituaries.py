@@ -1,0 +1,36 @@
+"""What the attempt of a lost task says."""
+
+from uuid import uuid4
+
+import pytest
+
+from django_tasks.store.rows import Claim, EndingKind
+from django_tasks.store.workers import Orphan
+from django_tasks.worker.obituaries import of_orphan
+
+
+@pytest.fixture
+def orphan():
+    claim = Claim(
+        id=uuid4(), task_path="tests.worker.tasks.add", args="[1,2]", kwargs="{}",
+        queue_name="default", priority=0, attempts=1, max_attempts=None, lost=0, claims=1,
+        is_expired=False,
+    )  # fmt: skip
+    return Orphan(claim, worker_id=uuid4(), process=3)
+
+
+def test_orphan_of_another_worker_lost_its_lease(orphan):
+    """Nothing is known of that worker but that it is silent."""
+    ending = of_orphan(orphan, finder_id=uuid4())
+
+    assert ending.kind is EndingKind.LOSE
+    assert f"Worker {orphan.worker_id} did not renew its lease" in ending.attempt.traceback
+
+
+def test_orphan_of_the_own_worker_lost_its_process(orphan):
+    """The worker that finds it is well, and its lease is good: only a process has died."""
+    ending = of_orphan(orphan, finder_id=orphan.worker_id)
+
+    assert ending.kind is EndingKind.LOSE
+    assert "Process 3 of worker" in ending.attempt.traceback
+    assert "lease" not in ending.attempt.traceback
