@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Lower
 from django.http import HttpRequest
 
 from .. import ids
@@ -55,4 +56,7 @@ def search(rows: QuerySet[Any], term: str) -> QuerySet[Any]:
     """Return those whose id begins with `term`, or whose task has it in its path."""
     if bounds := ids.with_prefix(term):
         return rows.filter(pk__range=bounds)
-    return rows.filter(task_path__icontains=term) if term else rows
+    if not term:
+        return rows
+    # Not icontains: MySQL compares paths, which are utf8mb4_bin, as they are written.
+    return rows.alias(path=Lower("task_path")).filter(path__contains=Lower(Value(term)))
