@@ -170,6 +170,12 @@ class ScheduleForm(_ModelForm):
     def clean_catch_up_deadline(self) -> float | None:
         return self._above_0("catch_up_deadline")
 
+    def clean_max_runs(self) -> float | None:
+        return self._above_0("max_runs")
+
+    def clean_catch_up_limit(self) -> float | None:
+        return self._above_0("catch_up_limit")
+
     def _above_0(self, column: str) -> float | None:
         """Refuse 0: with it no task would start, and every slot be too late."""
         seconds: float | None = self.cleaned_data[column]

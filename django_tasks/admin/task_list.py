@@ -59,4 +59,5 @@ def search(rows: QuerySet[Any], term: str) -> QuerySet[Any]:
     if not term:
         return rows
     # Not icontains: MySQL compares paths, which are utf8mb4_bin, as they are written.
-    return rows.alias(path=Lower("task_path")).filter(path__contains=Lower(Value(term)))
+    lowered: QuerySet[Any] = rows.alias(path=Lower("task_path"))
+    return lowered.filter(path__contains=Lower(Value(term)))

@@ -18,7 +18,7 @@ from ..conf import app_settings
 from ..models import Schedule, ScheduleRun
 from ..models.schedules import Overlap, RunOutcome
 from ..scheduled_calls import ScheduledCall, UnknownTask, call_of
-from ..schedules import InvalidSchedule, spec_of
+from ..schedules import InvalidSchedule, MissingLibrary, spec_of
 from ..slots import first_undecided
 from ..store import scheduled, slots
 from ..store.declared import text_of
@@ -148,7 +148,7 @@ def _change_of(row: Any, database: str, unfinished: set[UUID]) -> Change:
         decision = decide(row, spec, now, is_unfinished=row.last_task_id in unfinished)
         call = call_of(row, database) if decision.slots else None
         return _decided(row, now, decision, call)
-    except UnknownTask as error:
+    except (UnknownTask, MissingLibrary) as error:
         return _postponed(row, now, _text(error))
     except (InvalidSchedule, ValidationError) as error:
         return _disabled(row, _text(error))
@@ -201,7 +201,7 @@ def _runs_of(row: Schedule, tasks: Sequence[SlotTask], now: datetime) -> list[Sc
 
 
 def _postponed(row: Any, now: datetime, error: str) -> Change:
-    """Look again later: another version of the code, which is being deployed, knows the task."""
+    """Look again later: another host, or the code being deployed, has what is missing here."""
     if row.error != error:
         logger.warning("%s waits: %s", printable(row.name), printable(error))
     row.waiting_slot_at = first_undecided(row)

@@ -6,7 +6,7 @@ task modules may: `@task(schedule=crontab("0 7 * * *"))`.
 """
 
 from .celery import from_celery
-from .errors import InvalidSchedule
+from .errors import InvalidSchedule, MissingLibrary
 from .slots import newest_slots
 from .specs import Clocked, Crontab, Interval, Solar, Spec, spec_of
 from .spelling import clocked, crontab, every, solar
@@ -20,6 +20,7 @@ __all__ = [
     "Crontab",
     "Interval",
     "InvalidSchedule",
+    "MissingLibrary",
     "OffsetChange",
     "Solar",
     "Spec",

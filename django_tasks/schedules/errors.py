@@ -9,3 +9,7 @@ class InvalidSchedule(ValueError):
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
         self.field = field
+
+
+class MissingLibrary(InvalidSchedule):
+    """A schedule that this host cannot plan; one that has the library can."""

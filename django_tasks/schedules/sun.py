@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from django.utils.translation import gettext_lazy as _
 
-from .errors import InvalidSchedule
+from .errors import MissingLibrary
 
 #: Name to what it is called.
 SOLAR_EVENTS = {
@@ -58,7 +58,7 @@ def next_event(event: str, latitude: float, longitude: float, after: datetime) -
     Return the first instant after `after` of one of SOLAR_EVENTS, in whole seconds.
 
     Days that do not have it, near the poles, are passed over. None if no day in two years has it.
-    Raise InvalidSchedule if astral is not installed.
+    Raise MissingLibrary if astral is not installed.
     """
     noon = _midday(longitude, after) - 2 * DAY
     for _day in range(SEARCH_DAYS):
@@ -118,5 +118,5 @@ def _astral() -> tuple[ModuleType, ModuleType, ModuleType]:
         import astral.sun
     except ImportError as exception:
         message = "Events of the sun need astral: pip install 'django-tasks-engine[solar]'."
-        raise InvalidSchedule("solar_event", message) from exception
+        raise MissingLibrary("solar_event", message) from exception
     return astral, astral.sun, astral.julian

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.utils.timezone import get_default_timezone
 
-from .errors import InvalidSchedule
+from .errors import InvalidSchedule, MissingLibrary
 
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
@@ -37,15 +37,17 @@ def zone_named(name: str) -> tzinfo:
             raise ValueError("each machine has its own")
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as exception:
-        raise InvalidSchedule("timezone", _unknown(name)) from exception
+        raise _unknown(name) from exception
 
 
-def _unknown(name: str) -> str:
+def _unknown(name: str) -> InvalidSchedule:
     try:
         ZoneInfo("Europe/Berlin")
     except ZoneInfoNotFoundError:
-        return f"This system has no time zones: pip install tzdata (looked for {name!r})."
-    return f"Unknown time zone {name!r}: it takes an IANA name such as 'Europe/Berlin' or 'UTC'."
+        message = f"This system has no time zones: pip install tzdata (looked for {name!r})."
+        return MissingLibrary("timezone", message)
+    message = f"Unknown time zone {name!r}: it takes an IANA name such as 'Europe/Berlin' or 'UTC'."
+    return InvalidSchedule("timezone", message)
 
 
 def offset_changes(timezone: str, start: datetime, end: datetime) -> list[OffsetChange]:

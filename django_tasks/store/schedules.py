@@ -24,7 +24,8 @@ from ..base import TaskResult
 from ..models import Schedule, ScheduleRun
 from ..models.schedules import RunOutcome, ScheduleKind
 from ..scheduled_calls import ScheduledCall, call_of
-from ..schedules import InvalidSchedule, spec_of
+from ..schedules import InvalidSchedule, MissingLibrary, spec_of
+from ..schedules.zones import zone_named
 from ..slots import TICK, first_undecided, next_slot, planned_slot
 from . import scheduled
 from .dialects import DatabaseNow
@@ -75,9 +76,21 @@ def _store(row: Schedule, is_new: bool, using: str, only: frozenset[str] | None)
         if row.kind == ScheduleKind.INTERVAL and row.anchor_at is None:
             row.anchor_at = _anchor(stored, now)
         row.error = ""
-        _plan(row, stored, now)
-        # Not save(), which is what leads here.
-        row.save_base(using=using, force_insert=is_new, force_update=not is_new)
+        try:
+            _plan(row, stored, now)
+        except InvalidSchedule as error:
+            raise ValidationError({error.field: str(error)}) from None
+        _write(row, is_new, using)
+
+
+def _write(row: Schedule, is_new: bool, using: str) -> None:
+    try:
+        with transaction.atomic(using=using):
+            # Not save(), which is what leads here.
+            row.save_base(using=using, force_insert=is_new, force_update=not is_new)
+    except IntegrityError:
+        _check_name(row, using)  # somebody else took it since it was checked
+        raise
 
 
 def _take_over(row: Schedule, stored: Schedule, only: frozenset[str] | None) -> None:
@@ -232,6 +245,7 @@ def _check(row: Schedule, using: str) -> None:
             errors = error.update_error_dict(errors)
     try:
         spec_of(row if row.anchor_at else _copy(row, anchor_at=datetime(2000, 1, 1, tzinfo=UTC)))
+        zone_named(row.timezone)  # times are shown in it, also those of kinds that need none
     except InvalidSchedule as error:
         errors.setdefault(error.field, [str(error)])
     if errors:
@@ -245,6 +259,9 @@ def _check_numbers(row: Schedule) -> None:
     for name in ("expires", "catch_up_deadline"):
         if (value := getattr(row, name)) is not None and not 0 < value < math.inf:
             errors[name] = _("A number of seconds above 0.")
+    for name in ("max_runs", "catch_up_limit"):
+        if getattr(row, name) == 0:
+            errors[name] = _("Give more than 0, or nothing for no limit.")
     if row.start_at and row.end_at and row.end_at < row.start_at:
         errors["end_at"] = _("It ends before it starts.")
     if errors:
@@ -305,6 +322,8 @@ def _change_one(pk: int, change: Callable[[Schedule], bool], using: str) -> bool
         is_changed = True
         try:
             _plan(row, stored, now)
+        except MissingLibrary:
+            row.next_run_at = first_undecided(stored) or now  # a beat that has it plans from there
         except InvalidSchedule as error:
             is_changed = not row.enabled
             row.enabled, row.next_run_at, row.waiting_slot_at = False, None, None

@@ -86,7 +86,7 @@ def test_it_names_a_few_changes_of_many(root):
         ({"kind": "CRONTAB", "crontab": "0 0 31 2 *"}, "Crontab: '0 0 31 2 *' never happens"),
         ({"timezone": "Mars/Base"}, "Time zone: Unknown time zone 'Mars/Base'"),
         ({"every": ""}, "Every:"),
-        ({"max_runs": "0"}, "No run is to come."),
+        ({"max_runs": "0"}, "Most runs: Give more than 0"),
         ({"end_at_0": "2000-01-01", "end_at_1": "00:00"}, "No run is to come."),
     ],
 )

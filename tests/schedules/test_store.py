@@ -25,6 +25,33 @@ def fields_of(row):
 # --- save ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("column", ["max_runs", "catch_up_limit"])
+def test_counts_begin_with_1(column):
+    """0 would be a schedule that does nothing, and says so nowhere."""
+    assert fields_of(new(**{column: 0})) == {column}
+
+
+def test_unknown_zone_is_refused_for_intervals_too():
+    """Times of an interval are shown in its zone."""
+    assert fields_of(new(timezone="Mars/Olympus")) == {"timezone"}
+
+
+def test_name_taken_after_the_check_is_the_same_error(monkeypatch):
+    """Two forms with one name at the same time: the loser hears of the name, not of the index."""
+    taken = saved()
+    check, calls = schedules._check_name, []
+
+    def check_once_too_early(row, using):
+        calls.append(row.name)
+        if len(calls) > 1:
+            check(row, using)
+
+    monkeypatch.setattr(schedules, "_check_name", check_once_too_early)
+
+    assert fields_of(new(name=taken.name)) == {"name"}
+    assert Schedule.objects.count() == 1
+
+
 def test_new_interval_counts_from_its_creation():
     """The first slot of a new interval is one interval ahead, on a whole second."""
     row = saved(every=60)

@@ -6,9 +6,14 @@ from datetime import UTC, date, datetime, timedelta
 from importlib.util import find_spec
 
 import pytest
+from django.core.exceptions import ValidationError
 
+from django_tasks.beat.tick import enqueue_due
+from django_tasks.models import Schedule
 from django_tasks.schedules import SOLAR_EVENTS, InvalidSchedule, Solar, solar
 from django_tasks.schedules import sun as package
+from django_tasks.store import schedules
+from tests.schedules.steps import DATABASE, ago, now, saved
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -105,13 +110,44 @@ def test_search_is_bounded(monkeypatch):
     assert solar("sunset", 52.5, 13.4).next_after(datetime(9990, 1, 1, tzinfo=UTC)) is None
 
 
-def test_missing_astral_says_what_to_install(monkeypatch):
+@pytest.fixture
+def without_astral(monkeypatch):
+    """Return a function after whose call this host has no astral."""
+
+    def take_away():
+        monkeypatch.setattr(package, "_astral", package._astral.__wrapped__)  # without its cache
+        monkeypatch.setitem(sys.modules, "astral", None)
+
+    return take_away
+
+
+def test_missing_astral_says_what_to_install(without_astral):
     """It can be written without astral; asking for a slot says what is missing."""
     spec = solar("sunset", 52.5, 13.4)
-    monkeypatch.setattr(package, "_astral", package._astral.__wrapped__)  # without its cache
-    monkeypatch.setitem(sys.modules, "astral", None)
+    without_astral()
 
     with pytest.raises(InvalidSchedule, match=r"django-tasks-engine\[solar\]") as caught:
         spec.next_after(NOON)
 
     assert caught.value.field == "solar_event"
+
+
+@requires_astral
+@pytest.mark.django_db(transaction=True)
+def test_host_without_astral_leaves_the_schedule_to_others(without_astral):
+    """One host that lacks it must not disable what the others' beats serve."""
+    row = saved(kind="SOLAR", every=None, solar_event="sunset", latitude=52.5, longitude=13.4)
+    Schedule.objects.update(next_run_at=ago(seconds=5))
+    without_astral()
+
+    assert enqueue_due(DATABASE) == 1
+    schedules.pause([row.pk], now() + DAY, using=DATABASE)
+    schedules.pause([row.pk], None, using=DATABASE)
+
+    row.refresh_from_db()
+    assert row.enabled and row.next_run_at is not None and "astral" in row.error
+    row.latitude = 53.0
+    with pytest.raises(ValidationError) as caught:
+        schedules.save(row, using=DATABASE)
+    assert set(caught.value.error_dict) == {"solar_event"}
+    assert Schedule.objects.get().latitude == 52.5
