@@ -104,7 +104,8 @@ def find_backend(alias: str | None) -> DatabaseBackend:
         alias = stored[0]
     if alias not in stored:
         what = (
-            "does not store its tasks in the database"
+            "does not store its tasks in the database: set its BACKEND to"
+            " 'django_tasks.backends.database.DatabaseBackend'"
             if alias in task_backends.settings
             else f"is not in TASKS{suggest(alias, stored)}"
         )

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.db import connections
 
 from ...beat.loop import BeatConfig
 from ...store import slots
-from .runworker import address, check_address, check_beat, database_backend, set_up_logging
+from ..serving import ServingCommand, check_address, check_beat
+from ..tasks_command import find_backend
 
 EXAMPLES = """
 examples:
@@ -25,39 +25,28 @@ exit codes: 0 stopped gently; 1 configuration; 2 usage; 3 stopped at once by a s
 """
 
 
-class Command(BaseCommand):
+class Command(ServingCommand):
     """Enqueue the tasks of schedules when they are due, until stopped."""
 
     help = "Enqueue the tasks of schedules when they are due. Any number of beats may run at once."
-    requires_system_checks = "__all__"
-    suppressed_base_arguments = {"--traceback"}
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        kwargs |= {"epilog": EXAMPLES, "formatter_class": RawDescriptionHelpFormatter}
-        return super().create_parser(prog_name, subcommand, **kwargs)
+    epilog = EXAMPLES
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--backend", default="default",
             help="alias in TASKS whose database has the schedules (default: default)",
         )  # fmt: skip
-        parser.add_argument(
-            "--health-port", type=address, default=None, metavar="[HOST:]PORT",
-            help="answer /livez and /readyz (default: off; host 127.0.0.1)",
-        )  # fmt: skip
+        self.add_health_port(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        backend = database_backend(options["backend"])
+        backend = find_backend(options["backend"])
         config = BeatConfig(
             backend=backend.alias, database=backend.database, host=socket.gethostname()
         )
         check_beat(config.database)
         if options["health_port"] is not None:
             check_address(*options["health_port"])
-        set_up_logging(options["verbosity"])
-        if options["verbosity"]:
-            self.stdout.write(banner(config))
-            self.stdout.flush()
+        self.introduce(banner(config), options["verbosity"])
         from ...beat.start import run_beat
 
         sys.exit(run_beat(config, options["health_port"]))

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
-from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connections
-from django.db.models import Model
+from django.core.management.base import CommandError
+from django.db import connections
 
 from ... import registry
-from ...backends.database import DatabaseBackend
 from ...conf import app_settings
-from ...dep14.handler import task_backends
-from ...exceptions import InvalidTaskBackend
-from ...models import RollupMark, Schedule
 from ...routing import QueueSelection
 from ...worker.config import POOLS, WorkerConfig
-from ...worker.health import family_of
-from ...worker.logs import WorkerHandler
-from ..tasks_command import counted
-
-#: Exit code for options that do not fit, as argparse has it.
-USAGE = 2
+from ..serving import USAGE, ServingCommand, check_address, check_beat, check_tables
+from ..tasks_command import counted, find_backend
 
 EXAMPLES = """
 examples:
@@ -41,16 +30,11 @@ exit codes: 0 stopped gently or nothing left; 1 configuration; 2 usage; 3 tasks 
 """
 
 
-class Command(BaseCommand):
+class Command(ServingCommand):
     """Run tasks of one backend until stopped."""
 
     help = "Run background tasks."
-    requires_system_checks = "__all__"
-    suppressed_base_arguments = {"--traceback"}
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        kwargs |= {"epilog": EXAMPLES, "formatter_class": RawDescriptionHelpFormatter}
-        return super().create_parser(prog_name, subcommand, **kwargs)
+    epilog = EXAMPLES
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -94,10 +78,7 @@ class Command(BaseCommand):
             "--beat", action="store_true",
             help="run a beat beside the worker: enqueue the tasks of schedules",
         )  # fmt: skip
-        parser.add_argument(
-            "--health-port", type=address, default=None, metavar="[HOST:]PORT",
-            help="answer /livez and /readyz (default: off; host 127.0.0.1)",
-        )  # fmt: skip
+        self.add_health_port(parser)
         parser.add_argument(
             "--reload", action="store_true", help="restart when code changes; for development"
         )
@@ -116,10 +97,7 @@ class Command(BaseCommand):
             check_beat(config.database)
         if config.health is not None:
             check_address(*config.health)
-        set_up_logging(config.verbosity)
-        if config.verbosity:
-            self.stdout.write(banner(config))
-            self.stdout.flush()
+        self.introduce(banner(config), config.verbosity)
         from ...worker.start import run_worker
 
         sys.exit(run_worker(config))
@@ -127,7 +105,7 @@ class Command(BaseCommand):
     def _config(self, options: dict[str, Any]) -> WorkerConfig:
         if options["beat"] and options["burst"]:
             raise CommandError("--beat and --burst exclude each other.", returncode=USAGE)
-        backend = database_backend(options["backend"])
+        backend = find_backend(options["backend"])
         processes, slots = _size(options)
         least, most = options["autoscale"] or (None, processes)
         if options["pool"] == "gevent":
@@ -151,73 +129,6 @@ class Command(BaseCommand):
             host=socket.gethostname(),
             verbosity=options["verbosity"],
         )
-
-
-def database_backend(alias: str) -> DatabaseBackend:
-    """Return the backend of this alias. Raise CommandError unless it keeps tasks in a database."""
-    try:
-        backend = task_backends[alias]
-    except InvalidTaskBackend as error:
-        known = ", ".join(map(repr, settings.TASKS))
-        raise CommandError(f"{error} TASKS has: {known}.") from None
-    if not isinstance(backend, DatabaseBackend):
-        kind = type(backend)
-        raise CommandError(
-            f"TASKS[{alias!r}] uses {kind.__module__}.{kind.__qualname__}, which has no queue to"
-            " serve. Set its BACKEND to 'django_tasks.backends.database.DatabaseBackend'."
-        )
-    return backend
-
-
-def check_beat(database: str) -> None:
-    """Raise CommandError when a beat could not work with the schedules of `database`."""
-    if not settings.USE_TZ:
-        raise CommandError("A beat needs USE_TZ = True: slots are moments with a time zone.")
-    check_tables(database, Schedule, "waiting_slot_at")
-
-
-def check_tables(
-    database: str, model: type[Model] = RollupMark, newest_column: str = "counted_until"
-) -> None:
-    """Raise CommandError when the database is away or not migrated."""
-    connection = connections[database]
-    try:
-        model._default_manager.using(database).values_list(newest_column).first()
-    except DatabaseError as error:
-        connection.close()
-        try:
-            tables = connection.introspection.table_names()
-        except DatabaseError:
-            reason = str(error).splitlines()[0]
-            raise CommandError(f"Database {database!r} cannot be reached: {reason}") from None
-        if model._meta.db_table not in tables:
-            raise CommandError(
-                f"Database {database!r} has no task tables. Run: manage.py migrate"
-                f"{'' if database == 'default' else f' --database {database}'}"
-            ) from None
-        raise CommandError(
-            f"The task tables of {database!r} are of another version. Run: manage.py migrate"
-        ) from None
-
-
-def check_address(host: str, port: int) -> None:
-    """Raise CommandError when the probes cannot be answered there."""
-    try:
-        socket.create_server((host, port), family=family_of(host)).close()
-    except OSError as error:
-        reason = error.strerror or error
-        raise CommandError(f"Cannot listen on --health-port {host}:{port}: {reason}") from None
-
-
-def set_up_logging(verbosity: int) -> None:
-    """Print the worker's log lines, unless the project's LOGGING already sends them somewhere."""
-    logger = logging.getLogger("django_tasks")
-    if logger.hasHandlers() or logging.getLogger("django_tasks.worker").handlers:
-        return
-    levels = {0: logging.WARNING, 1: logging.INFO}
-    logger.addHandler(WorkerHandler())
-    logger.setLevel(levels.get(verbosity, logging.DEBUG))
-    logger.propagate = False
 
 
 def banner(config: WorkerConfig) -> str:
@@ -318,12 +229,3 @@ def _autoscale(text: str) -> tuple[int, int]:
     if not 1 <= pair[0] <= pair[1]:
         raise ArgumentTypeError(f"{text!r}: the fewest must be from 1 to the most")
     return pair
-
-
-def address(text: str) -> tuple[str, int]:
-    """Read [HOST:]PORT from the command line."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ArgumentTypeError(f"{text!r} is no port, or host:port")
-    return host or "127.0.0.1", int(port)
