@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import report
@@ -48,7 +48,8 @@ class Outcome:
     passed: int = 0
     failed: int = 0
     not_tested: tuple = ()  # reasons why parts of it could not be tested on this machine
-    unstable: tuple = ()  # tests that failed and, run once more, passed
+    #: Tests that failed and, run once more, passed, with what was said of them.
+    unstable: dict = field(default_factory=dict)
 
 
 def main():
@@ -220,7 +221,7 @@ def outcome_of(leg, result):
             for reason in dict.fromkeys(left.get("skipped", []))
             if reason.startswith(report.UNAVAILABLE)
         ),
-        unstable=tuple(left.get("unstable", ())),
+        unstable=left.get("unstable", {}),
     )
 
 
@@ -259,10 +260,17 @@ def print_not_tested(outcomes, width):
 
 
 def print_unstable(outcomes, width):
-    lines = [f"{outcome.leg:<{width}}  {test}" for outcome in outcomes for test in outcome.unstable]
-    if lines:
+    unstable = [
+        (f"{outcome.leg:<{width}}  {test}", why)
+        for outcome in outcomes
+        for test, why in outcome.unstable.items()
+    ]
+    if unstable:
+        # tox shows nothing of a leg that passed, so this is all that tells why.
+        for line, why in unstable:
+            print(f"\n{line}\n{why}")
         print(f"\n{' UNSTABLE: failed once, passed when run again ':!^80}")
-        print("\n".join(lines))
+        print("\n".join(line for line, _ in unstable))
 
 
 def exit_code(outcomes, *, require_all):

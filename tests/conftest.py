@@ -39,9 +39,11 @@ def pytest_terminal_summary(terminalreporter):
     report.write(
         passed=len(stats.get("passed", [])),
         # A test whose body and whose clean-up both failed is in both.
-        failures=sorted(
-            {test.nodeid for word in ("failed", "error") for test in stats.get(word, [])}
-        ),
+        failures={
+            test.nodeid: test.longreprtext
+            for word in ("error", "failed")
+            for test in stats.get(word, [])
+        },
         skipped=[skip_reason(skipped) for skipped in stats.get("skipped", [])],
     )
 

@@ -36,7 +36,7 @@ def main(database, *pytest_arguments):
 def run(url, pytest_arguments):
     """Run pytest, and what failed once more; return the exit code and leave the report of both."""
     code, found = run_pytest(url, pytest_arguments)
-    failures = found.get("failures", [])
+    failures = found.get("failures", {})
     if code == 1 and 0 < len(failures) <= MOST_UNSTABLE:
         print(f"\nOnce more, alone: {', '.join(failures)}", flush=True)
         code, again = run_pytest(url, failures)

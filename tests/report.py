@@ -9,21 +9,21 @@ from pathlib import Path
 UNAVAILABLE = "unavailable: "
 
 
-def write(*, passed=0, failed=0, failures=(), skipped=(), unstable=(), unavailable=None):
+def write(*, passed=0, failed=0, failures=None, skipped=(), unstable=None, unavailable=None):
     """Write the report to the file named by TEST_REPORT; do nothing if that is not set.
 
-    `failures` are the tests that failed, where their names are known, and `unstable` those that
-    failed once and then passed; `skipped` has a reason per test, `unavailable` the reason why the
-    whole leg could not run.
+    `failures` are the tests that failed, where their names are known, each with what pytest said of
+    it, and `unstable` those that failed once and then passed; `skipped` has a reason per test,
+    `unavailable` the reason why the whole leg could not run.
     """
     path = os.environ.get("TEST_REPORT")
     if path:
         report = {
             "passed": passed,
-            "failed": failed or len(failures),
-            "failures": list(failures),
+            "failed": failed or len(failures or {}),
+            "failures": failures or {},
             "skipped": list(skipped),
-            "unstable": list(unstable),
+            "unstable": unstable or {},
             "unavailable": unavailable,
         }
         Path(path).write_text(json.dumps(report), encoding="utf-8")
@@ -35,12 +35,13 @@ def merged(first, again):
     A test that the second run left out, as it broke off, still counts as failed.
     """
     is_whole = "passed" in again
-    failures = again["failures"] if is_whole else first["failures"]
+    before = first["failures"]
+    failures = again["failures"] if is_whole else before
     return first | {
         "passed": first["passed"] + again.get("passed", 0),
         "failed": len(failures),
         "failures": failures,
-        "unstable": [test for test in first["failures"] if test not in failures],
+        "unstable": {test: why for test, why in before.items() if test not in failures},
     }
 
 

@@ -95,10 +95,10 @@ class OutcomeTests(TestCase):
 
     def test_unstable_tests_are_counted_and_named(self):
         """A leg that passed at the second try passed, but nobody can overlook it."""
-        outcome = self.outcome(PASSING, passed=7, unstable=["tests/test_a.py::test_b"])
+        outcome = self.outcome(PASSING, passed=7, unstable={"tests/test_a.py::test_b": "why"})
 
         self.assertEqual((outcome.word, outcome.note), (runner.PASSED, "7 passed, 1 unstable, 2 s"))
-        self.assertEqual(outcome.unstable, ("tests/test_a.py::test_b",))
+        self.assertEqual(outcome.unstable, {"tests/test_a.py::test_b": "why"})
 
 
 class ClosingTests(TestCase):
@@ -106,16 +106,19 @@ class ClosingTests(TestCase):
     skipped = runner.Outcome(leg="py311-django52-mariadb", word=runner.SKIPPED, note="no server")
     partly = runner.Outcome(leg="types", word=runner.PASSED, passed=1, not_tested=("no browser",))
     failed = runner.Outcome(leg="packaging", word=runner.FAILED, passed=4, failed=2)
-    unstable = runner.Outcome(leg="types", word=runner.PASSED, unstable=("tests/a.py::test_b",))
+    unstable = runner.Outcome(
+        leg="types", word=runner.PASSED, unstable={"tests/a.py::test_b": "too late"}
+    )
 
     def test_unstable_tests_are_named(self):
-        """They stand below a line of their own, with their leg."""
+        """They stand below a line of their own, with their leg, and before it why they failed."""
         with contextlib.redirect_stdout(io.StringIO()) as output:
             runner.print_closing_lines([self.passed, self.unstable], 5)
 
         lines = output.getvalue().splitlines()
         [start] = [number for number, line in enumerate(lines) if "UNSTABLE" in line]
         self.assertEqual(lines[start + 1].split(), ["types", "tests/a.py::test_b"])
+        self.assertIn("too late", lines[:start])
 
     def test_last_line_counts_and_skipped_legs_are_named(self):
         """The last line is the sum, and before it stands everything not tested, with the reason."""
@@ -166,7 +169,7 @@ class OnceMoreTests(TestCase):
 
         self.assertEqual(code, 0)
         self.assertEqual((left["passed"], left["failed"]), (2, 0))
-        self.assertEqual(left["unstable"], ["test_it.py::test_shaky"])
+        self.assertEqual(list(left["unstable"]), ["test_it.py::test_shaky"])
 
     def test_failing_twice_is_a_failure(self):
         """Nothing is forgiven to a test that fails each time."""
@@ -174,8 +177,8 @@ class OnceMoreTests(TestCase):
 
         self.assertEqual(code, 1)
         self.assertEqual((left["passed"], left["failed"]), (2, 1))
-        self.assertEqual(left["failures"], ["test_it.py::test_broken"])
-        self.assertEqual(left["unstable"], ["test_it.py::test_shaky"])
+        self.assertEqual(list(left["failures"]), ["test_it.py::test_broken"])
+        self.assertEqual(list(left["unstable"]), ["test_it.py::test_shaky"])
 
     def test_many_failures_are_not_run_again(self):
         """Then something is broken: they all count."""
@@ -183,13 +186,13 @@ class OnceMoreTests(TestCase):
         code, left = self.run_leg(*many)
 
         self.assertEqual(code, 1)
-        self.assertEqual((left["failed"], left["unstable"]), (len(many), []))
+        self.assertEqual((left["failed"], left["unstable"]), (len(many), {}))
 
     def test_second_run_that_breaks_off_forgives_nothing(self):
         """What the first run found stays."""
-        first = {"passed": 4, "failed": 1, "failures": ["test_it.py::test_shaky"]}
+        first = {"passed": 4, "failed": 1, "failures": {"test_it.py::test_shaky": "why"}}
 
-        self.assertEqual(report.merged(first, {}), first | {"unstable": []})
+        self.assertEqual(report.merged(first, {}), first | {"unstable": {}})
 
 
 class ReportTests(TestCase):
