@@ -7,12 +7,37 @@ import signal
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from tests.worker.ledger import PATIENCE, until
+from tests.worker.template import Fork, Template
 
 ROOT = Path(__file__).parent.parent.parent
 LIVE = "queues "  # a word of the banner
+DJANGO = [sys.executable, "-m", "django"]
+RUNWORKER = [*DJANGO, "runworker"]
+
+
+def start(command, *, cwd, env, output):
+    """Start `command` in a session of its own; from the template where that makes no difference."""
+    # Gevent patches what has not been imported, and a reloader begins its process anew.
+    if command[:3] == DJANGO and not {"gevent", "--reload"}.intersection(command):
+        return Fork(template(), command[3:], cwd=cwd, env=env, stdout=output)
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+@cache
+def template():
+    return Template()
 
 
 class WorkerProcess:
@@ -27,15 +52,9 @@ class WorkerProcess:
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
         }
-        command = command or [sys.executable, "-m", "django", "runworker"]
-        self.popen = subprocess.Popen(
-            [*command, *map(str, options)],
-            cwd=cwd,
-            env={**os.environ, **variables, **(env or {})},
-            stdin=subprocess.PIPE,
-            stdout=self._file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+        command = [*(command or RUNWORKER), *map(str, options)]
+        self.popen = start(
+            command, cwd=cwd, env={**os.environ, **variables, **(env or {})}, output=self._file
         )
 
     @property

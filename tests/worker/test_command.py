@@ -12,6 +12,8 @@ from tests.worker import tasks
 from tests.worker.ledger import PATIENCE, until
 from tests.worker.processes import ROOT
 
+MANAGE = [sys.executable, str(ROOT / "manage.py"), "runworker"]
+
 
 def refusal(start, *options, code=1, **kwargs):
     """Return the last line of a worker that refuses to start."""
@@ -155,9 +157,7 @@ def test_banner_and_record_say_what_it_serves(start):
 
 def test_manage_py(start, tmp_path):
     """`python manage.py runworker` works as `python -m django` does."""
-    worker = start(
-        "--burst", command=[sys.executable, str(ROOT / "manage.py"), "runworker"], cwd=tmp_path
-    )
+    worker = start("--burst", command=MANAGE, cwd=tmp_path)
 
     assert worker.wait() == 0
 
@@ -166,7 +166,7 @@ def test_nothing_secret_is_shown(start):
     """Arguments of the processes carry no password; what a body prints goes to the log."""
     secret = "pa55word"
     result = tasks.surroundings.enqueue()
-    start("-c", 1, env={"SECRET": secret})
+    start("-c", 1, env={"SECRET": secret}, command=MANAGE)
 
     for line in result.wait(PATIENCE):
         assert "runworker" in line
