@@ -24,7 +24,7 @@ from .context import Progress
 from .models import Schedule, TaskRecord, WorkerRecord
 from .statuses import Status
 from .store import dialects
-from .store.dialects import DatabaseNow
+from .store.dialects import DatabaseNow, status_is
 from .store.workers import BEAT
 
 CAP = 10_000
@@ -194,7 +194,7 @@ def with_running_count(workers: QuerySet[WorkerRecord]) -> QuerySet[Any]:
     """Annotate each worker with `running_count`, the number of tasks it owns."""
     owned = (
         TaskRecord.objects.using(workers.db)
-        .filter(status=Status.RUNNING, worker_id=OuterRef("pk"))
+        .filter(status_is(Status.RUNNING), worker_id=OuterRef("pk"))
         .order_by()
         .values("worker_id")
         .annotate(count=Count("pk"))
