@@ -26,6 +26,8 @@ from tests.test_progress_api import progress_json
 
 PACKAGE = Path(django_tasks.__file__).parent
 PO = PACKAGE / "locale/de/LC_MESSAGES/django.po"
+#: Lists without a form.
+SHOWN = ("overview", "taskrecord", "workerrecord")
 PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[-+ #0-9.]*[a-zA-Z%]")
 
 
@@ -143,7 +145,7 @@ def pages(db):
     base = "admin:django_tasks_"
     return [
         reverse("admin:index"),
-        *(reverse(f"{base}{name}_changelist") for name in ("taskrecord", "workerrecord")),
+        *(reverse(f"{base}{name}_changelist") for name in SHOWN),
         *(reverse(f"{base}taskrecord_change", args=[record.pk]) for record in records),
         reverse(f"{base}schedule_changelist"),
         reverse(f"{base}schedule_add"),

@@ -1,7 +1,8 @@
 """The admin: one module per screen. For another AdminSite, register these classes there."""
 
+from .overview import OverviewAdmin
 from .schedules import ScheduleAdmin
 from .tasks import TaskRecordAdmin
 from .workers import WorkerRecordAdmin
 
-__all__ = ["ScheduleAdmin", "TaskRecordAdmin", "WorkerRecordAdmin"]
+__all__ = ["OverviewAdmin", "ScheduleAdmin", "TaskRecordAdmin", "WorkerRecordAdmin"]

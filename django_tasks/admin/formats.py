@@ -7,11 +7,12 @@ import signal
 from datetime import datetime
 from typing import Any
 
-from django.utils.formats import date_format
+from django.utils.formats import date_format, number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.timezone import is_aware, localtime
 from django.utils.translation import gettext as _
 
+from ..inspection import CappedCount
 from ..statuses import AttemptOutcome, Status
 
 #: Characters of one value that a page shows; the rest is counted.
@@ -63,6 +64,46 @@ def duration(seconds: float | None) -> str:
     if hours:
         return _("%(h)d h %(min)d min") % {"h": hours, "min": minutes}
     return _("%(min)d min %(s)d s") % {"min": minutes, "s": s}
+
+
+def short_duration(seconds: float) -> str:
+    """Return a duration in one unit, for the scale of a chart: 40 ms, 2 s, 30 min, 4 h, 2 d."""
+    if not seconds:
+        return "0"
+    if seconds < 1:
+        return _("%(n)s ms") % {"n": _plain(seconds * 1000)}
+    if seconds < 60:
+        return _("%(n)s s") % {"n": _plain(seconds)}
+    if seconds < 3600:
+        return _("%(n)s min") % {"n": _plain(seconds / 60)}
+    if seconds < 86400:
+        return _("%(n)s h") % {"n": _plain(seconds / 3600)}
+    return _("%(n)s d") % {"n": _plain(seconds / 86400)}
+
+
+def _plain(number: float) -> str:
+    return str(number_format(f"{number:.3g}" if number < 1000 else round(number)))
+
+
+def count(number: int) -> str:
+    """Return a count with its thousands apart, and a plus when it stopped there."""
+    text = str(number_format(int(number), force_grouping=True))
+    return f"{text}+" if isinstance(number, CappedCount) else text
+
+
+def short_count(number: float) -> str:
+    """Return a round count for the scale of a chart: 800, 2,000, 40 k, 3 M."""
+    if number < 10_000:
+        return count(round(number))
+    if number < 1_000_000:
+        return f"{_plain(number / 1000)} k"
+    return f"{_plain(number / 1_000_000)} M"
+
+
+def rate(per_minute: float) -> str:
+    """Return a rate with a digit behind the point where that says something."""
+    digits = 0 if per_minute >= 100 or not per_minute else 1 if per_minute >= 1 else 2
+    return str(number_format(per_minute, digits, force_grouping=True))
 
 
 def ago(moment: datetime | None, now: datetime) -> str:

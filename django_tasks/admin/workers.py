@@ -25,7 +25,7 @@ STATES = {
     "stopping": pgettext_lazy("worker", "Stopping"),
     "late": pgettext_lazy("worker", "Late"),
 }
-_KINDS = {"alive": "successful", "stopping": "running", "late": "failed"}
+KINDS = {"alive": "successful", "stopping": "running", "late": "failed"}
 
 
 @admin.register(WorkerRecord)
@@ -69,7 +69,7 @@ class WorkerRecordAdmin(ReadOnlyAdmin):
     @admin.display(description=_("state"))
     def state(self, worker: Any) -> str:
         state = worker_state(worker, worker.now)
-        return formats.badge(str(STATES[state]), _KINDS[state])
+        return formats.badge(str(STATES[state]), KINDS[state])
 
     @admin.display(description=_("last heartbeat"))
     def heartbeat(self, worker: Any) -> str:

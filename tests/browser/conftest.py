@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.conf import settings
+from django.test import override_settings
+from pytest_django.live_server_helper import LiveServer
 
 from tests.demo_process import READY, Demo
 from tests.report import UNAVAILABLE
@@ -77,6 +80,16 @@ def site(driver, tmp_path_factory):
         finally:
             demo.kill()
             print(demo.output, file=sys.stderr)
+
+
+@pytest.fixture(scope="session")
+def server(driver, django_db_setup):
+    """Yield a server that sends a strict policy with each page."""
+    middleware = ["tests.browser.csp.StrictPolicy", *settings.MIDDLEWARE]
+    with override_settings(MIDDLEWARE=middleware):
+        server = LiveServer("localhost")
+    yield server
+    server.stop()
 
 
 @pytest.fixture

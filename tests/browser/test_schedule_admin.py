@@ -6,8 +6,6 @@ from urllib.request import urlopen
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.test import override_settings
-from pytest_django.live_server_helper import LiveServer
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -25,16 +23,6 @@ FIELDS_OF = {
     "SOLAR": {"solar_event", "latitude"},
     "CLOCKED": {"clocked_at"},
 }
-
-
-@pytest.fixture(scope="session")
-def server(driver, django_db_setup):
-    """Yield a server that sends a strict policy with each page."""
-    middleware = ["tests.browser.csp.StrictPolicy", *settings.MIDDLEWARE]
-    with override_settings(MIDDLEWARE=middleware):
-        server = LiveServer("localhost")
-    yield server
-    server.stop()
 
 
 @pytest.fixture

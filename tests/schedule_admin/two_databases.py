@@ -53,6 +53,8 @@ def main():
     assert "Disabled" in page and "Ready" in page
     assert "Run by hand" in steps.text_of(root.get(f"{steps.LIST}{row.pk}/runs/"))
     assert row.name in steps.text_of(root.get(steps.LIST))
+    overview = steps.text_of(root.get("/admin/django_tasks/overview/"))
+    assert "Copy" in overview and "nobody serves the queue default" in overview
     row.refresh_from_db()
     assert (row.every, row.enabled, row.paused_until.year) == (7200.0, False, 2126)
     steps.act(root, "delete_selected", row, post="yes")

@@ -109,6 +109,40 @@ class Dialect:
             cursor.execute(LOOSE_SCAN, [backend, backend])
             return [name for (name,) in cursor.fetchall()]
 
+    def look_at_ready(
+        self,
+        connection: BaseDatabaseWrapper,
+        queues: Sequence[tuple[str, str]],
+        *,
+        counted: int,
+        aged: int,
+    ) -> list[tuple[int, float | None]]:
+        """
+        Return per (backend, queue) how many are ready, and the seconds for which the first is.
+
+        Not more than `counted` are counted. The first is that of the `aged` that are next in turn:
+        their times are not in the index.
+        """
+        if not queues:
+            return []
+        ready = f"FROM {TABLE} WHERE status = 'READY' AND backend = %s AND queue_name = %s"
+        count = f"SELECT COUNT(*) FROM (SELECT 1 AS one {ready} LIMIT {counted:d}) counted"
+        age = (
+            f"SELECT {self.seconds_between('MIN(since)', self.now())} FROM (SELECT"
+            f" COALESCE(run_after, enqueued_at) AS since {ready}"
+            f" ORDER BY {self._ORDER} LIMIT {aged:d}) aged"
+        )
+        looks = (f"SELECT {n:d}, ({count}), ({age})" for n in range(len(queues)))
+        with connection.cursor() as cursor:
+            cursor.execute(
+                " UNION ALL ".join(looks), [name for queue in queues for name in queue * 2]
+            )
+            found = sorted(cursor.fetchall())
+        return [
+            (number, None if seconds is None else max(0.0, float(seconds)))
+            for _place, number, seconds in found
+        ]
+
     def next_in_turn(
         self, connection: BaseDatabaseWrapper, backend: str, queue_name: str, limit: int,
         beyond: tuple[int, UUID] | None = None,

@@ -1,0 +1,1 @@
+"""How things stand: what the admin's overview says, each part from one bounded query."""
