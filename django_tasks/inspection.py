@@ -20,6 +20,7 @@ from django.db.models import Count, IntegerField, Min, OuterRef, QuerySet, Subqu
 from django.db.models.functions import Coalesce
 
 from . import registry
+from .aliases import database_backends
 from .context import Progress
 from .models import Schedule, TaskRecord, WorkerRecord
 from .statuses import Status
@@ -273,6 +274,17 @@ def readable_progress(row: TaskRecord) -> Progress | None:
     if progress is None or not _is_number(progress.done):
         return None
     return progress if progress.total is None or _is_number(progress.total) else None
+
+
+def most_attempts(row: TaskRecord) -> int | None:
+    """Return how many attempts the task has in all, None when its code is not known here."""
+    if row.max_attempts is not None:
+        return row.max_attempts
+    known = registry.find(row.task_path)
+    if known is None:
+        return None
+    backend = database_backends().get(row.backend)
+    return known.max_attempts or (backend.max_attempts if backend else None)
 
 
 def _is_number(value: Any) -> bool:

@@ -7,17 +7,18 @@ import signal
 from datetime import datetime
 from typing import Any
 
-from django.utils.formats import date_format, number_format
+from django.utils.formats import number_format
 from django.utils.html import format_html, format_html_join
-from django.utils.timezone import is_aware, localtime
 from django.utils.translation import gettext as _
 
 from ..inspection import CappedCount
+from ..moments import NOTHING as NOTHING
+from ..moments import clock_time, distance
+from ..moments import duration as duration
 from ..statuses import AttemptOutcome, Status
 
 #: Characters of one value that a page shows; the rest is counted.
 MAX_SHOWN = 20_000
-NOTHING = "-"
 
 
 def badge(word: str, kind: str) -> str:
@@ -41,29 +42,16 @@ _OUTCOME_KINDS: dict[str, str] = {
 }
 
 
+def outcome_kind(outcome: str) -> str:
+    """Return the class of admin.css that has the colour of an attempt's outcome."""
+    return _OUTCOME_KINDS.get(outcome, "ready")
+
+
 def outcome_badge(outcome: str) -> str:
     """Return how an attempt ended, in words."""
     known = outcome in AttemptOutcome.values
     word = str(AttemptOutcome(outcome).label) if known else outcome
-    return badge(word, _OUTCOME_KINDS.get(outcome, "ready"))
-
-
-def duration(seconds: float | None) -> str:
-    """Return a duration to be read at a glance: 4 ms, 1.2 s, 3 min 5 s, 2 h 10 min, 4 d 3 h."""
-    if seconds is None:
-        return NOTHING
-    if seconds < 1:
-        return _("%(ms)d ms") % {"ms": round(seconds * 1000)}
-    if seconds < 60:
-        return _("%(s).1f s") % {"s": seconds}
-    minutes, s = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return _("%(d)d d %(h)d h") % {"d": days, "h": hours}
-    if hours:
-        return _("%(h)d h %(min)d min") % {"h": hours, "min": minutes}
-    return _("%(min)d min %(s)d s") % {"min": minutes, "s": s}
+    return badge(word, outcome_kind(outcome))
 
 
 def short_duration(seconds: float) -> str:
@@ -110,21 +98,14 @@ def ago(moment: datetime | None, now: datetime) -> str:
     """Return how long ago it was, with the time itself as the tooltip."""
     if moment is None:
         return NOTHING
-    seconds = (now - moment).total_seconds()
-    text = (
-        _("in %(duration)s") % {"duration": duration(-seconds)}
-        if seconds < 0
-        else _("%(duration)s ago") % {"duration": duration(seconds)}
-    )
-    return timestamp(moment, text)
+    return timestamp(moment, distance(moment, now))
 
 
 def timestamp(moment: datetime | None, text: str = "") -> str:
     """Return the time to the second, in the current time zone, with UTC as the tooltip."""
     if moment is None:
         return NOTHING
-    local = localtime(moment) if is_aware(moment) else moment
-    shown = text or f"{date_format(local, 'DATE_FORMAT')} {local:%H:%M:%S}"
+    shown = text or clock_time(moment)
     return format_html('<time datetime="{0}" title="{0}">{1}</time>', moment.isoformat(), shown)
 
 

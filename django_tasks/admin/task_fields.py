@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import Model
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -10,12 +14,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from .. import masking, registry
-from ..aliases import database_backends
-from ..inspection import readable_progress
+from ..inspection import most_attempts, readable_progress
 from ..models import TaskRecord, WorkerRecord
 from ..statuses import Status
 from . import formats
 from .base import ReadOnlyAdmin
+
+Workers = Mapping[Any, WorkerRecord]
 
 
 class TaskFields(ReadOnlyAdmin):
@@ -37,33 +42,13 @@ class TaskFields(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("attempts"))
     def tries(self, record: TaskRecord) -> str:
-        most = _most_attempts(record)
+        most = most_attempts(record)
         return f"{record.attempts}" if most is None else f"{record.attempts} / {most}"
 
     @admin.display(description=gettext_lazy("age"), ordering="-id")
     def age(self, record: TaskRecord) -> str:
         seconds = (timezone.now() - record.enqueued_at).total_seconds()
         return formats.timestamp(record.enqueued_at, formats.duration(max(0.0, seconds)))
-
-    @admin.display(description=gettext_lazy("enqueued"))
-    def enqueued(self, record: TaskRecord) -> str:
-        return formats.timestamp(record.enqueued_at)
-
-    @admin.display(description=gettext_lazy("runs after"))
-    def due(self, record: TaskRecord) -> str:
-        return formats.timestamp(record.run_after)
-
-    @admin.display(description=gettext_lazy("expires"))
-    def expires(self, record: TaskRecord) -> str:
-        return formats.timestamp(record.expires_at)
-
-    @admin.display(description=gettext_lazy("last started"))
-    def started(self, record: TaskRecord) -> str:
-        return formats.timestamp(record.last_attempted_at)
-
-    @admin.display(description=gettext_lazy("finished"))
-    def finished(self, record: TaskRecord) -> str:
-        return formats.timestamp(record.finished_at)
 
     @admin.display(description=gettext_lazy("duration"))
     def took(self, record: TaskRecord) -> str:
@@ -72,101 +57,67 @@ class TaskFields(ReadOnlyAdmin):
             return _("%(duration)s so far") % {"duration": formats.duration(max(0.0, seconds))}
         return formats.duration(record.run_time)
 
-    @admin.display(description=gettext_lazy("progress"))
-    def how_far(self, record: TaskRecord) -> str:
+    def progress_bar(self, record: TaskRecord, *, with_message: bool) -> str:
+        """Return how far it is, in numbers and as a bar; empty when it does not say."""
         progress = readable_progress(record)
         if progress is None:
-            return formats.NOTHING
-        message = formats.shortened(str(progress.message))
+            return ""
+        message = formats.shortened(str(progress.message)) if with_message else ""
         if progress.percent is None:
-            return formats.join(str(progress.done), message)
+            return formats.join(f"{progress.done:g}", message)
         bar = format_html(
-            '<progress class="task-progress" max="100" value="{0}">{0} %</progress>',
+            '<progress class="task-progress" max="100" value="{0}" aria-label="{1}">{0} %'
+            "</progress>",
             f"{progress.percent:g}",
+            _("progress"),
         )
         numbers = f"{progress.done:g} / {progress.total:g} ({progress.percent:g} %)"
         return format_html("{} {}", bar, formats.join(numbers, message))
 
-    @admin.display(description=gettext_lazy("arguments"))
-    def no_payload(self, record: TaskRecord) -> str:
-        return format_html(
-            '<span class="task-hidden">{}</span>',
-            _(
-                "Hidden. Seeing arguments, results and metadata needs the permission “Can see"
-                " arguments and results of tasks”."
-            ),
-        )
+    # --- payload, for those who may see it --------------------------------------------------------
 
-    @admin.display(description=gettext_lazy("arguments"))
-    def arguments(self, record: TaskRecord) -> str:
-        block = formats.json_block(_masked(record).args)
+    def payload(self, record: TaskRecord) -> list[tuple[str, str]]:
+        """Return titles and blocks of the task's data, masked; those that say nothing left out."""
+        known = registry.find(record.task_path)
+        call = masking.mask(record.args, record.kwargs, known)
+        blocks = []
         has_none = (record.args, record.kwargs) == ("[]", "{}")
-        if has_none or registry.find(record.task_path) is not None:
-            return block
-        note = _(
-            "This process does not know the task, so it cannot tell which values are secret: all"
-            " are hidden."
+        if record.args != "[]" or has_none:
+            blocks.append((_("arguments"), formats.json_block(call.args)))
+        if record.kwargs != "{}":
+            blocks.append((_("keyword arguments"), formats.json_block(call.kwargs)))
+        further = (
+            (_("return value"), record.return_value),
+            (_("metadata"), record.metadata),
+            (_("state’s data"), record.meta),
         )
-        return format_html('{}<p class="task-hidden">{}</p>', block, note)
+        for title, text in further:
+            if text is not None:
+                blocks.append((title, formats.json_block(masking.mask_value(text, known))))
+        return blocks
 
-    @admin.display(description=gettext_lazy("keyword arguments"))
-    def keyword_arguments(self, record: TaskRecord) -> str:
-        return formats.json_block(_masked(record).kwargs)
+    def hides_arguments(self, record: TaskRecord) -> bool:
+        """Tell whether all arguments are masked, as this process does not know the task."""
+        has_none = (record.args, record.kwargs) == ("[]", "{}")
+        return not has_none and registry.find(record.task_path) is None
 
-    @admin.display(description=gettext_lazy("return value"))
-    def result(self, record: TaskRecord) -> str:
-        return _json_or_nothing(record, record.return_value)
+    # --- links ------------------------------------------------------------------------------------
 
-    @admin.display(description=gettext_lazy("state’s data"))
-    def own_state(self, record: TaskRecord) -> str:
-        return _json_or_nothing(record, record.meta)
+    def place(self, worker_id: Any, process: int | None, host: str, workers: Workers) -> str:
+        """Return where an attempt ran: its worker (linked while it has a row) and its process."""
+        if worker_id is None and not host:
+            return ""
+        part = "" if process is None else _("process %d") % process
+        worker = workers.get(worker_id)
+        if worker is not None:
+            return formats.join(self.link(worker, str(worker)), part)
+        name = _("%s (no longer running)") % str(worker_id) if worker_id else ""
+        return formats.join(host, part, name)
 
-    @admin.display(description=gettext_lazy("metadata"))
-    def task_metadata(self, record: TaskRecord) -> str:
-        return _json_or_nothing(record, record.metadata)
-
-    @admin.display(description=gettext_lazy("log"))
-    def log_lines(self, record: TaskRecord) -> str:
-        return formats.text_block(record.log) if record.log else formats.NOTHING
-
-    @admin.display(description=gettext_lazy("worker"))
-    def worker(self, record: TaskRecord) -> str:
-        if record.worker_id is None:
-            return formats.NOTHING
-        workers = WorkerRecord.objects.using(record._state.db)
-        worker = workers.filter(pk=record.worker_id).first()
-        process = "" if record.process is None else _("process %d") % record.process
-        if worker is None:
-            return formats.join(_("%s (no longer running)") % record.worker_id, process)
-        return formats.join(self._link_to(worker), process)
-
-    def _link_to(self, worker: WorkerRecord) -> str:
-        if not self.admin_site.is_registered(WorkerRecord):
-            return str(worker)
-        url = reverse(
-            "admin:django_tasks_workerrecord_change",
-            args=[worker.pk],
-            current_app=self.admin_site.name,
-        )
-        return format_html('<a href="{}">{}</a>', url, worker)
-
-
-def _masked(record: TaskRecord) -> masking.MaskedCall:
-    return masking.mask(record.args, record.kwargs, registry.find(record.task_path))
-
-
-def _json_or_nothing(record: TaskRecord, text: str | None) -> str:
-    if text is None:
-        return formats.NOTHING
-    return formats.json_block(masking.mask_value(text, registry.find(record.task_path)))
-
-
-def _most_attempts(record: TaskRecord) -> int | None:
-    """Return how many attempts the task has in all, None when its code is not known here."""
-    if record.max_attempts is not None:
-        return record.max_attempts
-    known = registry.find(record.task_path)
-    if known is None:
-        return None
-    backend = database_backends().get(record.backend)
-    return known.max_attempts or (backend.max_attempts if backend else None)
+    def link(self, row: Model, text: str) -> str:
+        """Return `text`, linked to the page of `row` if this site has one."""
+        if not self.admin_site.is_registered(type(row)):
+            return text
+        view = f"admin:django_tasks_{row._meta.model_name}_change"
+        url = reverse(view, args=[row.pk], current_app=self.admin_site.name)
+        return format_html('<a href="{}">{}</a>', url, text)

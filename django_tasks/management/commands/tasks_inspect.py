@@ -1,4 +1,4 @@
-"""Show queues, workers and running tasks."""
+"""Show queues, workers and running tasks; or one task, and why it does not run."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import json
 from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
+from uuid import UUID
+
+from django.core.management.base import CommandError
 
 from ...backends.database import DatabaseBackend
 from ...context import Progress
+from ...diagnosis import Reason
 from ...inspection import (
     RUNNING_LISTED,
     BeatSummary,
@@ -20,18 +24,25 @@ from ...inspection import (
     look,
     queue_names,
 )
-from ..tasks_command import TasksCommand, duration
+from ...statuses import PENDING_STATUSES
+from ..task_report import HEADERS, report_of
+from ..tasks_command import TasksCommand, duration, task_id
 
 
 class Command(TasksCommand):
-    help = "Show queues, workers, beats and running tasks. Arguments and results are not shown."
+    help = (
+        "Show queues, workers, beats and running tasks; with an ID, one task and why it does not"
+        " run. Arguments and results are not shown."
+    )
     examples = """\
   manage.py tasks_inspect
+  manage.py tasks_inspect 0190f5fe-7b3a-7c51-8f0e-3a1e6f6f7c11
   manage.py tasks_inspect --json | jq '.queues[] | select(.oldest > 60)'
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
+        parser.add_argument("id", nargs="?", type=task_id, metavar="ID", help="id of one task")
         parser.add_argument(
             "--json",
             action="store_true",
@@ -41,6 +52,9 @@ class Command(TasksCommand):
         )
 
     def run(self, backend: DatabaseBackend, options: dict[str, Any]) -> None:
+        if options["id"] is not None:
+            self._show_task(backend, options["id"], as_json=options["as_json"])
+            return
         snapshot = look(backend.database, queue_names([backend]))
         if options["as_json"]:
             self.say(json.dumps(_document(backend, snapshot), indent=2))
@@ -57,6 +71,31 @@ class Command(TasksCommand):
         )
         if len(snapshot.running) == RUNNING_LISTED:
             self.say(f"(the {RUNNING_LISTED} that have run longest)")
+
+    def _show_task(self, backend: DatabaseBackend, task_id: UUID, *, as_json: bool) -> None:
+        report = report_of(backend.database, task_id)
+        if report is None:
+            raise CommandError(f"No task has the id {task_id}.")
+        if as_json:
+            self.say(json.dumps(report.document(), indent=2))
+            return
+        self.say(self.style.MIGRATE_HEADING(f"Task {task_id}"))
+        for name, value in report.facts():
+            self.say(f"  {name:9} {value}")
+        self.say("")
+        is_pending = report.record.status in PENDING_STATUSES
+        self.say(self.style.MIGRATE_HEADING("Why it is not running" if is_pending else "Now"))
+        for reason in report.reasons:
+            self._show_reason(reason)
+        self.say("")
+        if report.attempts:
+            self.show_table("Attempts that did not succeed", HEADERS, report.cells())
+
+    def _show_reason(self, reason: Reason) -> None:
+        text = f"  {reason.sentence} {reason.remedy}".rstrip()
+        self.say(self.style.WARNING(text) if reason.is_problem else text)
+        if reason.command:
+            self.say(f"    {reason.command}")
 
     def _show_beats(self, snapshot: Snapshot) -> None:
         if not (snapshot.beats or snapshot.schedules):
