@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from django.db import connections
-from django.db.models import F
-from django.db.models.lookups import LessThan
+from django.db.models.lookups import Exact, LessThan
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -30,7 +30,7 @@ from .moments import duration, when
 from .routing import QueueSelection
 from .statuses import FINAL_STATUSES, AttemptOutcome, Status
 from .store import dialects
-from .store.dialects import DatabaseNow, status_is
+from .store.dialects import DatabaseNow, status_is, turn
 from .store.workers import BEAT
 
 #: Workers that are looked at, those with the latest lease first.
@@ -324,20 +324,22 @@ def count_ahead(record: TaskRecord) -> int:
     rows = TaskRecord.objects.using(_database(record)).filter(
         status_is(Status.READY), backend=record.backend, queue_name=record.queue_name
     )
-    # The index has the priority downwards: as this expression, or where there are no partial
-    # indexes, as the column.
-    higher = rows.filter(LessThan(F("priority") * -1, -record.priority))
-    earlier = rows.filter(priority=record.priority, pk__lt=record.pk)
-    counts = [capped_count(higher.filter(priority__gt=record.priority)), capped_count(earlier)]
+    # Twice the same, for the databases whose index has this expression, and for the others.
+    higher = rows.filter(LessThan(turn(), -record.priority), priority__gt=record.priority)
+    equal = rows.filter(Exact(turn(), -record.priority), priority=record.priority)
+    counts = [capped_count(higher), capped_count(equal.filter(pk__lt=record.pk))]
     is_capped = any(isinstance(count, CappedCount) for count in counts)
     return CappedCount(max(counts)) if is_capped else sum(counts)
 
 
 def _earlier_queues(record: TaskRecord, workers: Sequence[WorkerRecord]) -> Iterator[Reason]:
     """Yield the queues with ready tasks that every one of these workers serves before this one."""
+    before = [_served_before(_selection(worker), record.queue_name) for worker in workers]
+    if not all(selection.patterns for selection in before):
+        return
     connection = connections[_database(record)]
     ready = dialects.of(connection).ready_queues(connection, record.backend)
-    earlier = [_served_before(_selection(worker), record.queue_name, ready) for worker in workers]
+    earlier = [list(filter(selection.matches, ready)) for selection in before]
     if all(earlier):
         names = sorted({name for found in earlier for name in found})
         shown = ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")
@@ -345,16 +347,10 @@ def _earlier_queues(record: TaskRecord, workers: Sequence[WorkerRecord]) -> Iter
         yield Reason(code="other_queues", sentence=text % shown)
 
 
-def _served_before(queues: QueueSelection, queue_name: str, ready: Sequence[str]) -> list[str]:
-    """Return the ready queues that a pattern before the one of this queue fits."""
-    before: list[str] = []
-    for pattern in queues.patterns:
-        selection = QueueSelection((pattern,))
-        if selection.matches(queue_name):
-            break
-        before.append(pattern)
-    first = QueueSelection(tuple(before))
-    return [name for name in ready if first.matches(name)]
+def _served_before(queues: QueueSelection, queue_name: str) -> QueueSelection:
+    """Return the patterns that come before the first one that fits this queue."""
+    before = takewhile(lambda p: not QueueSelection((p,)).matches(queue_name), queues.patterns)
+    return QueueSelection(tuple(before))
 
 
 def _busy(workers: Sequence[Any]) -> Iterator[Reason]:

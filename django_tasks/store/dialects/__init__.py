@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import BooleanField, DateTimeField, FloatField, Func
+from django.db.models import BooleanField, DateTimeField, FloatField, Func, IntegerField
 from django.db.models.expressions import RawSQL
 
 from ...statuses import Status
@@ -102,3 +102,12 @@ def status_is(*statuses: Status) -> RawSQL:
     names = ", ".join(f"'{status}'" for status in statuses)
     sql = f"status = {names}" if len(statuses) == 1 else f"status IN ({names})"
     return RawSQL(sql, (), output_field=BooleanField())  # noqa: S611 - members of an enum
+
+
+def turn() -> RawSQL:
+    """
+    Return by what the index of ready tasks is ordered after the queue: the priority, downwards.
+
+    A literal, as in the index: see status_is().
+    """
+    return RawSQL("priority * -1", (), output_field=IntegerField())
