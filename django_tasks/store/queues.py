@@ -1,0 +1,32 @@
+"""Pausing queues and letting them run again. The only writer of their states."""
+
+from __future__ import annotations
+
+from ..models import QueueState
+from .dialects import DatabaseNow
+
+
+def pause(database: str, backend: str, queue_name: str, by: str = "") -> bool:
+    """Pause a queue; return False when it was paused already: it stays as it was."""
+    pausing = {"paused_at": DatabaseNow(), "paused_by": by[:255], "changed_at": DatabaseNow()}
+    rows = QueueState.objects.using(database)
+    row, is_new = rows.get_or_create(
+        backend=backend,
+        queue_name=queue_name,
+        defaults={**pausing, "created_at": DatabaseNow()},
+    )
+    return is_new or bool(rows.filter(pk=row.pk, paused_at=None).update(**pausing))
+
+
+def resume(database: str, backend: str, queue_name: str) -> bool:
+    """Let a queue run again; return False when it was not paused."""
+    rows = QueueState.objects.using(database).filter(
+        backend=backend, queue_name=queue_name, paused_at__isnull=False
+    )
+    return bool(rows.update(paused_at=None, paused_by="", changed_at=DatabaseNow()))
+
+
+def paused_names(database: str, backend: str) -> frozenset[str]:
+    """Return the queues of a backend that are paused."""
+    rows = QueueState.objects.using(database).filter(backend=backend, paused_at__isnull=False)
+    return frozenset(rows.values_list("queue_name", flat=True))
