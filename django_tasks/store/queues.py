@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..models import QueueState
-from .dialects import DatabaseNow
+from .dialects import WISH, DatabaseNow
+from .transitions import wake
 
 
 def pause(database: str, backend: str, queue_name: str, by: str = "") -> bool:
@@ -15,7 +16,8 @@ def pause(database: str, backend: str, queue_name: str, by: str = "") -> bool:
         queue_name=queue_name,
         defaults={**pausing, "created_at": DatabaseNow()},
     )
-    return is_new or bool(rows.filter(pk=row.pk, paused_at=None).update(**pausing))
+    is_changed = is_new or bool(rows.filter(pk=row.pk, paused_at=None).update(**pausing))
+    return _told(database, is_changed)
 
 
 def resume(database: str, backend: str, queue_name: str) -> bool:
@@ -23,10 +25,18 @@ def resume(database: str, backend: str, queue_name: str) -> bool:
     rows = QueueState.objects.using(database).filter(
         backend=backend, queue_name=queue_name, paused_at__isnull=False
     )
-    return bool(rows.update(paused_at=None, paused_by="", changed_at=DatabaseNow()))
+    is_changed = bool(rows.update(paused_at=None, paused_by="", changed_at=DatabaseNow()))
+    return _told(database, is_changed)
 
 
 def paused_names(database: str, backend: str) -> frozenset[str]:
     """Return the queues of a backend that are paused."""
     rows = QueueState.objects.using(database).filter(backend=backend, paused_at__isnull=False)
     return frozenset(rows.values_list("queue_name", flat=True))
+
+
+def _told(database: str, is_changed: bool) -> bool:
+    """Have workers look at once, where the database can wake them."""
+    if is_changed:
+        wake(database, [WISH])
+    return is_changed

@@ -24,6 +24,7 @@ from ..conf import app_settings
 from ..outages import Outage
 from ..retention import retention_rules
 from ..store import deletions, dialects, rollups, transitions, workers
+from ..store.dialects import WISH
 from ..store.rows import Claim, Ending, EndingKind
 from . import obituaries
 from .announcements import Announcer
@@ -99,7 +100,8 @@ class Keeper:
         settings = app_settings
         duties = [
             Duty(self._renew, settings.LEASE / BEATS_PER_LEASE),
-            Duty(self._obey, min(settings.POLL_INTERVAL, settings.LEASE / BEATS_PER_LEASE)),
+            Duty(self._obey, settings.LEASE / BEATS_PER_LEASE),
+            Duty(self._report, settings.POLL_INTERVAL),
             Duty(self._bury, 0.05),
             Duty(self._promote_and_expire, settings.POLL_INTERVAL),
             Duty(self._sweep, settings.SWEEP_INTERVAL),
@@ -187,9 +189,14 @@ class Keeper:
     # --- wishes -------------------------------------------------------------------------------
 
     def _obey(self) -> None:
-        """Do what people ask for from afar, and have the row say what was done."""
+        """Do what people ask for from afar."""
         if self.obedience.look():
             self._wake_all()
+        if not self.board.is_listening:  # nobody will tell of the next wish
+            self._duties.of(self._obey).next_in(app_settings.POLL_INTERVAL)
+
+    def _report(self) -> None:
+        """Have the worker's row say how it is now."""
         if self._now() != self.info:
             self._duties.of(self._renew).hurry()
 
@@ -324,6 +331,7 @@ class Keeper:
         self.board.is_listening = self._listener is not None
         if self._listener is not None:
             self._wake_all()  # for what came before it listened
+            self._duties.of(self._obey).hurry()
 
     def _wake_all(self) -> None:
         self.wake_up.send(max(self.config.processes, self.board.process_count))
@@ -336,6 +344,9 @@ class Keeper:
             self._duties.cut_off(error)
             self._stop_listening()
             return
+        if WISH in queues:
+            queues.remove(WISH)
+            self._duties.of(self._obey).hurry()
         matching = sum(map(self.obedience.serves, queues))
         if matching:
             self.wake_up.send(matching)

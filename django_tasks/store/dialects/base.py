@@ -14,6 +14,8 @@ from ..rows import CLAIMED, AnyRequest, Claim, NewRow, NewRows, Success
 
 TABLE = TaskRecord._meta.db_table
 NOTIFY_CHANNEL = "django_tasks_ready"
+#: Sent there when people ask something of workers. No queue can have this name.
+WISH = "*"
 #: A counter at the column's end stays there: it must not stop the whole queue.
 MOST_ATTEMPTS = 2**31 - 2
 
@@ -142,6 +144,32 @@ class Dialect:
             (number, None if seconds is None else max(0.0, float(seconds)))
             for _place, number, seconds in found
         ]
+
+    def ready_ahead(
+        self, connection: BaseDatabaseWrapper, queues: Sequence[tuple[str, str]], most: int
+    ) -> list[tuple[str, str, int, int, float]]:
+        """
+        Return (backend, queue, priority, count, age of the oldest in seconds) of ready tasks.
+
+        `queues`: pairs of backend and name, for each of which `most` tasks are looked at, those
+        that are next in turn.
+        """
+        if not queues:
+            return []
+        columns = "backend, queue_name, priority, COALESCE(run_after, enqueued_at) AS since"
+        first = (
+            f"SELECT * FROM (SELECT {columns} FROM {TABLE} WHERE status = 'READY' AND backend = %s"
+            f" AND queue_name = %s ORDER BY {self._ORDER} LIMIT %s) AS q"
+        )
+        age = self.seconds_between("MIN(since)", self.now())
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT backend, queue_name, priority, COUNT(*), {age} FROM"
+                f" ({' UNION ALL '.join([first] * len(queues))}) AS ready"
+                " GROUP BY backend, queue_name, priority",
+                [value for queue in queues for value in (*queue, most)],
+            )
+            return [(*row[:4], float(row[4])) for row in cursor.fetchall()]
 
     def next_in_turn(
         self, connection: BaseDatabaseWrapper, backend: str, queue_name: str, limit: int,
