@@ -24,6 +24,10 @@ from .store import deletions, dialects
 from .store.dialects import DatabaseNow, status_is
 from .store.workers import BEAT
 
+#: Ready tasks of a queue, those next in turn, whose priorities and times are looked at: these
+#: are in the rows, while the number of all is in the index.
+AHEAD = 200
+
 
 class QueueKey(NamedTuple):
     """A queue: two backends may have one of the same name."""
@@ -38,9 +42,9 @@ class QueueOverview:
 
     key: QueueKey
     ready: int = 0
-    #: Seconds for which the first of the ready tasks could have run; None when there is none.
+    #: Seconds for which the oldest of those AHEAD could have run; None when there is none.
     oldest: float | None = None
-    #: How many of the ready tasks have which priority, in the order in which they run.
+    #: How many of those AHEAD have which priority, in the order in which they run.
     priorities: Sequence[tuple[int, int]] = ()
     running: int = 0
     scheduled: int = 0
@@ -90,21 +94,27 @@ class Queues:
     def look_at(self, keys: Sequence[QueueKey]) -> list[QueueOverview]:
         """Return these queues with what is ready in them."""
         connection = connections[self.database]
-        ready: dict[QueueKey, list[tuple[int, int, float]]] = {key: [] for key in keys}
-        rows = dialects.of(connection).ready_ahead(connection, keys, CAP + 1)
-        for backend, name, priority, count, age in rows:
-            ready[QueueKey(backend, name)].append((priority, count, age))
-        return [self._overview(key, sorted(ready[key], reverse=True)) for key in keys]
+        dialect = dialects.of(connection)
+        ready = dialect.look_at_ready(connection, keys, counted=CAP + 1, aged=AHEAD)
+        priorities: dict[QueueKey, list[tuple[int, int]]] = {key: [] for key in keys}
+        for backend, name, priority, count in dialect.ready_priorities(connection, keys, AHEAD):
+            priorities[QueueKey(backend, name)].append((priority, count))
+        return [
+            self._overview(key, count, oldest, priorities[key])
+            for key, (count, oldest) in zip(keys, ready, strict=True)
+        ]
 
-    def _overview(self, key: QueueKey, ready: list[tuple[int, int, float]]) -> QueueOverview:
+    def _overview(
+        self, key: QueueKey, ready: int, oldest: float | None, priorities: list[tuple[int, int]]
+    ) -> QueueOverview:
         state = self.states.get(key)
         is_paused = state is not None and state.paused_at is not None
         serving = [w for w in self.workers if _serves(w, key)]
         return QueueOverview(
             key=key,
-            ready=_capped(sum(count for _, count, _ in ready)),
-            oldest=max((max(0.0, age) for _, _, age in ready), default=None),
-            priorities=[(priority, count) for priority, count, _ in ready],
+            ready=_capped(ready),
+            oldest=oldest,
+            priorities=priorities,
             running=self.running[key],
             scheduled=self.scheduled[key],
             paused_at=state.paused_at if state else None,

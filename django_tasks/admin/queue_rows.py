@@ -10,7 +10,6 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
-from ..inspection import CappedCount
 from ..queue_list import QueueKey, QueueOverview
 from ..statuses import Status
 from . import formats
@@ -74,9 +73,9 @@ class QueueRow:
 
     @property
     def priorities(self) -> str:
-        """How many of the ready tasks have which priority, the first to run first."""
+        """How many of those next in turn have which priority, the first to run first."""
         texts = [f"{priority}: {count}" for priority, count in self.queue.priorities]
-        is_capped = isinstance(self.queue.ready, CappedCount)
+        is_capped = self.queue.ready > sum(count for _, count in self.queue.priorities)
         return ", ".join(texts + ["…"] * is_capped) or formats.NOTHING
 
     @property

@@ -94,11 +94,12 @@ def test_queue_is_shown_at_a_glance(root):
 
 def test_counts_stop_at_the_cap(root, monkeypatch):
     monkeypatch.setattr(queue_list, "CAP", 3)
+    monkeypatch.setattr(queue_list, "AHEAD", 2)
     for _ in range(5):
         make(queue_name="mail", priority=1)
 
     assert str(row_of(root, "mail").queue.ready) == "3+"
-    assert row_of(root, "mail").priorities.endswith(", …")
+    assert row_of(root, "mail").priorities == "1: 2, …"
 
 
 def test_pause_is_told_with_who_and_who_has_not_obeyed(root):

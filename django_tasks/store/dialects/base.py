@@ -145,31 +145,30 @@ class Dialect:
             for _place, number, seconds in found
         ]
 
-    def ready_ahead(
+    def ready_priorities(
         self, connection: BaseDatabaseWrapper, queues: Sequence[tuple[str, str]], most: int
-    ) -> list[tuple[str, str, int, int, float]]:
+    ) -> list[tuple[str, str, int, int]]:
         """
-        Return (backend, queue, priority, count, age of the oldest in seconds) of ready tasks.
+        Return (backend, queue, priority, number) of ready tasks, the first to run first.
 
         `queues`: pairs of backend and name, for each of which `most` tasks are looked at, those
         that are next in turn.
         """
         if not queues:
             return []
-        columns = "backend, queue_name, priority, COALESCE(run_after, enqueued_at) AS since"
-        first = (
-            f"SELECT * FROM (SELECT {columns} FROM {TABLE} WHERE status = 'READY' AND backend = %s"
-            f" AND queue_name = %s ORDER BY {self._ORDER} LIMIT %s) AS q"
+        ahead = (
+            f"SELECT * FROM (SELECT backend, queue_name, priority FROM {TABLE} WHERE"
+            f" status = 'READY' AND backend = %s AND queue_name = %s ORDER BY {self._ORDER}"
+            f" LIMIT {most:d}) AS queue"
         )
-        age = self.seconds_between("MIN(since)", self.now())
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT backend, queue_name, priority, COUNT(*), {age} FROM"
-                f" ({' UNION ALL '.join([first] * len(queues))}) AS ready"
-                " GROUP BY backend, queue_name, priority",
-                [value for queue in queues for value in (*queue, most)],
+                "SELECT backend, queue_name, priority, COUNT(*) FROM"
+                f" ({' UNION ALL '.join([ahead] * len(queues))}) AS ready"
+                " GROUP BY backend, queue_name, priority ORDER BY priority DESC",
+                [value for queue in queues for value in queue],
             )
-            return [(*row[:4], float(row[4])) for row in cursor.fetchall()]
+            return [tuple(row) for row in cursor.fetchall()]
 
     def next_in_turn(
         self, connection: BaseDatabaseWrapper, backend: str, queue_name: str, limit: int,
