@@ -50,11 +50,12 @@ class Scaling:
             self.board.concurrency = concurrency
             self.wanted = min(concurrency, self._most_processes)
         active = [child for child in children if not child.is_retiring]
-        # The last ones go: those that run nothing, as others would first end what they run.
-        active.sort(key=lambda child: not self.board.lane(child.lane).is_running_tasks)
-        while len(active) > self.wanted:
-            retire(active.pop(), self.board)
-        self.share_slots(active)
+        if len(active) > self.wanted:
+            # The last ones go: those that run nothing, as others would first end what they run.
+            active.sort(key=lambda child: not self.board.lane(child.lane).is_running_tasks)
+            for child in active[self.wanted :]:
+                retire(child, self.board)
+        self.share_slots(active[: self.wanted])
 
     @property
     def _most_processes(self) -> int:
