@@ -250,8 +250,14 @@ def _paused(record: TaskRecord, now: datetime) -> Iterator[Reason]:
     )
     since = when(state.paused_at, now)
     values = {"queue": record.queue_name, "who": state.paused_by, "when": since}
-    remedy = _("Resume the queue.")
-    yield Reason(code="paused", sentence=text % values, is_problem=True, remedy=remedy)
+    queue = shlex.quote(record.queue_name)
+    yield Reason(
+        code="paused",
+        sentence=text % values,
+        is_problem=True,
+        remedy=_("Resume the queue."),
+        command=f"manage.py tasks_control{_backend_option(record)} resume {queue}",
+    )
 
 
 # --- workers --------------------------------------------------------------------------------------
@@ -295,8 +301,12 @@ def _no_worker(record: TaskRecord, serving: Sequence[WorkerRecord], now: datetim
 
 
 def _runworker(record: TaskRecord) -> str:
-    backend = "" if record.backend == "default" else f" --backend {shlex.quote(record.backend)}"
-    return f"manage.py runworker --queues {shlex.quote(record.queue_name)}{backend}"
+    queue = shlex.quote(record.queue_name)
+    return f"manage.py runworker --queues {queue}{_backend_option(record)}"
+
+
+def _backend_option(record: TaskRecord) -> str:
+    return "" if record.backend == "default" else f" --backend {shlex.quote(record.backend)}"
 
 
 def _in_line(record: TaskRecord, workers: Sequence[Any]) -> Iterator[Reason]:

@@ -22,7 +22,7 @@ from django.db.models.functions import Coalesce
 from . import registry
 from .aliases import database_backends
 from .context import Progress
-from .models import Schedule, TaskRecord, WorkerRecord
+from .models import QueueState, Schedule, TaskRecord, WorkerRecord
 from .statuses import Status
 from .store import dialects
 from .store.dialects import DatabaseNow, status_is
@@ -54,6 +54,16 @@ def capped_count(rows: QuerySet[Any], cap: int = CAP) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """That a queue of one backend is paused."""
+
+    backend: str
+    #: For how long it has been.
+    seconds: float
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSummary:
     """The tasks of one queue."""
 
@@ -65,6 +75,8 @@ class QueueSummary:
     scheduled: int
     #: Those that failed in the last 24 hours.
     failed: int
+    #: By backend: each has its own queue of this name.
+    paused: Sequence[Pause] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +93,8 @@ class WorkerSummary:
     heartbeat: float
     state: str
     running: int
+    #: Slots that it was asked to have and has not yet; None: it was not.
+    wanted: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +174,7 @@ def _queues(database: str, known: Iterable[str], now: datetime) -> list[QueueSum
     running = _per_queue(rows.filter(status=Status.RUNNING))
     scheduled = _per_queue(rows.filter(status=Status.SCHEDULED))
     failed = _per_queue(rows.filter(status=Status.FAILED, finished_at__gt=DatabaseNow(-DAY)))
+    paused = _pauses(database, now)
     return [
         QueueSummary(
             name=name,
@@ -168,9 +183,19 @@ def _queues(database: str, known: Iterable[str], now: datetime) -> list[QueueSum
             running=running[name],
             scheduled=scheduled[name],
             failed=failed[name],
+            paused=paused.get(name, ()),
         )
-        for name in sorted({*known, *ready, *running, *scheduled, *failed})
+        for name in sorted({*known, *ready, *running, *scheduled, *failed, *paused})
     ]
+
+
+def _pauses(database: str, now: datetime) -> dict[str, list[Pause]]:
+    found: dict[str, list[Pause]] = {}
+    for state in QueueState.objects.using(database).filter(paused_at__isnull=False):
+        seconds = _seconds(state.paused_at or now, now)
+        pause = Pause(backend=state.backend, seconds=seconds, by=state.paused_by)
+        found.setdefault(state.queue_name, []).append(pause)
+    return found
 
 
 def _ready(rows: QuerySet[TaskRecord], queue_name: str) -> QuerySet[TaskRecord]:
@@ -208,7 +233,14 @@ def worker_state(worker: WorkerRecord, now: datetime) -> str:
     """Return "late" when its lease is over by the database's clock, else "stopping" or "alive"."""
     if worker.expires_at <= now:
         return "late"
-    return "stopping" if worker.is_stopping else "alive"
+    is_stopping = worker.is_stopping or worker.stop_requested_at is not None
+    return "stopping" if is_stopping else "alive"
+
+
+def wanted_slots(worker: WorkerRecord) -> int | None:
+    """Return the slots that a worker was asked to have and has not yet; None: there is no wish."""
+    wanted = worker.wanted_concurrency
+    return None if wanted == worker.concurrency else wanted
 
 
 def _workers(database: str, now: datetime) -> list[WorkerSummary]:
@@ -223,6 +255,7 @@ def _workers(database: str, now: datetime) -> list[WorkerSummary]:
             heartbeat=_seconds(worker.heartbeat_at, now),
             state=worker_state(worker, now),
             running=worker.running_count,
+            wanted=wanted_slots(worker),
         )
         for worker in with_running_count(WorkerRecord.objects.using(database).exclude(pool=BEAT))
     ]

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.django_db
 
 NOW = datetime.now(UTC)
 CANARY = "canary-4410"
-COMMANDS = ("tasks_inspect", "tasks_cancel", "tasks_requeue", "tasks_prune", "tasks_purge")
+COMMANDS = (
+    "tasks_inspect", "tasks_cancel", "tasks_requeue", "tasks_prune", "tasks_purge", "tasks_control",
+)  # fmt: skip
 ALL_COMMANDS = (*COMMANDS, "tasks_schedules", "import_celery_beat")
 
 
@@ -119,6 +121,7 @@ ARGUMENTS = {
     "tasks_requeue": [uuid4()],
     "tasks_prune": [],
     "tasks_purge": ["default"],
+    "tasks_control": ["pause", "default"],
     "tasks_schedules": ["list"],
     "import_celery_beat": [],
 }
@@ -222,6 +225,7 @@ def test_inspect_as_json_has_queues_workers_and_running_tasks():
         "running": 1,
         "scheduled": 1,
         "failed": 1,
+        "paused": [],
         "capped": [],
     }
     assert queues["mail"]["ready"] == 1

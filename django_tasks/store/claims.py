@@ -52,7 +52,7 @@ class Claimer:
         self._turn = 0
         self._queue_names: list[str] = []
         self._queues_read_at = float("-inf")
-        #: Queues that are left out.
+        #: Queues that are left out, see leave_out().
         self.paused: frozenset[str] = frozenset()
         #: Whether the last claim left ready tasks, as far as it looked.
         self.may_have_more = False
@@ -109,6 +109,10 @@ class Claimer:
     def close(self) -> None:
         """Claim no more."""
 
+    def leave_out(self, paused: frozenset[str]) -> None:
+        """Claim nothing of these queues from now on, and of others again."""
+        self.paused = paused
+
     def finish(self, successes: list[Success]) -> int:
         """Record `successes`; return how many were accepted."""
         return self.dialect.succeed(self.connection, successes)
@@ -116,13 +120,13 @@ class Claimer:
     def _candidates(self, claimed: list[Claim], is_woken: bool) -> Iterable[str]:
         """Yield the queues to look into, in order; `claimed` grows in the meantime."""
         if only := self.queues.only_queue:
-            yield only
+            yield from self._running([only])
             return
         self._turn += 1
         known: list[str] = []
         # Several patterns are a strict order, which an old list could break.
         if len(self.queues.patterns) == 1 and (is_woken or self._queues_are_fresh()):
-            known = self.queues.ordered(self._queue_names, self._turn)
+            known = self._running(self.queues.ordered(self._queue_names, self._turn))
             yield from known
             if claimed:
                 self.may_have_more = True  # in queues that were not looked into
@@ -131,7 +135,10 @@ class Claimer:
         self._queues_read_at = time.monotonic()
         if names:  # otherwise keep the last ones: the next task is likely to be in one of them
             self._queue_names = names
-        yield from self.queues.ordered(names, self._turn)
+        yield from self._running(self.queues.ordered(names, self._turn))
+
+    def _running(self, queue_names: list[str]) -> list[str]:
+        return [name for name in queue_names if name not in self.paused]
 
     def _queues_are_fresh(self) -> bool:
         return time.monotonic() < self._queues_read_at + QUEUES_INTERVAL

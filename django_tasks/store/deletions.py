@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from functools import partial
 from uuid import UUID
@@ -13,16 +14,35 @@ from ..models import TaskAttempt, TaskRecord
 from ..retention import RetentionRule
 from ..statuses import FINAL_STATUSES, PENDING_STATUSES
 from .chunks import CHUNK, chunks, lock_ids
-from .dialects import DatabaseNow
+from .dialects import DatabaseNow, status_is
 from .repeating import repeated
 
 
-def purge(database: str, queue_name: str) -> int:
-    """Delete the tasks of a queue that have not started; running and finished ones stay."""
-    rows = TaskRecord.objects.using(database).filter(
-        queue_name=queue_name, status__in=PENDING_STATUSES
-    )
-    return _delete_in_chunks(database, rows)
+def purge(
+    database: str, backend: str, queue_name: str, *, seconds: float | None = None
+) -> tuple[int, bool]:
+    """
+    Delete the tasks of a backend's queue that have not started; running and finished ones stay.
+
+    Return how many, and whether none is left. `seconds`: begin no further chunk after so long.
+    """
+    end = float("inf") if seconds is None else time.monotonic() + seconds
+    deleted = 0
+    for rows in purgeable(database, backend, queue_name):
+        count = CHUNK
+        while count == CHUNK and time.monotonic() <= end:
+            count = repeated(database, partial(_delete_chunk, database, rows))
+            deleted += count
+        if count == CHUNK and rows.exists():
+            return deleted, False
+    return deleted, True
+
+
+def purgeable(database: str, backend: str, queue_name: str) -> list[QuerySet[TaskRecord]]:
+    """Return the tasks that purge() would delete, by status: each has an index of its own."""
+    rows = TaskRecord.objects.using(database).filter(backend=backend, queue_name=queue_name)
+    # In the order in which they change: none gets past it meanwhile.
+    return [rows.filter(status_is(status)).order_by() for status in PENDING_STATUSES]
 
 
 def prune(database: str, rule: RetentionRule, *, most: int | None = None) -> int:

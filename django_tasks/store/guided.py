@@ -105,6 +105,11 @@ class GuidedClaimer(Claimer):
             self.outage.began(error)
             return ()
 
+    def leave_out(self, paused: frozenset[str]) -> None:
+        """Claim nothing of these queues from now on, and wait for no id of theirs."""
+        super().leave_out(paused)
+        self.rest()
+
     def rest(self) -> None:
         """Leave ready tasks to other processes until the next claim."""
         try:

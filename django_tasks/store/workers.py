@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, QuerySet
@@ -33,6 +33,11 @@ class WorkerInfo:
     pool: str
     concurrency: int
     lease: float
+    #: Most slots that it can be given while it runs. None: it keeps those that it has.
+    max_concurrency: int | None = None
+    #: The queues that all of its processes leave out. None: not known yet.
+    paused: frozenset[str] | None = None
+    is_stopping: bool = False
 
 
 def register(database: str, info: WorkerInfo) -> None:
@@ -45,26 +50,38 @@ def register(database: str, info: WorkerInfo) -> None:
         backend=info.backend,
         queues=info.queues,
         pool=info.pool,
-        concurrency=info.concurrency,
         lease=info.lease,
+        max_concurrency=info.max_concurrency,
         started_at=now,
         heartbeat_at=now,
         expires_at=DatabaseNow(info.lease),
+        **_changing(info),
     )
 
 
-def renew(database: str, info: WorkerInfo, *, is_stopping: bool = False) -> bool:
-    """Extend the lease. Return False when the row is gone: others took the worker for dead."""
+def renew(database: str, info: WorkerInfo) -> bool:
+    """
+    Extend the lease, and write what has changed about the worker since.
+
+    Return False when the row is gone: others took the worker for dead.
+    """
     return bool(
         WorkerRecord.objects.using(database)
         .filter(pk=info.id)
         .update(
             heartbeat_at=DatabaseNow(),
             expires_at=DatabaseNow(info.lease),
-            is_stopping=is_stopping,
-            concurrency=info.concurrency,
+            **_changing(info),
         )
     )
+
+
+def _changing(info: WorkerInfo) -> dict[str, Any]:
+    return {
+        "concurrency": info.concurrency,
+        "is_stopping": info.is_stopping,
+        "paused_queues": None if info.paused is None else ",".join(sorted(info.paused)),
+    }
 
 
 def unregister(database: str, worker_id: UUID) -> None:

@@ -60,17 +60,22 @@ class Board:
     """One lane per process, a number of entries per lane, and a few cells of the worker's own."""
 
     _LEASE, _SUPERVISOR, _KEEPER, _KEEPER_TICKS, _INTERRUPT, _LISTENING, _BEAT = range(7)
+    _ASKED_TO_STOP, _STOPPING, _WANTED, _CONCURRENCY, _PAUSES = range(7, 12)
 
     def __init__(self, lanes: int, entries: int) -> None:
         self.lane_count = lanes
         self.entries = entries
         total = lanes * entries
-        self._head = _real(8)
+        self._head = _real(12)
         self.pids = _whole(lanes)
         self.processes = _whole(lanes)
         self.finished = _whole(lanes)
         self.beats = _real(lanes)
         self.starved_at = _real(lanes)
+        #: Tasks that the process may run at the same time; 0: as many as at the start.
+        self.slots = _whole(lanes)
+        #: The `pauses` that the process has obeyed.
+        self.obeyed = _whole(lanes)
         self.retiring = _small(lanes)
         self.states = _small(total)
         self.cancelled = _small(total)
@@ -100,6 +105,62 @@ class Board:
     def interrupt(self) -> None:
         """Say that running tasks are to stop now."""
         self._head[self._INTERRUPT] = 1.0
+
+    @property
+    def is_asked_to_stop(self) -> bool:
+        """Whether somebody asked the worker to stop gently."""
+        return bool(self._head[self._ASKED_TO_STOP])
+
+    def ask_to_stop(self) -> None:
+        """Ask the worker to stop gently."""
+        self._head[self._ASKED_TO_STOP] = 1.0
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the worker has begun to stop."""
+        return bool(self._head[self._STOPPING])
+
+    def begin_to_stop(self) -> None:
+        """Say that the worker has begun to stop."""
+        self._head[self._STOPPING] = 1.0
+
+    @property
+    def wanted_concurrency(self) -> int:
+        """The slots that somebody asked for; 0: nobody did."""
+        return int(self._head[self._WANTED])
+
+    @wanted_concurrency.setter
+    def wanted_concurrency(self, value: int) -> None:
+        self._head[self._WANTED] = value
+
+    @property
+    def concurrency(self) -> int:
+        """The slots of all processes that there are to be."""
+        return int(self._head[self._CONCURRENCY])
+
+    @concurrency.setter
+    def concurrency(self, value: int) -> None:
+        self._head[self._CONCURRENCY] = value
+
+    @property
+    def pauses(self) -> int:
+        """How often the keeper has found that other queues are paused; 0: it has not looked yet."""
+        return int(self._head[self._PAUSES])
+
+    def note_pauses(self) -> None:
+        """Say that other queues are paused than before: processes then read which."""
+        self._head[self._PAUSES] += 1
+
+    @property
+    def are_pauses_obeyed(self) -> bool:
+        """Whether all processes leave out the queues that are paused, or claim nothing yet."""
+        obeyed = (self.obeyed[i] for i in range(self.lane_count) if self.pids[i])
+        return all(pauses in (0, self.pauses) for pauses in obeyed)
+
+    @property
+    def process_count(self) -> int:
+        """How many processes there are."""
+        return sum(1 for pid in self.pids if pid)
 
     @property
     def is_listening(self) -> bool:
@@ -170,6 +231,7 @@ class Lane:
         board.finished[self.index] = 0
         board.retiring[self.index] = 0
         board.starved_at[self.index] = 0.0
+        board.obeyed[self.index] = 0
         board.beats[self.index] = clock()
         self._free = list(range(end - 1, self.base - 1, -1))
 
@@ -179,6 +241,15 @@ class Lane:
     def is_retiring(self) -> bool:
         """Whether the supervisor wants the process to stop gently."""
         return bool(self.board.retiring[self.index])
+
+    @property
+    def slots(self) -> int:
+        """Tasks that the process may run at the same time; 0: as many as at the start."""
+        return self.board.slots[self.index]
+
+    def obey(self, pauses: int) -> None:
+        """Say that the process leaves out what is paused."""
+        self.board.obeyed[self.index] = pauses
 
     def beat(self) -> None:
         """Say that the process claims and records."""

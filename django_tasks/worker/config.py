@@ -7,6 +7,9 @@ from uuid import UUID, uuid4
 
 from ..routing import QueueSelection
 
+#: How many times its size a worker can grow while it runs.
+HEADROOM = 4
+
 POOLS = ("prefork", "threads", "asyncio", "gevent", "solo")
 
 
@@ -39,5 +42,29 @@ class WorkerConfig:
 
     @property
     def concurrency(self) -> int:
-        """Tasks that the worker runs at the same time."""
+        """Tasks that the worker runs at the same time when it starts."""
         return self.processes * self.slots
+
+    @property
+    def is_scalable(self) -> bool:
+        """Whether it can be given more or fewer slots from afar while it runs."""
+        return self.pool != "solo" and self.autoscale_min is None
+
+    @property
+    def most_processes(self) -> int:
+        """Processes that it can have: the shared memory is made before the first one."""
+        if self.pool != "prefork" or not self.is_scalable:
+            return self.processes
+        return max(HEADROOM * self.processes, 32)
+
+    @property
+    def most_slots(self) -> int:
+        """Tasks that one of its processes can be given to run at the same time."""
+        if self.pool == "prefork" or not self.is_scalable:
+            return self.slots
+        return max(HEADROOM * self.slots, 100)
+
+    @property
+    def max_concurrency(self) -> int | None:
+        """Slots that it can be given; None: it keeps those that it has."""
+        return self.most_processes * self.most_slots if self.is_scalable else None

@@ -56,9 +56,9 @@ class AsyncioPool:
 
     async def _main(self) -> None:
         loop = asyncio.get_running_loop()
-        loop.set_default_executor(ThreadPoolExecutor(self.slots, thread_name_prefix="task"))
         self._done = asyncio.Event()
         with self._lock:
+            loop.set_default_executor(_executor(self.slots))
             self._loop = loop
         self._start(self._early)
         await self._done.wait()
@@ -132,6 +132,19 @@ class AsyncioPool:
         else:
             self.bodies.stop(job, kind)
 
+    def resize(self, slots: int) -> None:
+        with self._lock:
+            if self._loop is None:
+                self.slots = slots
+                return
+        self._loop.call_soon_threadsafe(self._resize, slots)
+
+    def _resize(self, slots: int) -> None:
+        self.slots = slots
+        # What the old executor runs goes on; its threads end when nothing is left for them.
+        asyncio.get_running_loop().set_default_executor(_executor(slots))
+        self._start(())
+
     def stop(self) -> None:
         def end() -> None:
             self._is_stopping = True
@@ -151,3 +164,7 @@ class AsyncioPool:
             # not even what makes its slot free.
             if job.pool_state and (kind := next_interruption(self.board, job)):
                 self._cancel(job, kind)
+
+
+def _executor(slots: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(slots, thread_name_prefix="task")

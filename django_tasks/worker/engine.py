@@ -32,17 +32,14 @@ from .faults import CONNECTION_ERRORS
 from .jobs import Job, Outcome
 from .lookout import Lookout
 from .memory import MemoryLimit
-from .pace import BatchSize
+from .pace import FLUSH_AFTER, FLUSH_AT, BatchSize
+from .pauses import Pauses
 from .pools import Pool
 from .recorder import Recorder
 from .wakeups import WakeUp
 
 logger = logging.getLogger("django_tasks.worker")
 
-#: Seconds that an outcome waits for others to be written with it.
-FLUSH_AFTER = 0.005
-#: Outcomes that are written at once.
-FLUSH_AT = 100
 #: Longest sleep of the loop: it shows the supervisor that it lives.
 BEAT = 1.0
 #: Seconds between two looks for the keeper's lease while there is none.
@@ -66,7 +63,8 @@ class Engine:
         self.held: dict[int, Job] = {}
         self.suspect: Job | None = None
         self.batch = BatchSize(config.slots)
-        self.memory = MemoryLimit(config.max_memory)
+        self.memory = MemoryLimit(config, process)
+        self.pauses = Pauses(config, lane)
         self.outage = Outage("the task database")
         self.claims_left = config.max_tasks
         self.is_stopping = False
@@ -141,6 +139,7 @@ class Engine:
         self.lane.beat()
         if self.lane.is_retiring:
             self.is_stopping = True
+        self._take_slots()
         self._collect()
         now = time.monotonic()
         if self.outage.allows(now):
@@ -149,8 +148,17 @@ class Engine:
         self._recycle_if_fat(now)
         self._sleep()
 
+    def _take_slots(self) -> None:
+        """Run as many at a time as the board says."""
+        slots = self.lane.slots
+        if slots and slots != self.batch.slots:
+            self.batch.slots = slots
+            self.pool.resize(slots)
+
     def _work(self, now: float) -> None:
         try:
+            if self.pauses.have_changed:
+                self._obey_pauses()
             room = self._room(now)
             if not (room or self.errands or self._is_flush_due(now) or self._must_adopt):
                 return
@@ -163,6 +171,14 @@ class Engine:
         else:
             self.outage.over()
             self._run_suspect_alone()
+
+    def _obey_pauses(self) -> None:
+        """Leave out the queues that are paused now, and give back what of them has not started."""
+        self.pauses.obey(self.claimer)
+        for job in list(self.held.values()):
+            if job.claim.queue_name in self.claimer.paused and self._is_unstarted(job):
+                self._end_unstarted(job, given_back(job.claim))
+        self.lookout.look_at_once()
 
     def _collect(self) -> None:
         """Sort what the pool posted into successes and endings."""
@@ -205,10 +221,10 @@ class Engine:
 
     @property
     def _is_trusted(self) -> bool:
-        """Whether the keeper holds a lease; for burst, also whether it promoted what is due."""
+        """Whether the keeper holds a lease, and what is paused is known (and for burst, due)."""
         board = self.lane.board
         is_promoted = bool(board.keeper_ticks) or not self.config.burst
-        return clock() < board.lease_until and is_promoted
+        return clock() < board.lease_until and is_promoted and self.pauses.are_known
 
     def _exchange(self, room: int) -> None:
         """Write the outcomes and claim, in one statement where the database can."""
@@ -314,12 +330,7 @@ class Engine:
                 self._end_unstarted(job, given_back(job.claim, delay))
 
     def _recycle_if_fat(self, now: float) -> None:
-        size = self.memory.excess(now)
-        if size is not None and not self.is_stopping:
-            logger.info(
-                "Process %s holds %d MB; it is replaced after its running tasks.",
-                self.process, size >> 20, extra={"worker": str(self.config.worker_id)},
-            )  # fmt: skip
+        if not self.is_stopping and self.memory.is_exceeded(now):
             self.stop()
 
     # --- outages ------------------------------------------------------------------------------
@@ -353,7 +364,8 @@ class Engine:
             waits += [self.wake_up, *self.claimer.watch()]
         else:
             self.claimer.rest()
-        self._wake_at = self._outcomes_to_wake_for()
+        held, waiting = len(self.held), self.recorder.waiting
+        self._wake_at = 1 if self.is_stopping else self.batch.outcomes_to_wake_for(held, waiting)
         self.is_sleeping = True
         # An outcome that was posted before this line sent no wake-up: do not sleep over it.
         if len(self.outcomes) < self._wake_at and not self.errands and not self._is_done():
@@ -369,26 +381,13 @@ class Engine:
         except CONNECTION_ERRORS as error:  # met by a glance
             self._cut_off(error)
 
-    @property
-    def _is_in_a_rush(self) -> bool:
-        """Whether outcomes come so fast that a wake-up for each would cost more than the tasks."""
-        average = self.batch.average
-        return average is not None and average < FLUSH_AFTER and len(self.held) > self.batch.slots
-
-    def _outcomes_to_wake_for(self) -> int:
-        if not self._is_in_a_rush or self.is_stopping:
-            return 1
-        until_flush = FLUSH_AT - self.recorder.waiting
-        until_refill = len(self.held) - self.batch.refill_level
-        return max(1, min(until_flush, until_refill))
-
     def _seconds_to_sleep(self) -> float:
         now = time.monotonic()
         if not self.outage.allows(now):
             return self.outage.seconds_left(now)
-        if self.errands or self._must_adopt:
+        if self.errands or self._must_adopt or self.pauses.have_changed:
             return 0.0
-        times = [now + (FLUSH_AFTER if self._is_in_a_rush else BEAT)]
+        times = [now + (FLUSH_AFTER if self.batch.is_in_a_rush(len(self.held)) else BEAT)]
         if self._flush_at is not None:
             times.append(now if self._is_flush_due(now) else self._flush_at)
         if self._free():

@@ -59,9 +59,18 @@ class GeventPool:
                 self._submit_coroutine(job)
                 continue
             self._waiting.append(job)
-            if self._greenlets < self.slots:
-                self._greenlets += 1
-                gevent.spawn(self._work)
+            self._spawn(1)
+
+    def _spawn(self, most: int) -> None:
+        for _ in range(min(most, self.slots - self._greenlets)):
+            self._greenlets += 1
+            gevent.spawn(self._work)
+
+    def resize(self, slots: int) -> None:
+        self.slots = slots
+        self._spawn(len(self._waiting))
+        if self._coroutines is not None:
+            self._coroutines.resize(slots)
 
     def run(self) -> None:
         self._greenlets_are_done.wait()
@@ -72,7 +81,7 @@ class GeventPool:
 
     def _work(self) -> None:
         """Run jobs in this greenlet while there are any."""
-        while self._waiting:
+        while self._waiting and self._greenlets <= self.slots:
             job = self._waiting.popleft()
             if job.take():
                 self.post(job, self._run(job))

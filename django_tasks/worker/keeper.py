@@ -24,6 +24,7 @@ from ..conf import app_settings
 from ..outages import Outage
 from ..retention import retention_rules
 from ..store import deletions, dialects, rollups, transitions, workers
+from ..store.dialects import WISH
 from ..store.rows import Claim, Ending, EndingKind
 from . import obituaries
 from .announcements import Announcer
@@ -34,6 +35,7 @@ from .duties import Duties, Duty
 from .faults import CONNECTION_ERRORS
 from .limits import LOOK
 from .logs import log_ending
+from .obedience import Obedience
 from .reconciler import CONFIRM_AFTER, Reconciler
 from .wakeups import WakeUp
 
@@ -76,6 +78,7 @@ class Keeper:
             queues=str(config.queues)[:1000],
             pool=config.pool,
             concurrency=config.concurrency,
+            max_concurrency=config.max_concurrency,
             lease=app_settings.LEASE,
         )
         self.connection = connections[self.database]
@@ -84,6 +87,7 @@ class Keeper:
         self.announcer = Announcer(self.database, ReceiverConnections(self.database))
         self.outage = Outage("the task database")
         self.is_stopping = False
+        self.obedience = Obedience(config, board)
         self._is_registered = False
         self._unread = b""
         self._dead: list[dict[str, Any]] = []
@@ -96,6 +100,8 @@ class Keeper:
         settings = app_settings
         duties = [
             Duty(self._renew, settings.LEASE / BEATS_PER_LEASE),
+            Duty(self._obey, settings.LEASE / BEATS_PER_LEASE),
+            Duty(self._report, settings.POLL_INTERVAL),
             Duty(self._bury, 0.05),
             Duty(self._promote_and_expire, settings.POLL_INTERVAL),
             Duty(self._sweep, settings.SWEEP_INTERVAL),
@@ -150,8 +156,9 @@ class Keeper:
     def _renew(self) -> None:
         """Renew the lease; it counts from before the statement: never longer than the row says."""
         asked_at = clock()
+        self.info = self._now()
         # A keeper that replaces a dead one finds the row of its predecessor.
-        if not workers.renew(self.database, self.info, is_stopping=self.is_stopping):
+        if not workers.renew(self.database, self.info):
             if self._is_registered:
                 logger.warning(
                     "Worker %s was taken for dead; it registers anew. Results of tasks that"
@@ -162,6 +169,15 @@ class Keeper:
         self._is_registered = True
         self.board.lease_until = asked_at + self.info.lease
 
+    def _now(self) -> workers.WorkerInfo:
+        """Return what the worker's row is to say."""
+        return replace(
+            self.info,
+            concurrency=self.board.concurrency or self.info.concurrency,
+            is_stopping=self.board.is_stopping,
+            paused=self.obedience.obeyed_pauses,
+        )
+
     def _leave(self) -> None:
         try:
             workers.unregister(self.database, self.info.id)
@@ -169,6 +185,20 @@ class Keeper:
             logger.warning("Could not sign off (%s); the lease runs out by itself.", error)
         self._stop_listening()
         connections.close_all()
+
+    # --- wishes -------------------------------------------------------------------------------
+
+    def _obey(self) -> None:
+        """Do what people ask for from afar."""
+        if self.obedience.look():
+            self._wake_all()
+        if not self.board.is_listening:  # nobody will tell of the next wish
+            self._duties.of(self._obey).next_in(app_settings.POLL_INTERVAL)
+
+    def _report(self) -> None:
+        """Have the worker's row say how it is now."""
+        if self._now() != self.info:
+            self._duties.of(self._renew).hurry()
 
     # --- the dead -----------------------------------------------------------------------------
 
@@ -241,7 +271,7 @@ class Keeper:
             log_ending(claim, ending, self.config)
             self.announcer.tell_of_endings([(claim, ending, None)])
         if decided:
-            self.wake_up.send(self.config.processes)
+            self._wake_all()
 
     # --- due and overdue ----------------------------------------------------------------------
 
@@ -250,8 +280,8 @@ class Keeper:
         if due_in <= 0:
             queues = transitions.promote(self.database, most=AT_ONCE)
             transitions.wake(self.database, queues)
-            if any(self.config.queues.matches(queue) for queue in queues):
-                self.wake_up.send(self.config.processes)
+            if any(map(self.obedience.serves, queues)):
+                self._wake_all()
         if expiry_in <= 0:
             transitions.expire(self.database, most=AT_ONCE)
         # What was due may have left more behind: look again at once.
@@ -300,7 +330,11 @@ class Keeper:
         self._listener = self.broker.listen(self.connection)
         self.board.is_listening = self._listener is not None
         if self._listener is not None:
-            self.wake_up.send(self.config.processes)  # for what came before it listened
+            self._wake_all()  # for what came before it listened
+            self._duties.of(self._obey).hurry()
+
+    def _wake_all(self) -> None:
+        self.wake_up.send(max(self.config.processes, self.board.process_count))
 
     def _read_wake_ups(self) -> None:
         assert self._listener is not None
@@ -310,7 +344,10 @@ class Keeper:
             self._duties.cut_off(error)
             self._stop_listening()
             return
-        matching = sum(self.config.queues.matches(queue) for queue in queues)
+        if WISH in queues:
+            queues.remove(WISH)
+            self._duties.of(self._obey).hurry()
+        matching = sum(map(self.obedience.serves, queues))
         if matching:
             self.wake_up.send(matching)
 

@@ -9,6 +9,10 @@ from ..conf import app_settings
 #: Seconds after being woken at which a process looks once more: see brokers.database.WINDOW.
 TRAILING_LOOK = 0.06
 FIRST_POLL = 0.01
+#: Seconds that an outcome waits for others to be written with it.
+FLUSH_AFTER = 0.005
+#: Outcomes that are written at once.
+FLUSH_AT = 100
 
 
 class BatchSize:
@@ -53,6 +57,16 @@ class BatchSize:
         if held > self.refill_level:
             return 0
         return min(self.target - held, self.largest)
+
+    def is_in_a_rush(self, held: int) -> bool:
+        """Whether outcomes come so fast that a wake-up for each would cost more than the tasks."""
+        return self.average is not None and self.average < FLUSH_AFTER and held > self.slots
+
+    def outcomes_to_wake_for(self, held: int, waiting: int) -> int:
+        """How many outcomes shall end a sleep while `waiting` others are not written yet."""
+        if not self.is_in_a_rush(held):
+            return 1
+        return max(1, min(FLUSH_AT - waiting, held - self.refill_level))
 
 
 class PollPace:

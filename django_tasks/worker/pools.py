@@ -34,6 +34,9 @@ class Pool(Protocol):
     def run(self) -> None:
         """Run jobs until stop() was called and they are done; called in the main thread."""
 
+    def resize(self, slots: int) -> None:
+        """Run so many at a time; those that run beyond them go on to their end."""
+
     def stop(self) -> None:
         """Let run() return when all submitted jobs are done."""
 
@@ -76,6 +79,9 @@ class MainThreadPool:
 
     def _call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         return self.limits.call(self._job, lambda: self._caller(function, args, kwargs))
+
+    def resize(self, slots: int) -> None:
+        """Do nothing: there is one main thread."""
 
     def stop(self) -> None:
         self._inbox.put(None)

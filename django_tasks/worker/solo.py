@@ -44,10 +44,10 @@ def run_solo(config: WorkerConfig, start_keeper: StartKeeper, start_beat: StartB
     reports_read, reports_write = os.pipe()
     engine = build_engine(config, board, 0, 1, wake_up)
     board.beat_supervisor()
-    grace = Grace(board, config.grace)
+    board.concurrency = 1
+    grace = Grace(board, config.grace, engine.stop)
 
     def on_stop(number: int, frame: FrameType | None) -> None:
-        engine.stop()
         grace.begin_or_end()
 
     signal.signal(signal.SIGTERM, on_stop)
@@ -73,23 +73,35 @@ def run_solo(config: WorkerConfig, start_keeper: StartKeeper, start_beat: StartB
 
 
 class Grace:
-    """Interrupts the running body some time after the first signal, or at the second."""
+    """
+    Stops the worker at the first signal, or when somebody asks for it from afar; interrupts the
+    running body some time later, or at the second signal.
+    """
 
-    def __init__(self, board: Board, seconds: float) -> None:
+    def __init__(self, board: Board, seconds: float, stop: Callable[[], None]) -> None:
         self.board = board
         self.seconds = seconds
+        self.stop = stop
         self.was_too_short = False
         # A SimpleQueue may be put to from signal handlers.
         self._signals: SimpleQueue[None] = SimpleQueue()
 
     def begin_or_end(self) -> None:
         """Note a signal to stop; called in its handler."""
+        self._begin()
         self._signals.put(None)
+
+    def _begin(self) -> None:
+        self.board.begin_to_stop()
+        self.stop()
 
     def watch(self) -> None:
         """Show that this process lives, wait for signals, and interrupt when it is time."""
         while not self._next_signal(LOOK_INTERVAL):
             self.board.beat_supervisor()
+            if self.board.is_asked_to_stop:
+                self._begin()
+                break
         self._next_signal(self.seconds)
         self.was_too_short = self.board.lane(0).is_running_tasks
         self.board.interrupt()

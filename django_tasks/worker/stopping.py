@@ -45,7 +45,7 @@ class Stop:
     def step(self, children: Collection[Child]) -> None:
         """Do what is to be done by now."""
         now = time.monotonic()
-        if self._signals and not self.has_begun:
+        if (self._signals or self.board.is_asked_to_stop) and not self.has_begun:
             self._begin(children, now)
         if self._signals > 1:
             self._interrupt_at = min(self._interrupt_at, now)
@@ -56,6 +56,7 @@ class Stop:
 
     def _begin(self, children: Collection[Child], now: float) -> None:
         self.has_begun = True
+        self.board.begin_to_stop()
         self._interrupt_at = now + self.grace
         self._announce(children)
         for child in children:

@@ -54,8 +54,8 @@ class Supervisor:
     ) -> None:
         self.config = config
         self.start_keeper = start_keeper
-        entries = 4 * app_settings.BATCH_SIZE + 2 * config.slots
-        self.board = Board(config.processes, entries)
+        entries = 4 * app_settings.BATCH_SIZE + 2 * config.most_slots
+        self.board = Board(config.most_processes, entries)
         self.wake_up = WakeUp()
         self.children: dict[int, Child] = {}
         self.keeper_pid = 0
@@ -133,7 +133,7 @@ class Supervisor:
         if self.stop.has_begun or self._drained or time.monotonic() < self._spawn_from:
             return
         busy = {child.lane for child in self.children.values()}
-        for lane in range(self.config.processes):
+        for lane in range(self.board.lane_count):
             if lane not in busy and len(self.children) < self.scaling.wanted:
                 self._spawn(lane)
 
@@ -143,6 +143,7 @@ class Supervisor:
         parent = os.getpid()
         pid = fork(lambda: run_process(self.config, self.board, lane, number, self.wake_up, parent))
         self.children[pid] = Child(pid, number, lane, time.monotonic())
+        self.scaling.share_slots([c for c in self.children.values() if not c.is_retiring])
 
     def _spawn_keeper(self) -> None:
         def keep() -> int:

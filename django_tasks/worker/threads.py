@@ -113,39 +113,55 @@ class BodyThreads:
 class ThreadPool:
     """threads: `slots` bodies at a time; plain functions and coroutines."""
 
-    #: What the main thread is told: look at the flags, a soft limit is new, a thread has ended.
-    LOOK, LIMIT, ENDED = "look", "limit", "ended"
+    #: What the main thread is told: look at the flags, a soft limit is new, there are to be more
+    #: or fewer threads, or none. A thread that ends sends itself.
+    LOOK, LIMIT, RESIZE, STOP = "look", "limit", "resize", "stop"
 
     def __init__(self, runner: Runner, post: Post, board: Board, slots: int) -> None:
         self.bodies = BodyThreads(runner)
         self.post = post
         self.board = board
         self.slots = slots
+        #: Threads that have not ended, and how many of them were not told to.
+        self._threads: list[threading.Thread] = []
+        self._staying = 0
+        self._started = 0
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()
         # A SimpleQueue may be put to from signal handlers; an Event could block there for ever.
-        self._notes: SimpleQueue[str] = SimpleQueue()
+        self._notes: SimpleQueue[str | threading.Thread] = SimpleQueue()
 
     def submit(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
             self._inbox.put(job)
 
     def run(self) -> None:
-        threads = [
-            threading.Thread(target=self._work, name=f"task-{number}", daemon=True)
-            for number in range(self.slots)
-        ]
-        for thread in threads:
-            thread.start()
-        ended = 0
-        while ended < self.slots:
+        self._have(self.slots)
+        while self._threads:
             note = self._next_note(self._stop_overdue())
-            ended += note == self.ENDED
             if note == self.LOOK:
                 self._obey_flags()
-        for thread in threads:
-            thread.join()
+            elif note == self.RESIZE and self._staying:
+                self._have(self.slots)
+            elif note == self.STOP:
+                self._have(0)
+            elif isinstance(note, threading.Thread):
+                note.join()
+                self._threads.remove(note)
 
-    def _next_note(self, timeout: float | None) -> str | None:
+    def _have(self, count: int) -> None:
+        """Start threads, or end some after what was submitted before, until `count` stay."""
+        while self._staying < count:
+            self._started += 1
+            name = f"task-{self._started}"
+            thread = threading.Thread(target=self._work, name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+            self._staying += 1
+        while self._staying > count:
+            self._inbox.put(None)
+            self._staying -= 1
+
+    def _next_note(self, timeout: float | None) -> str | threading.Thread | None:
         try:
             return self._notes.get(timeout=timeout)
         except Empty:
@@ -158,7 +174,7 @@ class ThreadPool:
                 self._run(job, caller)
         caller.close()
         connections.close_all()
-        self._notes.put(self.ENDED)
+        self._notes.put(threading.current_thread())
 
     def _run(self, job: Job, caller: ThreadCaller) -> None:
         if job.task is not None and job.task.soft_time_limit:
@@ -188,9 +204,12 @@ class ThreadPool:
             if kind := next_interruption(self.board, job):
                 self.bodies.stop(job, kind)
 
+    def resize(self, slots: int) -> None:
+        self.slots = slots
+        self._notes.put(self.RESIZE)
+
     def stop(self) -> None:
-        for _ in range(self.slots):
-            self._inbox.put(None)
+        self._notes.put(self.STOP)
 
     def look(self) -> None:
         self._notes.put(self.LOOK)

@@ -6,6 +6,7 @@ from django_tasks.models import TaskRecord
 from django_tasks.statuses import Status
 from tests.brokers.steps import broker_settings
 from tests.worker import tasks
+from tests.worker.control import pause, resume, row_of
 from tests.worker.ledger import await_lines, lines, until
 
 #: So long that only the broker can have pointed to a task that is run before.
@@ -86,5 +87,22 @@ def test_worker_lives_through_a_redis_that_dies(start, mortal_redis, book):
     tasks.note.using(queue_name="default").enqueue(book, "again")
 
     assert await_lines(book, 3) == ["with", "without", "again"]
+    assert worker.stop() == 0
+    assert "Traceback" not in worker.output
+
+
+def test_redis_hands_out_no_task_of_a_paused_queue(start, redis, book):
+    """Other queues run meanwhile; and afterwards what waited, without a look into the table."""
+    worker = start("--concurrency", 2, settings=broker_settings(redis))
+    row_of(worker)
+
+    pause("mail")
+    waiting = [tasks.note.enqueue(book, f"mail {number}") for number in range(3)]
+    tasks.note.using(queue_name="other").enqueue(book, "other").wait(60)
+
+    assert lines(book) == ["other"]
+    resume("mail")
+    for result in waiting:
+        result.wait(60)
     assert worker.stop() == 0
     assert "Traceback" not in worker.output

@@ -1,6 +1,7 @@
 """Workers' rows and the tasks of those that are gone."""
 
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -75,7 +76,7 @@ def test_renewing_extends_the_lease():
     die(worker)
 
     with CaptureQueriesContext(connection) as captured:
-        assert workers.renew(DATABASE, worker, is_stopping=True)
+        assert workers.renew(DATABASE, replace(worker, is_stopping=True))
 
     row = WorkerRecord.objects.get(pk=worker.id)
     assert row.expires_at > timezone.now() + timedelta(seconds=5)
@@ -96,7 +97,7 @@ def test_orphans_are_running_tasks_without_a_live_worker():
     """Gone rows and leases that are over, by the database's clock; live ones keep their tasks."""
     alive, dead, stopping = registered(), registered(), registered()
     die(dead)
-    workers.renew(DATABASE, stopping, is_stopping=True)
+    workers.renew(DATABASE, replace(stopping, is_stopping=True))
     make(status=Status.RUNNING, worker_id=alive.id)
     make(status=Status.RUNNING, worker_id=stopping.id)
     expected = make(status=Status.RUNNING, worker_id=dead.id) + make(status=Status.RUNNING)

@@ -165,6 +165,7 @@ def test_a_paused_queue_says_who_and_when():
     reason = only(record)
     assert (reason.code, reason.is_problem) == ("paused", True)
     assert "Its queue “default” was paused by ada on " in reason.sentence
+    assert reason.command == "manage.py tasks_control resume default"
     QueueState.objects.update(paused_at=None)
     assert codes(record) == ["next"]
 

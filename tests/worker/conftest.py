@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.db import connections
 
-from django_tasks.models import TaskAttempt, TaskRecord, WorkerRecord
+from django_tasks.models import QueueState, TaskAttempt, TaskRecord, WorkerRecord
 from tests.worker.processes import WorkerProcess
 
 HERE = Path(__file__).parent
@@ -35,7 +35,7 @@ def clean(tables):
     Not by a flush: it would delete the row of a worker that serves a whole module.
     """
     yield
-    for model in (TaskAttempt, TaskRecord, Group):
+    for model in (TaskAttempt, TaskRecord, QueueState, Group):
         model.objects.all().delete()
 
 

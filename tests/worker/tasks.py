@@ -84,6 +84,17 @@ def meet_on_pooled_connection(directory, count):
 
 
 @task
+def count_neighbours(directory):
+    """Stay for a moment; return how many bodies were in `directory`."""
+    own = Path(directory, str(current_task_id.get()))
+    own.touch()
+    time.sleep(0.05)
+    count = len(list(Path(directory).iterdir()))
+    own.unlink()
+    return count
+
+
+@task
 async def meet_async(directory, count):
     Path(directory, str(current_task_id.get())).touch()
     async with asyncio.timeout(ledger.PATIENCE):

@@ -1,14 +1,16 @@
 """What the keeper does by itself, without the processes around it."""
 
 import os
+import time
 from contextlib import closing
 from unittest import mock
 
 import pytest
 from django.db import connection
 
+from django_tasks.conf import app_settings
 from django_tasks.routing import QueueSelection
-from django_tasks.store.dialects import of
+from django_tasks.store.dialects import WISH, of
 from django_tasks.worker.board import Board
 from django_tasks.worker.config import WorkerConfig
 from django_tasks.worker.keeper import Keeper
@@ -73,3 +75,31 @@ def test_processes_look_once_when_listening_begins(keep, wake_up):
 
     assert wake_up.take(10) == 0
     assert keeper.board.is_listening
+
+
+def test_wish_has_the_keeper_look_at_once(keep, wake_up):
+    """What people ask of workers arrives beside the names of queues, and wakes no process."""
+    keeper = keep(SilentBroker(mock.Mock(read=lambda: {WISH})))
+    keeper._listen()
+    wake_up.take(10)
+    look = keeper._duties.of(keeper._obey)
+    look.next_in(60.0)
+
+    keeper._read_wake_ups()
+
+    assert look.is_due(time.monotonic())
+    assert wake_up.take(10) == 0
+
+
+def test_keeper_that_is_not_told_looks_at_each_poll(keep):
+    """With a listener it looks at each heartbeat only, in case that a wish was lost."""
+    waits = []
+    for listener in (None, mock.Mock(read=set)):
+        keeper = keep(SilentBroker(listener))
+        keeper._listen()
+        look = keeper._duties.of(keeper._obey)
+        look.next_in(60.0)
+        look.do(time.monotonic())
+        waits.append(look.seconds_left(time.monotonic()))
+
+    assert waits[0] <= app_settings.POLL_INTERVAL < waits[1]

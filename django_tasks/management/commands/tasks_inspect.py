@@ -17,6 +17,7 @@ from ...inspection import (
     RUNNING_LISTED,
     BeatSummary,
     CappedCount,
+    Pause,
     QueueSummary,
     RunningTask,
     Snapshot,
@@ -59,9 +60,8 @@ class Command(TasksCommand):
         if options["as_json"]:
             self.say(json.dumps(_document(backend, snapshot), indent=2))
             return
-        self.show_table(
-            "Queues", _QUEUE_HEADERS, [_queue_cells(queue) for queue in snapshot.queues]
-        )
+        queues = [_queue_cells(queue, backend.alias) for queue in snapshot.queues]
+        self.show_table("Queues", _QUEUE_HEADERS, queues)
         self.show_table("Workers", _WORKER_HEADERS, [_worker_cells(w) for w in snapshot.workers])
         if not any(worker.state == "alive" for worker in snapshot.workers):
             self.say(self.style.WARNING("No worker is alive. Start one: manage.py runworker"))
@@ -106,15 +106,21 @@ class Command(TasksCommand):
             self.say(self.style.WARNING(f"{waiting} Start one: manage.py runbeat"))
 
 
-_QUEUE_HEADERS = ("queue", "ready", "oldest", "running", "scheduled", "failed in 24 h")
+_QUEUE_HEADERS = ("queue", "ready", "oldest", "running", "scheduled", "failed in 24 h", "paused")
 _WORKER_HEADERS = ("worker", "state", "heartbeat", "pool", "slots", "running", "queues")
 _BEAT_HEADERS = ("beat", "state", "heartbeat")
 _RUNNING_HEADERS = ("task", "id", "queue", "worker", "for", "attempt", "progress")
 
 
-def _queue_cells(queue: QueueSummary) -> list[str]:
+def _queue_cells(queue: QueueSummary, backend: str) -> list[str]:
     counts = (queue.running, queue.scheduled, queue.failed)
-    return [queue.name, str(queue.ready), duration(queue.oldest), *map(str, counts)]
+    paused = ", ".join(_pause_text(pause, backend) for pause in queue.paused) or "-"
+    return [queue.name, str(queue.ready), duration(queue.oldest), *map(str, counts), paused]
+
+
+def _pause_text(pause: Pause, backend: str) -> str:
+    where = "" if pause.backend == backend else f" (backend {pause.backend})"
+    return f"{duration(pause.seconds)}{f' by {pause.by}' if pause.by else ''}{where}"
 
 
 def _worker_cells(worker: WorkerSummary) -> list[str]:
@@ -123,10 +129,15 @@ def _worker_cells(worker: WorkerSummary) -> list[str]:
         worker.state,
         f"{duration(worker.heartbeat)} ago",
         worker.pool,
-        str(worker.concurrency),
+        _slots_text(worker),
         str(worker.running),
         worker.queues,
     ]
+
+
+def _slots_text(worker: WorkerSummary) -> str:
+    wanted = "" if worker.wanted is None else f", {worker.wanted} wanted"
+    return f"{worker.concurrency}{wanted}"
 
 
 def _beat_cells(beat: BeatSummary) -> list[str]:

@@ -8,10 +8,9 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from ...backends.database import DatabaseBackend
-from ...inspection import capped_count, queue_names
-from ...models import TaskRecord
+from ...inspection import queue_names
+from ...queue_list import QueueKey, waiting_count
 from ...routing import is_queue_name
-from ...statuses import PENDING_STATUSES
 from ...store import deletions
 from ..tasks_command import TasksCommand, add_confirmation, confirm, counted
 
@@ -35,14 +34,13 @@ class Command(TasksCommand):
         name = options["queue"]
         if not is_queue_name(name):
             raise CommandError(f"{name!r} is no queue name; name exactly one.", returncode=2)
-        rows = TaskRecord.objects.using(backend.database)
-        count = capped_count(rows.filter(queue_name=name, status__in=PENDING_STATUSES))
+        count = waiting_count(backend.database, QueueKey(backend.alias, name))
         if not count:
             self.say(f"Queue {name!r} has no waiting tasks{self._known(backend, name)}.")
             return
         tasks = f"{count} task{'s' if count != 1 else ''}"
         confirm(f"Delete {tasks} of queue {name!r} that have not started?", options)
-        deleted = deletions.purge(backend.database, name)
+        deleted, _ = deletions.purge(backend.database, backend.alias, name)
         self.say(f"Deleted {counted(deleted)} of queue {name!r}.")
 
     def _known(self, backend: DatabaseBackend, name: str) -> str:

@@ -15,7 +15,7 @@ from django.db.models import BooleanField, DateTimeField, FloatField, Func, Inte
 from django.db.models.expressions import RawSQL
 
 from ...statuses import Status
-from .base import NOTIFY_CHANNEL, TABLE, Dialect
+from .base import NOTIFY_CHANNEL, TABLE, WISH, Dialect
 from .mysql import MySQL
 from .postgresql import PostgreSQL
 from .sqlite import SQLite
@@ -23,6 +23,7 @@ from .sqlite import SQLite
 __all__ = [
     "NOTIFY_CHANNEL",
     "TABLE",
+    "WISH",
     "DatabaseNow",
     "Dialect",
     "SecondsBetween",

@@ -14,6 +14,8 @@ from ..rows import CLAIMED, AnyRequest, Claim, NewRow, NewRows, Success
 
 TABLE = TaskRecord._meta.db_table
 NOTIFY_CHANNEL = "django_tasks_ready"
+#: Sent there when people ask something of workers. No queue can have this name.
+WISH = "*"
 #: A counter at the column's end stays there: it must not stop the whole queue.
 MOST_ATTEMPTS = 2**31 - 2
 
@@ -142,6 +144,31 @@ class Dialect:
             (number, None if seconds is None else max(0.0, float(seconds)))
             for _place, number, seconds in found
         ]
+
+    def ready_priorities(
+        self, connection: BaseDatabaseWrapper, queues: Sequence[tuple[str, str]], most: int
+    ) -> list[tuple[str, str, int, int]]:
+        """
+        Return (backend, queue, priority, number) of ready tasks, the first to run first.
+
+        `queues`: pairs of backend and name, for each of which `most` tasks are looked at, those
+        that are next in turn.
+        """
+        if not queues:
+            return []
+        ahead = (
+            f"SELECT * FROM (SELECT backend, queue_name, priority FROM {TABLE} WHERE"
+            f" status = 'READY' AND backend = %s AND queue_name = %s ORDER BY {self._ORDER}"
+            f" LIMIT {most:d}) AS queue"
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT backend, queue_name, priority, COUNT(*) FROM"
+                f" ({' UNION ALL '.join([ahead] * len(queues))}) AS ready"
+                " GROUP BY backend, queue_name, priority ORDER BY priority DESC",
+                [value for queue in queues for value in queue],
+            )
+            return [tuple(row) for row in cursor.fetchall()]
 
     def next_in_turn(
         self, connection: BaseDatabaseWrapper, backend: str, queue_name: str, limit: int,

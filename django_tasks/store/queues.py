@@ -1,0 +1,42 @@
+"""Pausing queues and letting them run again. The only writer of their states."""
+
+from __future__ import annotations
+
+from ..models import QueueState
+from .dialects import WISH, DatabaseNow
+from .transitions import wake
+
+
+def pause(database: str, backend: str, queue_name: str, by: str = "") -> bool:
+    """Pause a queue; return False when it was paused already: it stays as it was."""
+    pausing = {"paused_at": DatabaseNow(), "paused_by": by[:255], "changed_at": DatabaseNow()}
+    rows = QueueState.objects.using(database)
+    row, is_new = rows.get_or_create(
+        backend=backend,
+        queue_name=queue_name,
+        defaults={**pausing, "created_at": DatabaseNow()},
+    )
+    is_changed = is_new or bool(rows.filter(pk=row.pk, paused_at=None).update(**pausing))
+    return _told(database, is_changed)
+
+
+def resume(database: str, backend: str, queue_name: str) -> bool:
+    """Let a queue run again; return False when it was not paused."""
+    rows = QueueState.objects.using(database).filter(
+        backend=backend, queue_name=queue_name, paused_at__isnull=False
+    )
+    is_changed = bool(rows.update(paused_at=None, paused_by="", changed_at=DatabaseNow()))
+    return _told(database, is_changed)
+
+
+def paused_names(database: str, backend: str) -> frozenset[str]:
+    """Return the queues of a backend that are paused."""
+    rows = QueueState.objects.using(database).filter(backend=backend, paused_at__isnull=False)
+    return frozenset(rows.values_list("queue_name", flat=True))
+
+
+def _told(database: str, is_changed: bool) -> bool:
+    """Have workers look at once, where the database can wake them."""
+    if is_changed:
+        wake(database, [WISH])
+    return is_changed
