@@ -22,6 +22,7 @@ from ..outages import Outage
 from ..signals import task_started
 from ..store import dialects
 from ..store.rows import Claim, Ending, Success
+from ..wakeups import WakeUp
 from .announcements import Audience
 from .board import CLAIMED, Lane, clock
 from .claimers import make_claimer
@@ -35,7 +36,6 @@ from .memory import MemoryLimit
 from .pace import BatchSize
 from .pools import Pool
 from .recorder import Recorder
-from .wakeups import WakeUp
 
 logger = logging.getLogger("django_tasks.worker")
 

@@ -25,6 +25,7 @@ from ..outages import Outage
 from ..retention import retention_rules
 from ..store import deletions, dialects, rollups, transitions, workers
 from ..store.rows import Claim, Ending, EndingKind
+from ..wakeups import WakeUp
 from . import obituaries
 from .announcements import Announcer
 from .board import Board, clock
@@ -35,7 +36,6 @@ from .faults import CONNECTION_ERRORS
 from .limits import LOOK
 from .logs import log_ending
 from .reconciler import CONFIRM_AFTER, Reconciler
-from .wakeups import WakeUp
 
 logger = logging.getLogger("django_tasks.keeper")
 
