@@ -55,7 +55,9 @@ class GivenServer:
 
     def url(self, database):
         """Return the URL of a database on this server."""
-        return urlunsplit(urlsplit(self.base_url)._replace(path="/" + quote(str(database))))
+        return urlunsplit(
+            urlsplit(self.base_url)._replace(path="/" + quote(str(database), safe=""))
+        )
 
 
 class PrivateServer:

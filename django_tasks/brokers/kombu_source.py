@@ -98,7 +98,10 @@ class KombuSource:
     # --- taking -------------------------------------------------------------------------------
 
     def _take(self, line: Line, limit: int, names: dict[str, str]) -> list[Ready]:
-        found = self._read(line.arrived(), names)
+        arrived = line.arrived()
+        if any(queue not in names for queue, _ in arrived):
+            line.rest()  # else the message of a paused queue comes back at once
+        found = self._read(arrived, names)
         if len(found) < limit:
             found += self._read(line.fetch(list(names), limit - len(found)), names)
         place = {queue_name: place for place, queue_name in enumerate(names.values())}
@@ -112,7 +115,7 @@ class KombuSource:
         found = []
         for queue, message in deliveries:
             if queue not in names:
-                message.requeue()  # it was paused in the meantime
+                message.requeue()
                 continue
             task = kombu_queues.read(message.body, names[queue])
             if task is None:

@@ -65,18 +65,19 @@ class Reconciler:
 
     def _compare(self, queue_name: str, missed: set[UUID]) -> int:
         """Add what is missing for the first time to `missed`; return how many were published."""
-        published, beyond = 0, None
+        lost: list[Ready] = []
+        beyond = None
         for _ in range(MOST_CHUNKS):
             chunk = self._next_in_turn(queue_name, beyond)
             missing = self.broker.missing(chunk)
-            lost = [task for task in missing if task.id in self._missed]
-            self.broker.publish(lost)
-            published += len(lost)
+            lost += [task for task in missing if task.id in self._missed]
             missed |= {task.id for task in missing} - self._missed
             if len(chunk) < CHUNK or len(missing) < len(chunk):
                 break  # where it holds something it is likely to hold the rest
             beyond = (-chunk[-1].priority, chunk[-1].id)
-        return published
+        if lost:  # not before all were compared: some brokers can only count
+            self.broker.publish(lost)
+        return len(lost)
 
     def _next_in_turn(self, queue_name: str, beyond: tuple[int, UUID] | None) -> list[Ready]:
         rows = self.dialect.next_in_turn(self.connection, self.backend, queue_name, CHUNK, beyond)
