@@ -7,6 +7,7 @@ from uuid import uuid4
 from kombu import Connection
 
 from django_tasks.brokers import known
+from django_tasks.brokers.kombu_queues import QueueNames
 
 
 class Post:
@@ -33,7 +34,7 @@ class Post:
         }
 
     def queue(self, queue_name="default"):
-        return f"{self.prefix}__default__{queue_name}"
+        return QueueNames(self.prefix, "default").of(queue_name)
 
     def connection(self):
         options = self.options.get("transport_options", {})
@@ -80,8 +81,9 @@ class Post:
         for line in known.of("default").lines._take_all():
             line.close()
         with self.connection() as connection:
+            channel = connection.channel()
             for queue_name in ("default", "other", "mail", *queue_names):
-                connection.channel().queue_delete(self.queue(queue_name))
+                channel.queue_delete(self.queue(queue_name))
 
 
 def sqs(address):
