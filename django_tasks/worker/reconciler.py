@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..brokers.base import Broker, BrokerAway, Ready
+from ..dep14.base import DEFAULT_TASK_QUEUE_NAME
 from ..routing import QueueSelection
 from ..store import dialects
 
@@ -46,6 +47,8 @@ class Reconciler:
         missed: set[UUID] = set()
         published = 0
         try:
+            if self.broker.outage.since is not None:
+                self._find_out_whether_it_is_back()
             for queue_name in self._queue_names():
                 published += self._compare(queue_name, missed)
         except BrokerAway as error:
@@ -56,6 +59,11 @@ class Reconciler:
             logger.info("Published %d ready tasks again that the broker did not hold.", published)
         self._missed = missed
         return bool(missed)
+
+    def _find_out_whether_it_is_back(self) -> None:
+        """Ask what nobody needs to know: without ready tasks there is nothing else to ask."""
+        queue_name = self.queues.only_queue or DEFAULT_TASK_QUEUE_NAME
+        self.broker.missing([Ready(UUID(int=0), queue_name, 0)])
 
     def _queue_names(self) -> list[str]:
         if only := self.queues.only_queue:

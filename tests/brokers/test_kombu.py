@@ -14,9 +14,10 @@ from django.db import transaction
 
 from django_tasks.backends.database import DatabaseBackend
 from django_tasks.brokers import complaints, known
-from django_tasks.brokers.base import Ready
+from django_tasks.brokers.base import BrokerAway, Ready
 from django_tasks.ids import uuid7
 from django_tasks.models import TaskRecord
+from django_tasks.outages import LONGEST_PAUSE
 from django_tasks.statuses import Status
 from django_tasks.store.rows import EndingKind
 from tests.brokers.steps import guided_claimer, reconcile
@@ -283,7 +284,7 @@ FORK = """
 import os, sys
 import django
 django.setup()
-from django_tasks.brokers.base import Ready
+from django_tasks.brokers.base import BrokerAway, Ready
 from django_tasks.brokers.kombu import KombuBroker
 from django_tasks.ids import uuid7
 
@@ -511,6 +512,20 @@ def test_claims_come_from_the_table_without_rabbitmq(mortal_rabbitmq):
     assert mortal_rabbitmq.held() == 1
     assert ids_of(serving.claim(5)) == [back.id]
     serving.close()
+
+
+def test_idle_keeper_knows_when_it_is_back(mortal_rabbitmq):
+    """Without ready tasks it has nothing to compare, and asks all the same."""
+    outage = known.of("default").outage
+    mortal_rabbitmq.server.stop("immediate")
+    outage.began(BrokerAway("cut"))
+
+    until(lambda: reconcile() or outage._pause >= LONGEST_PAUSE, "some attempts")
+    before = outage.since
+    mortal_rabbitmq.server.start()
+    until(lambda: reconcile() or outage.since is None, "the end of the outage")
+
+    assert before is not None
 
 
 def test_restart_between_two_enqueues_is_not_noticed(mortal_rabbitmq, caplog):

@@ -85,15 +85,15 @@ class ReconciledClaimer(GuidedClaimer):
     """
 
     always = True
-    is_due = True
+    is_hungry = False
 
     def finish_and_claim(self, successes, limit, **options):
-        if self.always or self.is_due:
+        if self.always or self.is_hungry:
             reconciler = Reconciler(self.connection, self.backend, self.queues, known.of("default"))
             reconciler.run()
             reconciler.run()
         number, claims = super().finish_and_claim(successes, limit, **options)
-        self.is_due = not claims
+        self.is_hungry = not claims
         return number, claims
 
 

@@ -274,6 +274,7 @@ def test_two_claimers_never_take_the_same_task():
     """Thousands of tasks, four claimers on their own connections: each task once, none left."""
     total = 3000
     make(total)
+    claimer().claim(0)  # a broker is told of them
 
     def drain():
         serving, taken = claimer(), []
@@ -293,6 +294,7 @@ def test_concurrent_finish_and_claim_loses_nothing():
     """Finishing and claiming in one step from several connections: all succeed exactly once."""
     total = 1500
     make(total)
+    claimer().claim(0)  # a broker is told of them
 
     def work():
         serving, done, accepted = claimer(), [], 0
