@@ -32,6 +32,17 @@ def redis_url():
         yield server.url("0")
 
 
+@pytest.fixture(scope="session")
+def rabbitmq_url():
+    """The URL of a RabbitMQ that others use, too: leave their queues alone."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(servers.rabbitmq())
+        except servers.ServerUnavailable as error:
+            pytest.skip(str(error))
+        yield server.url("/")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter):
     """Leave the counts and the reasons of skipped tests for the closing lines of `tests.run`."""

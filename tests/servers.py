@@ -1,8 +1,8 @@
 """Find or start the servers that tests need.
 
-`postgresql()`, `mariadb()` and `redis()` give the first server that works of
+`postgresql()`, `mariadb()`, `redis()` and `rabbitmq()` give the first server that works of
 
-1. the one named by TEST_POSTGRESQL_URL, TEST_MARIADB_URL or TEST_REDIS_URL,
+1. the one named by TEST_POSTGRESQL_URL, TEST_MARIADB_URL, TEST_REDIS_URL or TEST_RABBITMQ_URL,
 2. the one on the default port of this machine,
 3. a private one, started from installed binaries in a temporary directory.
 
@@ -55,7 +55,9 @@ class GivenServer:
 
     def url(self, database):
         """Return the URL of a database on this server."""
-        return urlunsplit(urlsplit(self.base_url)._replace(path="/" + quote(str(database))))
+        return urlunsplit(
+            urlsplit(self.base_url)._replace(path="/" + quote(str(database), safe=""))
+        )
 
 
 class PrivateServer:
@@ -127,12 +129,15 @@ class PrivateServer:
         """Stop the server: "fast" shuts down in order, "immediate" is a crash."""
         if self.process is None or self.process.poll() is not None:
             return
-        self.process.send_signal(self.stop_signals[mode])
+        self.send_signal(self.stop_signals[mode])
         try:
             self.process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+    def send_signal(self, signal_number):
+        self.process.send_signal(signal_number)
 
     def restart(self, mode="fast"):
         self.stop(mode)
@@ -269,6 +274,65 @@ class PrivateRedis(PrivateServer):
         return f"redis://127.0.0.1:{self.port}/{database}"
 
 
+class PrivateRabbitMQ(PrivateServer):
+    name = "RabbitMQ"
+    accounts = ("rabbitmq", "nobody")
+
+    def __init__(self):
+        self.server = rabbitmq_binary()
+        self.epmd_program = required_program("Erlang", "epmd")
+        self.epmd = None
+        super().__init__()
+
+    def initialise(self):
+        (self.directory / "rabbitmq.conf").write_text(
+            "disk_free_limit.absolute = 1MB\nvm_memory_high_watermark.relative = 0.9\n"
+        )
+        (self.directory / "plugins").write_text("[].")
+        # Erlang starts one by itself otherwise, and leaves it behind.
+        self.epmd_port = free_port()
+        options = ["-port", self.epmd_port, "-address", "127.0.0.1"]
+        self.epmd = self.popen([self.epmd_program, *options], stdout=subprocess.DEVNULL)
+
+    def command(self):
+        environment = {
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": self.epmd_port,
+            "ERL_FLAGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "RABBITMQ_CONFIG_FILE": self.directory / "rabbitmq.conf",
+            "RABBITMQ_DIST_PORT": free_port(),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": self.directory / "plugins",
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_MNESIA_BASE": self.directory / "data",
+            "RABBITMQ_NODENAME": f"tests{self.port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": self.port,
+            "RABBITMQ_PID_FILE": self.directory / "pid",
+        }
+        settings = [f"{name}={value}" for name, value in environment.items()]
+        return ["/usr/bin/env", *settings, self.server]
+
+    def accepts_connections(self):
+        return rabbitmq_problem(self.url()) is None
+
+    def send_signal(self, signal_number):
+        if signal_number == signal.SIGKILL:  # a script, and the server as its child
+            os.killpg(self.process.pid, signal_number)
+        else:
+            self.process.send_signal(signal_number)
+
+    def discard(self):
+        super().discard()
+        if self.epmd is not None:
+            self.epmd.kill()
+            self.epmd.wait()
+
+    def url(self, database="/"):
+        """Return the URL of a virtual host."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/{quote(database, safe='')}"
+
+
 def private_postgresql():
     """Return a PostgreSQL server to use in a `with`, started on entry and removed on exit."""
     return PrivatePostgreSQL()
@@ -282,6 +346,11 @@ def private_mariadb():
 def private_redis():
     """Return a Redis server to use in a `with`, started on entry and removed on exit."""
     return PrivateRedis()
+
+
+def private_rabbitmq():
+    """Return a RabbitMQ server to use in a `with`, started on entry and removed on exit."""
+    return PrivateRabbitMQ()
 
 
 def postgresql():
@@ -300,6 +369,12 @@ def mariadb():
 def redis():
     """Return a usable Redis server to use in a `with`: share it, never flush it."""
     return find("TEST_REDIS_URL", ["redis://127.0.0.1:6379/0"], redis_problem, private_redis)
+
+
+def rabbitmq():
+    """Return a usable RabbitMQ server to use in a `with`: share it, never reset it."""
+    local = ["amqp://guest:guest@127.0.0.1:5672/%2F"]
+    return find("TEST_RABBITMQ_URL", local, rabbitmq_problem, private_rabbitmq)
 
 
 @contextlib.contextmanager
@@ -407,6 +482,25 @@ def redis_problem(url):
     except OSError as error:
         return one_line(error)
     return None if answer.startswith((b"+PONG", b"-NOAUTH")) else f"it answered {answer!r}"
+
+
+def rabbitmq_problem(url):
+    """Return why the server at this URL cannot be used, or None if it can."""
+    parts = urlsplit(url)
+    address = (parts.hostname or "127.0.0.1", parts.port or 5672)
+    try:
+        with socket.create_connection(address, timeout=CONNECT_TIMEOUT) as connection:
+            connection.sendall(b"AMQP\0\0\x09\1")
+            answer = connection.recv(100)
+    except OSError as error:
+        return one_line(error)
+    return None if answer.startswith(b"\1\0\0") else f"it answered {answer!r}"
+
+
+def rabbitmq_binary():
+    """Return the server's own script: Debian's in PATH is a wrapper that changes accounts."""
+    debian = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+    return debian if debian.exists() else required_program("RabbitMQ", "rabbitmq-server")
 
 
 def postgresql_binaries():

@@ -66,6 +66,16 @@ class PrivateServerTests(TestCase):
         self.assertFalse(server.directory.exists())
         self.assertIsNotNone(server.process.poll())
 
+    def test_rabbitmq_survives_a_crash(self):
+        """RabbitMQ comes back at the same address after SIGKILL, and ends with all it started."""
+        with servers.private_rabbitmq() as server:
+            server.restart("immediate")
+
+            self.assertIsNone(servers.rabbitmq_problem(server.url()))
+
+        self.assertIsNotNone(servers.rabbitmq_problem(server.url()))
+        self.assertIsNotNone(server.epmd.returncode)
+
     def test_failed_start_is_explained_and_cleaned_up(self):
         """A server that cannot start is unavailable, for the reason it wrote to its log."""
         server = servers.private_postgresql()

@@ -16,10 +16,10 @@ from ..conf import app_settings
 from ..outages import Outage
 from ..retention import runs_age
 from ..store import declared, dialects, slots, workers
+from ..wakeups import WakeUp
 from ..worker.board import clock
 from ..worker.duties import Duties, Duty
 from ..worker.faults import CONNECTION_ERRORS
-from ..worker.wakeups import WakeUp
 from .tick import tick
 
 logger = logging.getLogger("django_tasks.beat")

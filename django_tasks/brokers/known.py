@@ -16,16 +16,16 @@ from .base import Broker
 
 DATABASE = "database"
 #: Brokers, where their class is, and the settings that they take.
-BROKERS: dict[str, tuple[str, dict[str, str]]] = {
+BROKERS: dict[str, tuple[str, dict[str, type]]] = {
     DATABASE: ("django_tasks.brokers.database.DatabaseBroker", {}),
-    "redis": (
-        "django_tasks.brokers.redis.RedisBroker",
-        {
-            "cache": 'alias in CACHES of a django-redis cache; default "default"',
-            "prefix": "what its keys begin with; default the cache's KEY_PREFIX",
-        },
+    "redis": ("django_tasks.brokers.redis.RedisBroker", {"cache": str, "prefix": str}),
+    "kombu": (
+        "django_tasks.brokers.kombu.KombuBroker",
+        {"url": str, "prefix": str, "queue_type": str, "transport_options": dict},
     ),
 }
+#: Settings that may hold passwords: no message quotes their values.
+SECRET = ("url", "transport_options")
 
 _brokers: dict[str, Broker] = {}
 _lock = threading.Lock()
@@ -77,9 +77,13 @@ def named(given: Any) -> tuple[str, dict[str, Any]]:
 def option_errors(where: str, given: Any) -> Iterator[str]:
     """Yield what is wrong with the option; no broker's package is imported for it."""
     if not isinstance(given, (str, dict)) or (isinstance(given, dict) and "name" not in given):
-        yield f"{where} must be a broker's name or a dict with its 'name', not {given!r}."
+        what = f"a dict of {', '.join(map(repr, given))}" if isinstance(given, dict) else given
+        yield f"{where} must be a broker's name or a dict with its 'name', not {what}."
         return
     name, settings = named(given)
+    if "://" in name:
+        yield f"{where} is a URL. Write it as {{'name': 'kombu', 'url': ...}}."
+        return
     if name not in BROKERS:
         yield (
             f"{where} must be one of {', '.join(map(repr, BROKERS))}, not {name!r}"
@@ -90,8 +94,10 @@ def option_errors(where: str, given: Any) -> Iterator[str]:
     for option, value in settings.items():
         if option not in options:
             yield f"{where} has an unknown setting {option!r}{suggest(option, options)}"
-        elif not isinstance(value, str):
-            yield f"{where}[{option!r}] must be a string, not {value!r}."
+        elif not isinstance(value, options[option]):
+            kind = "a dict" if options[option] is dict else "a string"
+            found = type(value).__name__ if option in SECRET else repr(value)
+            yield f"{where}[{option!r}] must be {kind}, not {found}."
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:

@@ -22,6 +22,7 @@ from ..outages import Outage
 from ..signals import task_started
 from ..store import dialects
 from ..store.rows import Claim, Ending, Success
+from ..wakeups import WakeUp
 from .announcements import Audience
 from .board import CLAIMED, Lane, clock
 from .claimers import make_claimer
@@ -36,7 +37,6 @@ from .pace import FLUSH_AFTER, FLUSH_AT, BatchSize
 from .pauses import Pauses
 from .pools import Pool
 from .recorder import Recorder
-from .wakeups import WakeUp
 
 logger = logging.getLogger("django_tasks.worker")
 

@@ -26,6 +26,7 @@ from ..retention import retention_rules
 from ..store import deletions, dialects, rollups, transitions, workers
 from ..store.dialects import WISH
 from ..store.rows import Claim, Ending, EndingKind
+from ..wakeups import WakeUp
 from . import obituaries
 from .announcements import Announcer
 from .board import Board, clock
@@ -37,7 +38,6 @@ from .limits import LOOK
 from .logs import log_ending
 from .obedience import Obedience
 from .reconciler import CONFIRM_AFTER, Reconciler
-from .wakeups import WakeUp
 
 logger = logging.getLogger("django_tasks.keeper")
 

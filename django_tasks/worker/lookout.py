@@ -9,8 +9,8 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..store import dialects
+from ..wakeups import WakeUp
 from .pace import PollPace
-from .wakeups import WakeUp
 
 #: Seconds between two glances for changes, where the database can tell of them for next to
 #: nothing: while there was work lately, and after LIVELY seconds without any.

@@ -13,6 +13,7 @@ from types import FrameType
 from django.db import connections
 
 from ..signals import worker_started, worker_stopped
+from ..wakeups import WakeUp
 from .board import Board
 from .config import WorkerConfig
 from .engine import Engine
@@ -20,7 +21,6 @@ from .forks import CRASHED, DONE, NOTHING_LEFT, accept_signals
 from .limits import LOOK, die_with_parent
 from .pools import make_pool
 from .runner import Runner
-from .wakeups import WakeUp
 
 logger = logging.getLogger("django_tasks.worker")
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..brokers.base import Broker, BrokerAway, Ready
+from ..dep14.base import DEFAULT_TASK_QUEUE_NAME
 from ..routing import QueueSelection
 from ..store import dialects
 
@@ -46,6 +47,8 @@ class Reconciler:
         missed: set[UUID] = set()
         published = 0
         try:
+            if self.broker.outage.since is not None:
+                self._find_out_whether_it_is_back()
             for queue_name in self._queue_names():
                 published += self._compare(queue_name, missed)
         except BrokerAway as error:
@@ -57,6 +60,11 @@ class Reconciler:
         self._missed = missed
         return bool(missed)
 
+    def _find_out_whether_it_is_back(self) -> None:
+        """Ask what nobody needs to know: without ready tasks there is nothing else to ask."""
+        queue_name = self.queues.only_queue or DEFAULT_TASK_QUEUE_NAME
+        self.broker.missing([Ready(UUID(int=0), queue_name, 0)])
+
     def _queue_names(self) -> list[str]:
         if only := self.queues.only_queue:
             return [only]
@@ -65,18 +73,19 @@ class Reconciler:
 
     def _compare(self, queue_name: str, missed: set[UUID]) -> int:
         """Add what is missing for the first time to `missed`; return how many were published."""
-        published, beyond = 0, None
+        lost: list[Ready] = []
+        beyond = None
         for _ in range(MOST_CHUNKS):
             chunk = self._next_in_turn(queue_name, beyond)
             missing = self.broker.missing(chunk)
-            lost = [task for task in missing if task.id in self._missed]
-            self.broker.publish(lost)
-            published += len(lost)
+            lost += [task for task in missing if task.id in self._missed]
             missed |= {task.id for task in missing} - self._missed
             if len(chunk) < CHUNK or len(missing) < len(chunk):
                 break  # where it holds something it is likely to hold the rest
             beyond = (-chunk[-1].priority, chunk[-1].id)
-        return published
+        if lost:  # not before all were compared: some brokers can only count
+            self.broker.publish(lost)
+        return len(lost)
 
     def _next_in_turn(self, queue_name: str, beyond: tuple[int, UUID] | None) -> list[Ready]:
         rows = self.dialect.next_in_turn(self.connection, self.backend, queue_name, CHUNK, beyond)

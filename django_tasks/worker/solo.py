@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Protocol
 
 from ..conf import app_settings
+from ..wakeups import WakeUp
 from .board import Board
 from .config import WorkerConfig
 from .forks import NOTHING_LEFT
@@ -19,7 +20,6 @@ from .limits import LOOK
 from .process import build_engine, run_engine
 from .stopping import INTERRUPTION_TIME
 from .supervisor import EXIT_FORCED, EXIT_GRACEFUL, LOOK_INTERVAL, StartKeeper
-from .wakeups import WakeUp
 
 
 class Stoppable(Protocol):

@@ -8,6 +8,7 @@ import signal
 from django.db import connections
 
 from ..brokers import known as brokers
+from ..wakeups import WakeUp
 from .board import Board
 from .config import WorkerConfig
 from .forks import accept_signals
@@ -16,7 +17,6 @@ from .keeper import Keeper
 from .limits import die_with_parent
 from .solo import run_solo
 from .supervisor import Supervisor
-from .wakeups import WakeUp
 
 
 def close_for_fork() -> None:

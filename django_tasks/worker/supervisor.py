@@ -18,6 +18,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from ..conf import app_settings
+from ..wakeups import WakeUp
 from . import obituaries
 from .board import Board, Entry, clock
 from .children import Child, how_it_died, kill
@@ -28,7 +29,6 @@ from .limits import LOOK
 from .process import run_process
 from .scaling import Scaling
 from .stopping import Stop
-from .wakeups import WakeUp
 
 logger = logging.getLogger("django_tasks.supervisor")
 

@@ -9,15 +9,18 @@ import pytest
 from django.db import transaction
 
 from django_tasks.brokers import complaints, known
+from django_tasks.brokers.base import BrokerAway
 from django_tasks.dep14.handler import task_backends
 from django_tasks.ids import uuid7
 from django_tasks.models import TaskRecord
+from django_tasks.outages import LONGEST_PAUSE
 from django_tasks.statuses import Status
 from django_tasks.store import transitions
 from django_tasks.store.rows import EndingKind
 from tests.brokers.steps import guided_claimer, reconcile
 from tests.conformance.steps import ending, make, settle, shift, statuses, success
 from tests.worker import tasks
+from tests.worker.ledger import until
 
 
 def ids_of(claims):
@@ -366,6 +369,20 @@ def test_claims_come_from_the_table_without_redis(mortal_redis):
     assert mortal_redis.client.exists(mortal_redis.key())
     assert ids_of(serving.claim(5)) == [back.id]
     serving.close()
+
+
+def test_idle_keeper_knows_when_it_is_back(mortal_redis):
+    """Without ready tasks it has nothing to compare, and asks all the same."""
+    outage = known.of("default").outage
+    mortal_redis.server.stop("immediate")
+    outage.began(BrokerAway("cut"))
+
+    until(lambda: reconcile() or outage._pause >= LONGEST_PAUSE, "some attempts")
+    before = outage.since
+    mortal_redis.server.start()
+    until(lambda: reconcile() or outage.since is None, "the end of the outage")
+
+    assert before is not None
 
 
 def test_restart_between_two_enqueues_is_not_noticed(mortal_redis, caplog):

@@ -19,14 +19,24 @@ def pytest_collection_modifyitems(items):
             )
 
 
-@pytest.fixture(params=["database", "redis"])
+@pytest.fixture(params=["database", "redis", "kombu"])
 def broker(request, settings):
-    """Run a test of claims with each broker that needs no server of its own for it."""
+    """Run a test of claims with each broker; kombu's as it speaks to RabbitMQ."""
     if request.param == "database":
         yield
-        return
-    redis = Redis(request.getfixturevalue("redis_url"))
-    for name, value in broker_settings(redis).items():
-        setattr(settings, name, value)
-    yield
-    redis.delete_all()
+    elif request.param == "redis":
+        redis = Redis(request.getfixturevalue("redis_url"))
+        for name, value in broker_settings(redis).items():
+            setattr(settings, name, value)
+        yield
+        redis.delete_all()
+    else:
+        pytest.importorskip("kombu")
+        from tests.brokers.kombu_steps import Post
+
+        post = Post(request.getfixturevalue("rabbitmq_url"))
+        settings.TASKS = post.settings["TASKS"]
+        yield
+        post.delete_all(
+            "low", "mail-a", "mail-b", "high", "x", "a", "b", "c", "Mail", "maíl", "nothing-here"
+        )

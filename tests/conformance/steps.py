@@ -78,13 +78,23 @@ def claimer(queues="default", worker_id=None, process=1):
 
 
 class ReconciledClaimer(GuidedClaimer):
-    """Sees to it that the broker has what tests put into the table by other means."""
+    """
+    Sees to it that the broker has what tests put into the table by other means.
+
+    `always`: before each claim; else after one that found nothing.
+    """
+
+    always = True
+    is_hungry = False
 
     def finish_and_claim(self, successes, limit, **options):
-        reconciler = Reconciler(self.connection, self.backend, self.queues, known.of("default"))
-        reconciler.run()
-        reconciler.run()
-        return super().finish_and_claim(successes, limit, **options)
+        if self.always or self.is_hungry:
+            reconciler = Reconciler(self.connection, self.backend, self.queues, known.of("default"))
+            reconciler.run()
+            reconciler.run()
+        number, claims = super().finish_and_claim(successes, limit, **options)
+        self.is_hungry = not claims
+        return number, claims
 
 
 def claim_one(queue_name="default"):

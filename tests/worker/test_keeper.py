@@ -11,10 +11,10 @@ from django.db import connection
 from django_tasks.conf import app_settings
 from django_tasks.routing import QueueSelection
 from django_tasks.store.dialects import WISH, of
+from django_tasks.wakeups import WakeUp
 from django_tasks.worker.board import Board
 from django_tasks.worker.config import WorkerConfig
 from django_tasks.worker.keeper import Keeper
-from django_tasks.worker.wakeups import WakeUp
 
 
 class SilentBroker:

@@ -10,11 +10,11 @@ import pytest
 
 from django_tasks.routing import QueueSelection
 from django_tasks.store.rows import Claim, EndingKind
+from django_tasks.wakeups import WakeUp
 from django_tasks.worker.board import Board
 from django_tasks.worker.config import WorkerConfig
 from django_tasks.worker.jobs import Job
 from django_tasks.worker.process import build_engine
-from django_tasks.worker.wakeups import WakeUp
 from tests.worker import tasks
 from tests.worker.ledger import lines
 

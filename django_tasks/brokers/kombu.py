@@ -1,0 +1,147 @@
+"""RabbitMQ, SQS or whatever else kombu speaks to hands out the ids of ready tasks."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.core.checks import CheckMessage, Error
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from ..conf import suggest
+from ..outages import Outage
+from ..routing import QueueSelection
+from . import kombu_queues
+from .base import BrokerAway, Ready, Source
+from .kombu_lines import Letter, Lines, Transport
+from .kombu_queues import QueueNames
+from .kombu_source import KombuSource
+
+logger = logging.getLogger("django_tasks.broker")
+
+#: Seconds for which a task must have been missing, where messages are counted roughly. SQS says
+#: that its counts are right a minute after the last message.
+PATIENCE = 60.0
+#: Tasks that may be missing at a time, in memory.
+MOST_DOUBTED = 100_000
+
+
+class KombuBroker:
+    """
+    Keeps a message for each ready task: its id and its priority, in one queue per task queue.
+
+    Messages are acknowledged after the claim, and none of them is needed: the row decides.
+    """
+
+    publishes = True
+
+    def __init__(
+        self,
+        alias: str,
+        *,
+        url: str = "",
+        prefix: str = "django-tasks",
+        queue_type: str = "classic",
+        transport_options: dict[str, Any] | None = None,
+    ) -> None:
+        self.alias = alias
+        self.prefix = prefix
+        self.queue_type = queue_type
+        self.queues = QueueNames(prefix, alias)
+        kind = kombu_queues.KINDS.get(queue_type, {})
+        self.transport = Transport(url, kind, transport_options or {})
+        self.lines = Lines(self.transport)
+        self.outage = Outage(
+            f"the kombu broker of TASKS[{alias!r}]",
+            "tasks are stored all the same, and workers look for them in the database; ",
+            logger,
+        )
+        self._doubts = Doubts()
+
+    def wakes(self, queue_name: str) -> bool:
+        """Leave waking to the broker."""
+        return False
+
+    def publish(self, ready: Sequence[Ready]) -> None:
+        """Send a message for each; one that is sent twice claims nothing the second time."""
+        if not self.outage.grants_try():
+            return
+        self._doubts.forget(ready)
+        letters = [
+            Letter(self.queues.of(task.queue_name), kombu_queues.written(task), level)
+            for task in ready
+            for level in [kombu_queues.level(task.priority)]
+        ]
+        try:
+            self.lines.use(lambda line: line.publish(letters))
+        except BrokerAway as error:
+            self.outage.began(error)
+        else:
+            self.outage.over()
+
+    def missing(self, ready: Sequence[Ready]) -> Sequence[Ready]:
+        """
+        Return all of them if there are fewer messages than tasks: nobody can tell which.
+
+        Once they are published there are enough, so that it is not done again and again.
+        """
+        if not ready:
+            return ()
+        queue = self.queues.of(ready[0].queue_name)
+        if self.lines.use(lambda line: line.count(queue)) >= len(ready):
+            self._doubts.forget(ready)
+            return ()
+        return ready if self.transport.counts_exactly else self._doubts.confirmed(ready)
+
+    def listen(self, connection: BaseDatabaseWrapper) -> None:
+        """Return None: processes wait for the broker themselves."""
+
+    def source(self, queues: QueueSelection) -> Source:
+        """Return what hands ids of these queues to one process."""
+        return KombuSource(self, queues)
+
+    def check(self) -> Iterable[CheckMessage]:
+        """Return what is wrong with its settings."""
+        where = f"TASKS[{self.alias!r}]['OPTIONS']['broker']"
+        if problem := self.transport.problem():
+            yield Error(
+                f"{where} {problem}.",
+                hint='{"name": "kombu", "url": "amqp://user:password@host:5672/vhost"}',
+                id="django_tasks.E012",
+            )
+        if not kombu_queues.PREFIX.fullmatch(self.prefix):
+            yield Error(
+                f"{where}['prefix'] must be up to {kombu_queues.LONGEST_PREFIX} letters, digits,"
+                f" hyphens and underscores, not {self.prefix!r}.",
+                id="django_tasks.E012",
+            )
+        if self.queue_type not in kombu_queues.KINDS:
+            yield Error(
+                f"{where}['queue_type'] must be one of"
+                f" {', '.join(map(repr, kombu_queues.KINDS))}, not {self.queue_type!r}"
+                f"{suggest(self.queue_type, kombu_queues.KINDS)}",
+                id="django_tasks.E012",
+            )
+
+
+class Doubts:
+    """Remembers since when tasks seem to be missing from a broker that counts roughly."""
+
+    def __init__(self) -> None:
+        self._since: dict[UUID, float] = {}
+
+    def confirmed(self, ready: Sequence[Ready]) -> Sequence[Ready]:
+        """Return those that have been missing for long, until they are published again."""
+        now = time.monotonic()
+        if len(self._since) > MOST_DOUBTED:
+            self._since.clear()
+        return [t for t in ready if now - self._since.setdefault(t.id, now) >= PATIENCE]
+
+    def forget(self, ready: Iterable[Ready]) -> None:
+        """Doubt tasks no more."""
+        if self._since:
+            for task in ready:
+                self._since.pop(task.id, None)

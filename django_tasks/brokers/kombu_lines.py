@@ -1,0 +1,276 @@
+"""Connections to whatever kombu speaks to, with timeouts that a request can bear."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import unquote
+
+from kombu import Connection
+
+from .base import BrokerAway, Readable
+
+T = TypeVar("T")
+
+#: Seconds for a connection to be made, and for a request to be answered.
+TIMEOUT = 2.0
+#: Seconds for which ids are fetched, or published, one by one where that is how it goes.
+FETCH_FOR, PUBLISH_FOR = 0.2, 2.0
+#: Lines that a process keeps open while nobody uses them.
+SPARE = 4
+#: Transports that know at each moment how many messages a queue has.
+COUNT_EXACTLY = ("amqp", "memory", "redis")
+
+
+class Letter(NamedTuple):
+    """A message to be sent: the id of a task."""
+
+    queue: str
+    body: str
+    level: int
+
+
+#: A message that arrived: the name of its queue, and kombu's Message.
+Delivery = tuple[str, Any]
+
+
+class Line:
+    """
+    One connection, with kombu's means alone: one round trip per id. Used by one thread at a time.
+
+    Each method raises whatever the transport raises; `Lines` and sources make it BrokerAway.
+    """
+
+    def __init__(self, connection: Connection, arguments: dict[str, Any]) -> None:
+        self._connection = connection
+        self._arguments = arguments
+        self._channel = connection.channel()
+        self._declared: set[str] = set()
+
+    def publish(self, letters: Sequence[Letter]) -> None:
+        """Send letters for a while; the keeper publishes again what is left."""
+        until = time.monotonic() + PUBLISH_FOR
+        for letter in letters:
+            if letter.queue not in self._declared:
+                self.count(letter.queue)
+            self._channel.basic_publish(self._written(letter), "", letter.queue)
+            if time.monotonic() > until:
+                break
+
+    def _written(self, letter: Letter) -> Any:
+        # Not durable: what RabbitMQ forgets when it restarts is published again, and what it
+        # writes to a disk costs each enqueue. It expires for the case that nobody consumes.
+        properties = {"delivery_mode": 1, "expiration": "86400000"}
+        message = self._channel.prepare_message(
+            letter.body,
+            priority=letter.level,
+            content_type="text/plain",
+            content_encoding="utf-8",
+            properties=properties,
+        )
+        return message
+
+    def count(self, queue: str) -> int:
+        """Return how many messages wait in a queue, which is made if need be."""
+        declared = self._channel.queue_declare(queue=queue, **self._declaration)
+        self._declared.add(queue)
+        return int(declared.message_count)
+
+    @property
+    def _declaration(self) -> dict[str, Any]:
+        return {"durable": True, "auto_delete": False, "arguments": self._arguments}
+
+    def fetch(self, queues: Sequence[str], limit: int) -> list[Delivery]:
+        """Return up to `limit` messages, of the first queues first, without waiting for any."""
+        found: list[Delivery] = []
+        until = time.monotonic() + FETCH_FOR
+        for queue in queues:
+            while len(found) < limit and time.monotonic() < until:
+                message = self._channel.basic_get(queue)
+                if message is None:
+                    break
+                found.append((queue, self._channel.message_to_python(message)))
+        return found
+
+    def watch(self, queues: Sequence[str]) -> Readable:
+        """Wait for messages; return what becomes readable when one has arrived."""
+        raise NotImplementedError
+
+    def arrived(self) -> list[Delivery]:
+        """Return the messages that were waited for."""
+        return []
+
+    def rest(self) -> None:
+        """Wait no more, and give back what has arrived."""
+
+    def close(self) -> None:
+        """Close the connection in order."""
+        self._connection.release()
+
+    def drop(self) -> None:
+        """Close a connection that something went wrong on, without a word to the other end."""
+        self._connection.collect()
+
+
+class Transport:
+    """What a URL leads to."""
+
+    def __init__(self, url: str, arguments: dict[str, Any], options: dict[str, Any]) -> None:
+        self._url = url
+        self._arguments = arguments
+        self._options = options
+        self.counts_exactly = False
+
+    def line(self) -> Line:
+        """Return a new connection, made for short answers. Raise BrokerAway."""
+        from .kombu_amqp import AMQPLine
+        from .kombu_polling import PollingLine
+
+        connection = self._connection(wait=0)
+        with self.away():
+            self.counts_exactly = connection.transport.driver_type in COUNT_EXACTLY
+            if connection.transport.driver_name == "py-amqp":
+                return AMQPLine(connection, self._arguments)
+            return PollingLine(connection, self._arguments, self)
+
+    def waiting_line(self, wait: int) -> Line:
+        """Return a new connection, on which SQS takes `wait` seconds to say that it has nothing."""
+        connection = self._connection(wait=self._options.get("wait_time_seconds", wait))
+        with self.away():
+            return Line(connection, self._arguments)
+
+    def problem(self) -> str | None:
+        """Return why no connection can be made, without trying. It does not quote the URL."""
+        if "://" not in self._url:
+            return "needs a 'url' such as 'amqp://user:password@host:5672/vhost'"
+        scheme = self._url.partition("://")[0]
+        try:
+            self._unconnected({}).transport  # noqa: B018 - its module is imported here
+        except KeyError:
+            return f"has a 'url' of which kombu knows no transport: {scheme!r}"
+        except ImportError as error:
+            return f"needs a package for {scheme}:// that is not installed ({error})"
+        except Exception as error:  # noqa: BLE001
+            # Whatever it says may quote the URL with the password.
+            return f"has a 'url' that cannot be read ({type(error).__name__})"
+        return None
+
+    def _connection(self, wait: int) -> Connection:
+        if problem := self.problem():
+            raise BrokerAway(f"it {problem}")
+        options = dict(self._options)
+        if self._url.startswith("sqs:"):
+            # Boto's own timeouts are a minute each, with several attempts.
+            client = {
+                "connect_timeout": TIMEOUT,
+                "read_timeout": TIMEOUT + wait,
+                "retries": {"total_max_attempts": 1},
+            }
+            options |= {"wait_time_seconds": wait}
+            options["client-config"] = client | options.get("client-config", {})
+        connection = self._unconnected(options)
+        # One attempt for each of the hosts that the URL names.
+        hosts = max(1, len(connection.alt))
+        with self.away():
+            connection.ensure_connection(max_retries=hosts - 1, interval_start=0, interval_step=0)
+        return connection
+
+    def _unconnected(self, options: dict[str, Any]) -> Connection:
+        return Connection(self._url, connect_timeout=TIMEOUT, transport_options=options)
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Turn what a transport raises into BrokerAway."""
+        try:
+            yield
+        except BrokerAway:
+            raise
+        except Exception as error:
+            # Each of kombu's transports has errors of its own, and none of them stops a worker.
+            text = self._without_secrets(f"{type(error).__name__}: {error}")
+            raise BrokerAway(text) from error
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in _secrets(self._url, self._options):
+            text = text.replace(secret, "***")
+        return text
+
+
+class Lines:
+    """
+    The connections of a process to publish and to count by, made when they are needed.
+
+    None crosses a fork: a child starts without any.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._spare: list[Line] = []
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+
+    def use(self, action: Callable[[Line], T]) -> T:
+        """Do something on a connection. Raise BrokerAway."""
+        line = self._take()
+        if line is not None:
+            try:
+                return self._use(line, action)
+            except BrokerAway as error:
+                if isinstance(error.__cause__, TimeoutError):
+                    raise
+                # It was cut since it was used last: by a restart, or for being idle.
+                self._drop(self._take_all())
+        return self._use(self._transport.line(), action)
+
+    def _use(self, line: Line, action: Callable[[Line], T]) -> T:
+        try:
+            with self._transport.away():
+                result = action(line)
+        except BaseException:
+            line.drop()
+            raise
+        self._keep(line)
+        return result
+
+    def _take(self) -> Line | None:
+        with self._lock:
+            if self._pid != os.getpid():
+                self._pid = os.getpid()
+                self._spare = []
+            return self._spare.pop() if self._spare else None
+
+    def _take_all(self) -> list[Line]:
+        with self._lock:
+            spare, self._spare = self._spare, []
+        return spare
+
+    def _keep(self, line: Line) -> None:
+        with self._lock:
+            if len(self._spare) < SPARE:
+                self._spare.append(line)
+                return
+        with self._transport.away():
+            line.close()
+
+    @staticmethod
+    def _drop(lines: Iterable[Line]) -> None:
+        for line in lines:
+            line.drop()
+
+
+def _secrets(url: str, options: dict[str, Any]) -> Iterator[str]:
+    """Yield the passwords of all hosts of a URL, as they are written and as they are meant."""
+    for host in url.split(";"):
+        address = host.partition("://")[2].partition("/")[0]
+        password = address.rpartition("@")[0].partition(":")[2]
+        yield from filter(None, (password, unquote(password)))
+    for name, value in options.items():
+        if isinstance(value, dict):
+            yield from _secrets("", value)
+        elif isinstance(value, str) and re.search("secret|password|token", name):
+            yield value

@@ -1,0 +1,172 @@
+"""How one process gets ids from a kombu broker: many at a time, or waiting for the next one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from django.db import connections
+
+from .. import registry
+from ..aliases import database_backends
+from ..routing import QueueSelection
+from ..store import dialects
+from . import kombu_queues
+from .base import Readable, Ready
+from .complaints import Complaints
+from .kombu_lines import Delivery, Line
+
+if TYPE_CHECKING:
+    from .kombu import KombuBroker
+
+T = TypeVar("T")
+
+#: Seconds after which a process that serves a pattern asks the table which queues there are, and
+#: for which it looks into a queue that had a ready task.
+NAMES_INTERVAL, REMEMBER_FOR = 5.0, 300.0
+
+
+class KombuSource:
+    """
+    Takes messages for one process, and acknowledges them when their tasks are claimed.
+
+    Those of a process that dies meanwhile come back to others, and claim nothing.
+    """
+
+    def __init__(self, broker: KombuBroker, queues: QueueSelection) -> None:
+        self._broker = broker
+        self._queues = queues
+        self._line: Line | None = None
+        #: What is not acknowledged yet. A task may have several messages.
+        self._taken: dict[UUID, list[Any]] = {}
+        self._seen_at: dict[str, float] = {}
+        self._read_names_at = float("-inf")
+        self._turn = 0
+        self._complaints = Complaints("The kombu broker")
+
+    def take(self, limit: int, without: Collection[str]) -> list[Ready]:
+        """Return up to `limit` ids: those that arrived, and what else is there."""
+        names = self._names(without)  # asks the database, whose errors are not the broker's
+        return self._carefully(lambda line: self._take(line, limit, names))
+
+    def settle(self) -> None:
+        """Acknowledge what was taken."""
+        if self._taken:
+            self._carefully(lambda line: self._acknowledge())
+
+    def give_back(self, ready: Sequence[Ready]) -> None:
+        """Put messages back; publish what has none any more."""
+        if self._taken:
+            ready = self._carefully(lambda line: [t for t in ready if not self._requeue(t)])
+        if ready:
+            self._broker.publish(ready)
+
+    def watch(self, without: Collection[str]) -> Sequence[Readable]:
+        """Wait for the next message."""
+        names = [*self._named(without)]
+        return [self._carefully(lambda line: line.watch(names))] if names else ()
+
+    def rest(self) -> None:
+        """Wait no more."""
+        if self._line is not None:
+            self._carefully(lambda line: line.rest())
+
+    def close(self) -> None:
+        """Close the connection; what is not acknowledged goes back."""
+        self._taken.clear()
+        line, self._line = self._line, None
+        if line is not None:
+            with self._broker.transport.away():
+                line.close()
+
+    def _carefully(self, action: Callable[[Line], T]) -> T:
+        """Use no line any more that something went wrong on."""
+        try:
+            if self._line is None:
+                self._line = self._broker.transport.line()
+            with self._broker.transport.away():
+                return action(self._line)
+        except BaseException:
+            self._taken.clear()
+            line, self._line = self._line, None
+            if line is not None:
+                line.drop()
+            raise
+
+    # --- taking -------------------------------------------------------------------------------
+
+    def _take(self, line: Line, limit: int, names: dict[str, str]) -> list[Ready]:
+        arrived = line.arrived()
+        if any(queue not in names for queue, _ in arrived):
+            line.rest()  # else the message of a paused queue comes back at once
+        found = self._read(arrived, names)
+        if len(found) < limit:
+            found += self._read(line.fetch(list(names), limit - len(found)), names)
+        place = {queue_name: place for place, queue_name in enumerate(names.values())}
+        found.sort(key=lambda task: (place[task.queue_name], -task.priority, task.id))
+        for task in found[limit:]:
+            self._requeue(task)
+        return found[:limit]
+
+    def _read(self, deliveries: Iterable[Delivery], names: dict[str, str]) -> list[Ready]:
+        """Return what points to tasks, each once; tell of what does not."""
+        found = []
+        for queue, message in deliveries:
+            if queue not in names:
+                message.requeue()
+                continue
+            task = kombu_queues.read(message.body, names[queue])
+            if task is None:
+                message.ack()
+                self._complaints.about(names[queue], message.body)
+            elif task.id in self._taken:
+                self._taken[task.id].append(message)
+            else:
+                self._taken[task.id] = [message]
+                found.append(task)
+        return found
+
+    def _acknowledge(self) -> None:
+        for messages in self._taken.values():
+            for message in messages:
+                message.ack()
+        self._taken.clear()
+
+    def _requeue(self, task: Ready) -> bool:
+        messages = self._taken.pop(task.id, [])
+        for message in messages:
+            message.requeue()
+        return bool(messages)
+
+    # --- queues -------------------------------------------------------------------------------
+
+    def _names(self, without: Collection[str]) -> dict[str, str]:
+        self._look_for_queues()
+        self._turn += 1
+        return self._named(without)
+
+    def _named(self, without: Collection[str]) -> dict[str, str]:
+        """Return the queues to look into, in order, by the names that their messages' have."""
+        names = {p for p in self._queues.patterns if not p.endswith("*")} | self._seen_at.keys()
+        served = self._queues.ordered(list(names.difference(without)), self._turn)
+        return {self._broker.queues.of(name): name for name in served}
+
+    def _look_for_queues(self) -> None:
+        """
+        Note the queues of this project's tasks, and those with ready tasks that no code names.
+
+        A broker cannot be asked what queues it has. Raise DatabaseError.
+        """
+        now = time.monotonic()
+        is_pattern = any(pattern.endswith("*") for pattern in self._queues.patterns)
+        if not is_pattern or now < self._read_names_at + NAMES_INTERVAL:
+            return
+        alias = self._broker.alias
+        connection = connections[database_backends()[alias].database]
+        ready = dialects.of(connection).ready_queues(connection, alias)
+        declared = [t.queue_name for t in registry.known_tasks() if t.backend == alias]
+        self._seen_at |= dict.fromkeys([*ready, *declared], now)
+        self._seen_at = {n: at for n, at in self._seen_at.items() if now < at + REMEMBER_FOR}
+        self._read_names_at = now
