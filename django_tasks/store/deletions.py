@@ -27,7 +27,10 @@ def purge(database: str, queue_name: str) -> int:
 
 def prune(database: str, rule: RetentionRule, *, most: int | None = None) -> int:
     """Delete the finished tasks that `rule` is about, about `most`; return how many."""
-    return _delete_in_chunks(database, prunable(database, rule).order_by("finished_at"), most)
+    rows = prunable(database, rule).order_by("finished_at")
+    if not rows.values_list("pk", flat=True)[:1]:
+        return 0  # most of the time: no transaction for it
+    return _delete_in_chunks(database, rows, most)
 
 
 def prunable(database: str, rule: RetentionRule) -> QuerySet[TaskRecord]:
