@@ -5,8 +5,10 @@ import pytest
 from django_tasks.models import TaskRecord
 from django_tasks.statuses import Status
 from tests.brokers.steps import broker_settings
+from tests.servers import free_port
 from tests.worker import tasks
-from tests.worker.ledger import await_lines, lines, until
+from tests.worker.ledger import PATIENCE, await_lines, lines, until
+from tests.worker.test_health import probe
 
 #: So long that only the broker can have pointed to a task that is run before.
 NEVER = {"POLL_INTERVAL": 3600.0}
@@ -88,3 +90,22 @@ def test_worker_lives_through_a_redis_that_dies(start, mortal_redis, book):
     assert await_lines(book, 3) == ["with", "without", "again"]
     assert worker.stop() == 0
     assert "Traceback" not in worker.output
+
+
+def test_readyz_tells_of_an_outage_of_redis(start, mortal_redis):
+    """The worker stays ready without its broker; a second line says since when it is away."""
+    port = free_port()
+    settings = broker_settings(mortal_redis)
+    start("--concurrency", 1, "--health-port", port, settings=settings)
+    until(lambda: probe(port, "/readyz") == (200, "ok\n"), "readiness")
+
+    mortal_redis.server.stop("immediate")
+    until(lambda: probe(port, "/readyz") != (200, "ok\n"), "the outage is told")
+
+    status, body = probe(port, "/readyz")
+    assert status == 200
+    assert body.startswith("ok\nthe redis broker of TASKS['default'] is away since 20")
+    assert probe(port, "/livez") == (200, "ok\n")
+    assert tasks.add.enqueue(1, 2).wait(PATIENCE) == 3
+    mortal_redis.server.start()
+    until(lambda: probe(port, "/readyz") == (200, "ok\n"), "the end of it is told")
