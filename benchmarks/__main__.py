@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-PEERS = ("psycopg", "redis", "asyncpg", "celery", "django_celery_results", "huey", "pgqueuer")
+PEERS = (
+    "psycopg",
+    "django_redis",
+    "asyncpg",
+    "celery",
+    "django_celery_results",
+    "huey",
+    "pgqueuer",
+)
 WORKLOADS = ("enqueue", "drain", "latency", "memory", "idle", "naps", "flat", "profile")
 ONCE = {"idle", "flat", "profile"}  # slow, and steady: in the first run only
 Runs = dict[str, list[dict[str, Any]]]
@@ -28,6 +36,7 @@ def main() -> int:
     from benchmarks import facts, report, servers
 
     postgres, redis = servers.postgres(), servers.redis_server()
+    os.environ["BENCH_RABBITMQ_URL"] = servers.rabbitmq_url() or ""
     started = time.time()
     try:
         found = facts.collect(postgres, redis)
@@ -98,15 +107,21 @@ def chosen(names: list[str] | None, has_redis: bool) -> list[str]:
     from benchmarks.systems import SYSTEMS, system_class
 
     everything = ["raw", *SYSTEMS]
+    has_rabbitmq = bool(os.environ["BENCH_RABBITMQ_URL"])
     if unknown := set(names or ()) - set(everything):
         raise SystemExit(f"unknown systems {sorted(unknown)}; there are {', '.join(everything)}")
     kept = [
         name
         for name in names or everything
-        if name == "raw" or has_redis or not system_class(name).uses_redis
+        if name == "raw"
+        or (
+            (has_redis or not system_class(name).uses_redis)
+            and (has_rabbitmq or not system_class(name).uses_rabbitmq)
+        )
     ]
     if left_out := set(names or everything) - set(kept):
-        print(f"NOT MEASURED, no Redis found (BENCH_REDIS_URL): {', '.join(sorted(left_out))}")
+        names = ", ".join(sorted(left_out))
+        print(f"NOT MEASURED, no server (BENCH_REDIS_URL, BENCH_RABBITMQ_URL) found: {names}")
     return kept
 
 

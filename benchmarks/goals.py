@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.systems import SYSTEMS
 from benchmarks.tables import Runs, middle, percentile, short, table, values
 
-OURS, BEST = "django-tasks", "django-tasks-best"
+OURS, BEST, REDIS = "django-tasks", "django-tasks-best", "django-tasks-redis"
 DATABASE_PEERS = ("pgqueuer-10", "pgqueuer-100", "django-tasks-db")
 Goal = tuple[str, float | None, float | None, bool]
 
@@ -38,7 +38,7 @@ def verdict(reached: float, goal: float, more: bool) -> str:
 def goals(runs: Runs) -> Iterator[Goal]:
     """Name, what we measured, what is wanted, whether more is better."""
     ours, best = runs.get(OURS, []), runs.get(BEST, [])
-    peers = [name for name in SYSTEMS if name not in (OURS, BEST) and name in runs]
+    peers = [name for name in SYSTEMS if name not in (OURS, BEST, REDIS) and name in runs]
     defaults = [name for name in peers if name != "pgqueuer-100"]
     yield (
         "drain at defaults, above every peer's default",
@@ -72,6 +72,9 @@ def goals(runs: Runs) -> Iterator[Goal]:
     yield "idle workers, % of one core", middle(ours, "idle_workers"), 1.0, False
     yield "idle workers, queries per second", middle(ours, "idle_queries"), 5.0, False
     yield "memory of 2 processes, MB PSS", middle(ours, "memory_mb"), 90.0, False
+    redis = runs.get(REDIS, [])
+    yield "pick-up p50 with Redis, ms", _p50(redis), 1.5, False
+    yield "idle workers with Redis, queries per second", middle(redis, "idle_queries"), 1.0, False
     yield from _flatness(ours)
 
 

@@ -26,6 +26,7 @@ from benchmarks import measure
 
 LOCAL_POSTGRES = "postgresql://postgres@127.0.0.1:5432/postgres"
 LOCAL_REDIS = "redis://127.0.0.1:6379"
+LOCAL_RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
 NOT_FOUND = (
     "benchmarks need PostgreSQL: set BENCH_POSTGRES_URL, install its server (initdb), "
     "or start one on port 5432."
@@ -50,6 +51,13 @@ def postgres() -> Server:
     if _listens(LOCAL_POSTGRES):
         return Server(LOCAL_POSTGRES, _postmaster(LOCAL_POSTGRES))
     raise SystemExit(NOT_FOUND)
+
+
+def rabbitmq_url() -> str | None:
+    """Return the RabbitMQ to use, given or on the default local port; its CPU is not measured."""
+    if url := os.environ.get("BENCH_RABBITMQ_URL"):
+        return url
+    return LOCAL_RABBITMQ if _listens(LOCAL_RABBITMQ) else None
 
 
 def redis_server() -> Server | None:

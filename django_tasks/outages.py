@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 logger = logging.getLogger("django_tasks.worker")
 
@@ -54,6 +55,15 @@ class Outage:
         what = self.what[:1].upper() + self.what[1:]
         self._logger.info("%s is back after %.1f s.", what, away)
         return away
+
+    def describe(self) -> str:
+        """Return a line that says since when it is away, empty if it is not."""
+        since = self.since
+        if since is None:
+            return ""
+        away = time.monotonic() - since
+        began = datetime.now(UTC) - timedelta(seconds=away)
+        return f"{self.what} is away since {began:%Y-%m-%dT%H:%M:%SZ} ({away:.0f} s)"
 
     def _end(self) -> float | None:
         with self._lock:

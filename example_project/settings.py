@@ -1,4 +1,7 @@
-"""Settings of the demo: SQLite by default, another database when DATABASE_URL names one."""
+"""Settings of the demo: SQLite by default, another database when DATABASE_URL names one.
+
+REDIS_URL names a Redis that hands out the tasks.
+"""
 
 import os
 from importlib.util import find_spec
@@ -118,6 +121,12 @@ TASKS = {
         "QUEUES": ["default", "mail"],
     },
 }
+if REDIS_URL := os.environ.get("REDIS_URL"):
+    CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+        "tasks": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL},
+    }
+    TASKS["default"]["OPTIONS"] = {"broker": {"name": "redis", "cache": "tasks"}}
 
 # Mail goes to files in VAR_DIR / "mail", through a server that refuses some messages at first.
 MAILBOX = "example_project.demo.mailbox.EmailBackend"

@@ -32,7 +32,16 @@ elif SYSTEM.startswith("celery"):
     INSTALLED_APPS += ["django_celery_results"]
 else:
     INSTALLED_APPS += ["django_tasks"]
+    TASKS: dict[str, dict[str, Any]]
     TASKS = {"default": {"BACKEND": "django_tasks.backends.database.DatabaseBackend"}}
     DJANGO_TASKS = {"TASK_MODULES": ["benchmarks.project.django_tasks_tasks"]}
     if SYSTEM == "django-tasks-best":
         DATABASES["default"]["OPTIONS"] = {"server_side_binding": True, "prepare_threshold": 3}
+    if SYSTEM == "django-tasks-redis":
+        TASKS["default"]["OPTIONS"] = {"broker": "redis"}
+        CACHES = {
+            "default": {
+                "BACKEND": "django_redis.cache.RedisCache",
+                "LOCATION": os.environ["BENCH_REDIS_URL"] + "/11",
+            }
+        }

@@ -9,10 +9,12 @@ from benchmarks.systems.base import System
 SYSTEMS = {
     "django-tasks": "django_tasks:DjangoTasks",
     "django-tasks-best": "django_tasks:DjangoTasksBest",
+    "django-tasks-redis": "django_tasks:DjangoTasksRedis",
     "pgqueuer-10": "pgqueuer:PgQueuer",
     "pgqueuer-100": "pgqueuer:PgQueuerBatch100",
     "huey": "huey:Huey",
     "celery-redis": "celery:Celery",
+    "celery-rabbitmq": "celery:CeleryRabbitMQ",
     "celery-db": "celery:CeleryDatabase",
     "celery-db-reuse": "celery:CeleryDatabaseReuse",
     "django-tasks-db": "django_tasks_db:DjangoTasksDb",

@@ -42,6 +42,7 @@ class System:
     configuration: ClassVar[str]
     keeps_results: ClassVar[bool] = True
     uses_redis: ClassVar[bool] = False
+    uses_rabbitmq: ClassVar[bool] = False
     drain_tasks: ClassVar[int] = 20_000
     enqueue_tasks: ClassVar[int] = 2_000
     latency_tasks: ClassVar[int] = 200

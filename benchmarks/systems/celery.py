@@ -1,4 +1,4 @@
-"""Celery on Redis, its results in Redis or, by django-celery-results, in the database."""
+"""Celery on Redis or RabbitMQ, results in Redis or, by django-celery-results, in the database."""
 
 from __future__ import annotations
 
@@ -43,6 +43,18 @@ class Celery(System):
     def clear(self) -> None:
         for number in (BROKER, RESULTS):
             self.redis_database(number).flushdb()
+
+
+class CeleryRabbitMQ(Celery):
+    name = "celery-rabbitmq"
+    title = "Celery on RabbitMQ, results in Redis"
+    configuration = "RabbitMQ broker (a classic queue, its default), Redis results, prefork"
+    uses_rabbitmq = True
+    nap_tasks: ClassVar = {}  # as on Redis
+
+    def clear(self) -> None:
+        super().clear()
+        self.app.app.control.purge()
 
 
 class CeleryDatabase(Celery):

@@ -11,6 +11,8 @@ from benchmarks.systems.base import Arguments, System, python
 
 TABLE = "django_tasks_taskrecord"
 BLOCKS, BLOCK = 6, 200
+#: The number of the Redis database of the project's cache.
+BROKER = 11
 
 
 class DjangoTasks(System):
@@ -66,6 +68,19 @@ class DjangoTasksBest(DjangoTasks):
         "the same with `--queues default --verbosity 0` (no log line per task, as the peers)"
     )
     options: ClassVar[list[str]] = ["--queues", "default", "--verbosity", "0"]
+
+
+class DjangoTasksRedis(DjangoTasks):
+    name = "django-tasks-redis"
+    title = "django_tasks, Redis as its broker"
+    configuration = 'the defaults, and `OPTIONS = {"broker": "redis"}`'
+    uses_redis = True
+    nap_tasks: ClassVar = {}  # as without
+    extras: ClassVar = {}
+
+    def clear(self) -> None:
+        super().clear()
+        self.redis_database(BROKER).flushdb()
 
 
 def create_ratio(bench: Any) -> dict[str, Any]:

@@ -175,13 +175,17 @@ class DatabaseBackend(BaseTaskBackend):
         return result
 
     def _publish(self, new: NewTask, task_ids: Sequence[UUID]) -> None:
-        """Hand out tasks once they are committed, if they may run at once."""
-        if self.broker.publishes and new.is_due:
-            from ..brokers import publishing
+        """Hand out tasks once they are committed, or tell of them if they are to run later."""
+        if not self.broker.publishes:
+            return
+        from ..brokers import publishing
 
-            task = new.task
+        task = new.task
+        if new.is_due:
             ready = [Ready(task_id, task.queue_name, task.priority) for task_id in task_ids]
             publishing.publish(self.database, self.alias, ready)
+        if new.run_after is not None:  # also of what is due: the database's clock decides
+            publishing.expect(self.database)
 
     def _new(self, task: Any) -> NewTask:
         from ..store.records import NewTask, database_clock

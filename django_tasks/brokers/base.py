@@ -84,6 +84,15 @@ class Source(Protocol):
         """Close the connection."""
 
 
+class Pulse(NamedTuple):
+    """How a broker is. Only whether a part is another one than before says something."""
+
+    #: Another one when it has lost what it held.
+    generation: bytes | None
+    #: Another one when tasks were enqueued, or put off, for later.
+    later: bytes | None
+
+
 class Broker(Protocol):
     """Hands out the ids of one backend's ready tasks. Threads of a process share it."""
 
@@ -100,6 +109,20 @@ class Broker(Protocol):
         Hand out committed ready tasks, and wake workers for them.
 
         Never raise because the broker is away, nor wait long for it: note it in `outage`.
+        """
+
+    def expect(self) -> None:
+        """
+        Note that tasks were committed that are to run later: the next of them may be due soon.
+
+        Never raise because the broker is away.
+        """
+
+    def pulse(self) -> Pulse | None:
+        """
+        Return how it is. Raise BrokerAway.
+
+        None: it cannot tell, so that keepers have to look into the table for it.
         """
 
     def missing(self, ready: Sequence[Ready]) -> Sequence[Ready]:

@@ -51,6 +51,12 @@ class DatabaseBroker:
     def publish(self, ready: Sequence[Ready]) -> None:
         """Do nothing: the rows are the queue."""
 
+    def expect(self) -> None:
+        """Do nothing: keepers look for themselves."""
+
+    def pulse(self) -> None:
+        """Return None: it has nothing to lose."""
+
     def missing(self, ready: Sequence[Ready]) -> Sequence[Ready]:
         """Return none: the rows are all there is."""
         return ()

@@ -58,9 +58,9 @@ def _make(alias: str) -> Broker:
     return cast(Broker, broker_class(alias, **settings))
 
 
-def any_publishes() -> bool:
-    """Tell whether a backend of this project has a broker beside the database."""
-    return any(named(_given(alias))[0] != DATABASE for alias in task_backends.settings)
+def publishing_aliases() -> list[str]:
+    """Return the backends of this project that have a broker beside the database."""
+    return [alias for alias in task_backends.settings if named(_given(alias))[0] != DATABASE]
 
 
 def _given(alias: str) -> Any:

@@ -12,6 +12,7 @@ from django.core.checks import CheckMessage, Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..conf import suggest
+from ..dep14.base import DEFAULT_TASK_QUEUE_NAME
 from ..outages import Outage
 from ..routing import QueueSelection
 from . import kombu_queues
@@ -81,6 +82,15 @@ class KombuBroker:
             self.outage.began(error)
         else:
             self.outage.over()
+
+    def expect(self) -> None:
+        """Do nothing: keepers look for themselves."""
+
+    def pulse(self) -> None:
+        """Return None, as queues only tell their lengths. Raise BrokerAway as long as it is."""
+        if self.outage.since is not None:
+            # Nobody needs to know, but without ready tasks nothing else is asked.
+            self.lines.use(lambda line: line.count(self.queues.of(DEFAULT_TASK_QUEUE_NAME)))
 
     def missing(self, ready: Sequence[Ready]) -> Sequence[Ready]:
         """

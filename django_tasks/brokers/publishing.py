@@ -21,13 +21,19 @@ CHUNK = 1000
 def publish(database: str, alias: str, ready: Sequence[Ready]) -> None:
     """Have a backend's broker hand out new tasks once the caller's transaction has committed."""
     if ready and known.of(alias).publishes:
-        _after_commit(database, [(alias, ready)], [])
+        _after_commit(database, new=[(alias, ready)])
 
 
 def publish_again(database: str, task_ids: Iterable[UUID]) -> None:
     """The same of tasks of any backend that may have become ready again, or at last."""
-    if known.any_publishes() and (ids := list(task_ids)):
-        _after_commit(database, [], ids)
+    if known.publishing_aliases() and (ids := list(task_ids)):
+        _after_commit(database, changed=ids)
+
+
+def expect(database: str) -> None:
+    """Have keepers look when the next task is due, once the caller's transaction has committed."""
+    if known.publishing_aliases():
+        _after_commit(database, has_later=True)
 
 
 class _Handout:
@@ -37,12 +43,16 @@ class _Handout:
         self.database = database
         self.new: dict[str, list[Ready]] = defaultdict(list)
         self.changed: list[UUID] = []
+        self.has_later = False
 
     def __call__(self) -> None:
         for start in range(0, len(self.changed), CHUNK):
             self._read(self.changed[start : start + CHUNK])
         for alias, ready in self.new.items():
             known.of(alias).publish(ready)
+        if self.has_later:
+            for alias in known.publishing_aliases():
+                known.of(alias).expect()
 
     def _read(self, ids: Sequence[UUID]) -> None:
         from ..models import TaskRecord
@@ -55,7 +65,11 @@ class _Handout:
 
 
 def _after_commit(
-    database: str, new: Sequence[tuple[str, Sequence[Ready]]], changed: Sequence[UUID]
+    database: str,
+    *,
+    new: Sequence[tuple[str, Sequence[Ready]]] = (),
+    changed: Sequence[UUID] = (),
+    has_later: bool = False,
 ) -> None:
     connection = connections[database]
     if not connection.in_atomic_block and not connection.get_autocommit():
@@ -65,6 +79,7 @@ def _after_commit(
     for alias, ready in new:
         handout.new[alias].extend(ready)
     handout.changed.extend(changed)
+    handout.has_later |= has_later
     if handout is not pending:
         transaction.on_commit(handout, using=database, robust=True)
 

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+from uuid import uuid4
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
@@ -16,7 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from ..conf import suggest
 from ..outages import Outage
 from ..routing import QueueSelection
-from .base import BrokerAway, Ready, Source
+from .base import BrokerAway, Pulse, Ready, Source
 from .redis_lines import Lines
 from .redis_source import RedisSource
 
@@ -56,11 +57,17 @@ class RedisBroker:
 
     def publish(self, ready: Sequence[Ready]) -> None:
         """Add ids, which is the same once or twice; a worker that waits gets one at once."""
+        self._tell(
+            self._additions(ready[start : start + CHUNK]) for start in range(0, len(ready), CHUNK)
+        )
+
+    def _tell(self, batches: Iterable[Iterable[Sequence[Any]]]) -> None:
+        """Send commands, each batch in one go, unless Redis is known to be away."""
         if not self.outage.grants_try():
             return
         try:
-            for start in range(0, len(ready), CHUNK):
-                self.lines.ask(*self._additions(ready[start : start + CHUNK]))
+            for commands in batches:
+                self.lines.ask(*commands)
         except BrokerAway as error:
             self.outage.began(error)
         else:
@@ -76,6 +83,18 @@ class RedisBroker:
                 self._named_at[queue_name] = now + NAME_INTERVAL
                 yield "SADD", self.keys.names, queue_name
             yield "ZADD", self.keys.ready(queue_name), *scored
+
+    def expect(self) -> None:
+        """Leave a new mark, whatever is there: nothing that is in its place can refuse it."""
+        self._tell([[("SET", self.keys.later, str(uuid4()))]])
+
+    def pulse(self) -> Pulse:
+        """Return the mark of `expect`, and one that is there for as long as nothing is lost."""
+        commands = (
+            ("SET", self.keys.generation, str(uuid4()), "NX"),
+            ("MGET", self.keys.generation, self.keys.later),
+        )
+        return Pulse(*self.lines.ask(*commands)[-1])
 
     def missing(self, ready: Sequence[Ready]) -> Sequence[Ready]:
         """Return those whose id is not there."""
@@ -118,6 +137,8 @@ class Keys:
         self._tag = f"{prefix}:{{django_tasks:{alias}}}" if prefix else f"{{django_tasks:{alias}}}"
         #: The queues that something was ever published to.
         self.names = f"{self._tag}:queues"
+        #: What is there until all is lost; what changes when a task is to run later.
+        self.generation, self.later = f"{self._tag}:generation", f"{self._tag}:later"
 
     def ready(self, queue_name: str) -> str:
         """Return the key of a queue's ready tasks."""

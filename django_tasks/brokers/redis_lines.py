@@ -11,7 +11,7 @@ from typing import Any
 from django_redis import get_redis_connection
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 from redis.retry import Retry
 
 from .base import BrokerAway
@@ -35,6 +35,7 @@ class Line:
             "retry_on_error": [],
         }
         self._connection = pool.connection_class(**options)
+        self._is_connected = False
 
     def fileno(self) -> int:
         """Return the socket's descriptor."""
@@ -42,12 +43,19 @@ class Line:
 
     def ask(self, *commands: Sequence[Any]) -> list[Any]:
         """Send commands in one go; return the answers. Raise the first that is an error."""
+        self._connect()
         self._connection.send_packed_command(self._connection.pack_commands(commands))
         answers = [self._answer() for _ in commands]
         for answer in answers:
             if isinstance(answer, ResponseError):
                 raise answer
         return answers
+
+    def _connect(self) -> None:
+        """Connect at the first use. A command would do it without asking the sentinels where."""
+        if not self._is_connected:
+            self._connection.connect()
+            self._is_connected = True
 
     def _answer(self) -> Any:
         try:
@@ -57,6 +65,7 @@ class Line:
 
     def send(self, *command: Any) -> None:
         """Send a command whose answer is read later, by `receive`."""
+        self._connect()
         self._connection.send_command(*command)
 
     def receive(self) -> Any:
@@ -96,8 +105,8 @@ class Lines:
             while (line := self._take()) is not None:
                 try:
                     return self._ask(line, commands)
-                except RedisConnectionError:
-                    continue  # cut since it was used last: by a restart, or for being idle
+                except (RedisConnectionError, ReadOnlyError):
+                    continue  # since it was used last: a restart, a failover, or idle for too long
             return self._ask(self.new(), commands)
 
     def _take(self) -> Line | None:
@@ -112,11 +121,11 @@ class Lines:
     def _ask(self, line: Line, commands: Sequence[Sequence[Any]]) -> list[Any]:
         try:
             answers = line.ask(*commands)
-        except ResponseError:
-            self._spare.append(line)
-            raise
-        except BaseException:
-            line.close()
+        except BaseException as error:
+            if isinstance(error, ResponseError) and not isinstance(error, ReadOnlyError):
+                self._spare.append(line)
+            else:
+                line.close()
             raise
         self._spare.append(line)
         return answers

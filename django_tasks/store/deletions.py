@@ -47,7 +47,10 @@ def purgeable(database: str, backend: str, queue_name: str) -> list[QuerySet[Tas
 
 def prune(database: str, rule: RetentionRule, *, most: int | None = None) -> int:
     """Delete the finished tasks that `rule` is about, about `most`; return how many."""
-    return _delete_in_chunks(database, prunable(database, rule).order_by("finished_at"), most)
+    rows = prunable(database, rule).order_by("finished_at")
+    if not rows.values_list("pk", flat=True)[:1]:
+        return 0  # most of the time: no transaction for it
+    return _delete_in_chunks(database, rows, most)
 
 
 def prunable(database: str, rule: RetentionRule) -> QuerySet[TaskRecord]:

@@ -72,11 +72,18 @@ def _own_expiry(call: ScheduledCall, now: datetime) -> datetime | None:
 def wake(database: str, made: Iterable[tuple[ScheduledCall, TaskRecord]]) -> None:
     """Wake the workers of these tasks' queues, or point to the tasks, when they are committed."""
     connection = connections[database]
-    ready = [(call.backend, record) for call, record in made if record.status == Status.READY]
+    ready, later = [], False
+    for call, record in made:
+        if record.status == Status.READY:
+            ready.append((call.backend, record))
+        else:
+            later = True
     for queue_name, backend in {record.queue_name: backend for backend, record in ready}.items():
         if backend.broker.wakes(queue_name):
             dialects.of(connection).notify(connection, queue_name)
     publishing.publish_again(database, [record.pk for _, record in ready])
+    if later:
+        publishing.expect(database)
 
 
 def announce(database: str, made: Sequence[tuple[ScheduledCall, UUID]]) -> None:

@@ -106,12 +106,11 @@ def settle(
                 rows += attempts.of_ending(ending, late, worker_id, process, host)
         TaskAttempt.objects.using(database).bulk_create(rows)
         cancelled = _obey_cancellations(database, ordered)
-        publishing.publish_again(database, (e.id for e in ordered if _is_ready_after(e)))
+        again = [ending for ending in ordered if ending.kind in _RUNS_AGAIN]
+        publishing.publish_again(database, (e.id for e in again if e.delay <= 0))
+        if any(ending.delay > 0 for ending in again):
+            publishing.expect(database)
     return Settled(refused, cancelled)
-
-
-def _is_ready_after(ending: Ending) -> bool:
-    return ending.kind in _RUNS_AGAIN and ending.delay <= 0
 
 
 def _settle_one(database: str, ending: Ending) -> bool:

@@ -89,6 +89,25 @@ def unregister(database: str, worker_id: UUID) -> None:
     WorkerRecord.objects.using(database).filter(pk=worker_id).delete()
 
 
+class Signs(NamedTuple):
+    """Whether there is something to sweep."""
+
+    has_dead_workers: bool
+    has_orphans: bool
+    has_own_orphans: bool
+
+
+def signs_of_death(database: str, worker_id: UUID, live_processes: Sequence[int]) -> Signs:
+    """Tell in one statement whether it is worth asking what the dead have left."""
+    own = WorkerRecord.objects.using(database).filter(pk=worker_id)
+    found = own.values_list(
+        Exists(WorkerRecord.objects.filter(expires_at__lte=DatabaseNow())),
+        Exists(_without_live_worker(TaskRecord.objects.all())),
+        Exists(_of_dead_process(TaskRecord.objects.all(), worker_id, live_processes)),
+    ).first()
+    return Signs(True, True, True) if found is None else Signs(*found)
+
+
 class Orphan(NamedTuple):
     """A running task whose process is gone."""
 
@@ -99,22 +118,31 @@ class Orphan(NamedTuple):
 
 def orphans_of_dead_workers(database: str) -> list[Orphan]:
     """Return running tasks whose worker has no live row."""
-    alive = WorkerRecord.objects.filter(pk=OuterRef("worker_id"), expires_at__gt=DatabaseNow())
-    rows = TaskRecord.objects.using(database).filter(
-        # Always set, but SQLite takes the index on it only when asked for it.
-        status_is(Status.RUNNING),
-        ~Exists(alive),
-        worker_id__isnull=False,
-    )
-    return _orphans(rows)
+    return _orphans(_without_live_worker(TaskRecord.objects.using(database)))
 
 
 def orphans_of_process(
     database: str, worker_id: UUID, live_processes: Sequence[int]
 ) -> list[Orphan]:
     """Return running tasks of this worker whose process is none of its live ones."""
-    rows = TaskRecord.objects.using(database).filter(status_is(Status.RUNNING), worker_id=worker_id)
-    return _orphans(rows.exclude(process__in=live_processes))
+    return _orphans(_of_dead_process(TaskRecord.objects.using(database), worker_id, live_processes))
+
+
+def _without_live_worker(rows: QuerySet[TaskRecord]) -> QuerySet[TaskRecord]:
+    alive = WorkerRecord.objects.filter(pk=OuterRef("worker_id"), expires_at__gt=DatabaseNow())
+    return rows.filter(
+        # Always set, but SQLite takes the index on it only when asked for it.
+        status_is(Status.RUNNING),
+        ~Exists(alive),
+        worker_id__isnull=False,
+    )
+
+
+def _of_dead_process(
+    rows: QuerySet[TaskRecord], worker_id: UUID, live_processes: Sequence[int]
+) -> QuerySet[TaskRecord]:
+    own = rows.filter(status_is(Status.RUNNING), worker_id=worker_id)
+    return own.exclude(process__in=live_processes)
 
 
 def _orphans(rows: QuerySet[TaskRecord]) -> list[Orphan]:

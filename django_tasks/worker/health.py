@@ -15,12 +15,17 @@ LONGEST_SILENCE = 30.0
 
 
 def serve(
-    silence: Callable[[], float], is_ready: Callable[[], bool], host: str, port: int
+    silence: Callable[[], float],
+    is_ready: Callable[[], bool],
+    host: str,
+    port: int,
+    remark: Callable[[], str] = str,
 ) -> ThreadingHTTPServer:
     """
     Answer probes on `host`:`port` in a thread of this process.
 
     `silence`: seconds since the most silent of the loops gave a sign of life.
+    `remark`: a line that /readyz adds for people, whatever it answers; empty for none.
 
     /livez never depends on the database: restarting workers does not bring it back. No other
     path, no payload, no change of state.
@@ -32,14 +37,15 @@ def serve(
             if path == "/livez":
                 self._answer(silence() < LONGEST_SILENCE)
             elif path == "/readyz":
-                self._answer(is_ready())
+                self._answer(is_ready(), remark())
             else:
                 self.send_error(404)
 
-        def _answer(self, is_well: bool) -> None:
-            body = b"ok\n" if is_well else b"not ok\n"
+        def _answer(self, is_well: bool, remark: str = "") -> None:
+            lines = ["ok" if is_well else "not ok", remark]
+            body = "".join(f"{line}\n" for line in lines if line).encode()
             self.send_response(200 if is_well else 503)
-            self.send_header("Content-Type", "text/plain")
+            self.send_header("Content-Type", "text/plain; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

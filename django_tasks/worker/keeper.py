@@ -103,7 +103,7 @@ class Keeper:
             Duty(self._obey, settings.LEASE / BEATS_PER_LEASE),
             Duty(self._report, settings.POLL_INTERVAL),
             Duty(self._bury, 0.05),
-            Duty(self._promote_and_expire, settings.POLL_INTERVAL),
+            Duty(self._promote_and_expire, self._reconciler.longest_rest),
             Duty(self._sweep, settings.SWEEP_INTERVAL),
             Duty(self._pass_cancellations_on, CANCEL_INTERVAL),
             Duty(self._listen, PING_INTERVAL),
@@ -227,21 +227,23 @@ class Keeper:
 
     def _sweep(self) -> None:
         """Rescue tasks of dead workers, and of processes of this one that nobody reported."""
+        signs = workers.signs_of_death(self.database, self.info.id, self._accounted_for())
+        if signs.has_own_orphans:
+            accounted_for = self._accounted_for()
+            self._rescue(workers.orphans_of_process(self.database, self.info.id, accounted_for))
+        if not (signs.has_orphans or signs.has_dead_workers):
+            return
         if time.monotonic() >= self._sweep_from and self._database_is_settled():
-            orphans = workers.orphans_of_dead_workers(self.database)
-            self._rescue(orphans)
-            if len(orphans) >= workers.SWEEP_CHUNK:
-                self._duties.of(self._sweep).next_in(0.0)
+            self._rescue(workers.orphans_of_dead_workers(self.database))
             workers.forget_dead(self.database)
+
+    def _accounted_for(self) -> list[int]:
+        """Return this worker's processes that live, or whose death was reported."""
         alive = [
             self.board.processes[i] for i in range(self.board.lane_count) if self.board.pids[i]
         ]
         self._read_reports()  # after `alive`: who is in neither died without a report
-        reported = [report["process"] for report in self._dead]
-        own = workers.orphans_of_process(self.database, self.info.id, [*alive, *reported])
-        self._rescue(own)
-        if len(own) >= workers.SWEEP_CHUNK:
-            self._duties.of(self._sweep).next_in(0.0)
+        return [*alive, *(report["process"] for report in self._dead)]
 
     def _database_is_settled(self) -> bool:
         """Tell whether the server is up for a lease, so that living workers could renew."""
@@ -251,6 +253,8 @@ class Keeper:
         for orphan in orphans:
             decided = [(orphan.claim, obituaries.of_orphan(orphan, self.info.id))]
             self._settle(decided, orphan.worker_id, orphan.process)
+        if len(orphans) >= workers.SWEEP_CHUNK:
+            self._duties.of(self._sweep).next_in(0.0)
 
     def _settle(self, decided: list[tuple[Claim, Ending]], worker_id: UUID, process: int) -> None:
         """Write what became of tasks whose process is gone, and tell of it."""
@@ -285,7 +289,7 @@ class Keeper:
         if expiry_in <= 0:
             transitions.expire(self.database, most=AT_ONCE)
         # What was due may have left more behind: look again at once.
-        following = max(0.0, min(due_in, expiry_in, app_settings.POLL_INTERVAL))
+        following = max(0.0, min(due_in, expiry_in, self._reconciler.rest))
         self._duties.of(self._promote_and_expire).next_in(following)
 
     # --- cancellation -------------------------------------------------------------------------
@@ -363,8 +367,11 @@ class Keeper:
     # --- what the broker lost -----------------------------------------------------------------
 
     def _reconcile(self) -> None:
-        if self._reconciler.run():
+        findings = self._reconciler.run()
+        if findings.is_unfinished:
             self._duties.of(self._reconcile).next_in(CONFIRM_AFTER)
+        if findings.has_later:
+            self._duties.of(self._promote_and_expire).hurry()
 
     # --- counting and pruning -----------------------------------------------------------------
 

@@ -1,15 +1,16 @@
-"""Publishing again what a broker has lost."""
+"""Publishing again what a broker has lost, and asking it rather than the table when that is due."""
 
 from __future__ import annotations
 
 import logging
 import time
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ..brokers.base import Broker, BrokerAway, Ready
-from ..dep14.base import DEFAULT_TASK_QUEUE_NAME
+from ..brokers.base import Broker, BrokerAway, Pulse, Ready
+from ..conf import app_settings
 from ..routing import QueueSelection
 from ..store import dialects
 
@@ -20,6 +21,19 @@ CHUNK, MOST_CHUNKS = 1000, 20
 #: Seconds after which what was missing is looked for again. What is on its way, from a commit to
 #: the broker or from the broker to a claim, has arrived by then.
 CONFIRM_AFTER = 0.25
+#: Seconds for which the table is left alone while the broker is well and nothing is ready.
+REST = 10.0
+
+Place = tuple[int, UUID]
+
+
+class Findings(NamedTuple):
+    """What a round leaves to do."""
+
+    #: Whether the next one should follow soon.
+    is_unfinished: bool = False
+    #: Whether a task may be due sooner than it was known.
+    has_later: bool = False
 
 
 class Reconciler:
@@ -28,6 +42,10 @@ class Reconciler:
 
     What lies further back is compared when its turn comes, so a round costs the same however
     many tasks wait. Any number of keepers may do it: publishing twice is as good as once.
+
+    Each round asks the broker how it is. As long as it is well the table is looked at rarely while
+    nothing is ready there: only a process that died between a commit and the broker, or between
+    the broker and a claim, leaves something to be found then.
     """
 
     def __init__(
@@ -38,55 +56,86 @@ class Reconciler:
         self.backend = backend
         self.queues = queues
         self.broker = broker
+        #: Seconds for which the table may be left alone at most.
+        self.longest_rest = max(app_settings.POLL_INTERVAL, REST)
+        self._pulse: Pulse | None = None
+        self._generation: bytes | None = None
+        self._compare_at = 0.0
         self._missed: set[UUID] = set()
+        #: Where the publishing of queues goes on of which everything was lost.
+        self._places: dict[str, Place] = {}
 
-    def run(self) -> bool:
-        """Publish what was missing before and still is; tell whether more may be missing."""
-        if not self.broker.outage.allows(time.monotonic()):
-            return False
-        missed: set[UUID] = set()
-        published = 0
+    @property
+    def rest(self) -> float:
+        """Seconds for which the table may be left alone: the broker would tell."""
+        return app_settings.POLL_INTERVAL if self._pulse is None else self.longest_rest
+
+    def run(self) -> Findings:
+        """Publish what the broker has lost, as far as it is time to look for that."""
+        now = time.monotonic()
+        if not self.broker.outage.allows(now):
+            return Findings()
+        before, self._pulse = self._pulse, None
         try:
-            if self.broker.outage.since is not None:
-                self._find_out_whether_it_is_back()
-            for queue_name in self._queue_names():
-                published += self._compare(queue_name, missed)
+            pulse = self.broker.pulse()
+            has_lost_all = self._has_lost_all(pulse)
+            if has_lost_all or pulse is None or before is None or now >= self._compare_at:
+                self._compare_all(now, has_lost_all=has_lost_all)
         except BrokerAway as error:
             self.broker.outage.began(error)
-            return False
+            return Findings(has_later=before is not None)
         self.broker.outage.over()
+        self._pulse = pulse
+        return Findings(
+            is_unfinished=bool(self._missed or self._places),
+            has_later=pulse is not None and (before is None or before.later != pulse.later),
+        )
+
+    def _has_lost_all(self, pulse: Pulse | None) -> bool:
+        if pulse is None:
+            return False
+        known, self._generation = self._generation, pulse.generation
+        return known is not None and known != pulse.generation
+
+    def _compare_all(self, now: float, *, has_lost_all: bool) -> None:
+        missed: set[UUID] = set()
+        published = 0
+        names = self._queue_names()
+        for queue_name in names:
+            published += self._compare(queue_name, missed, is_lost=has_lost_all)
         if published:
             logger.info("Published %d ready tasks again that the broker did not hold.", published)
         self._missed = missed
-        return bool(missed)
-
-    def _find_out_whether_it_is_back(self) -> None:
-        """Ask what nobody needs to know: without ready tasks there is nothing else to ask."""
-        queue_name = self.queues.only_queue or DEFAULT_TASK_QUEUE_NAME
-        self.broker.missing([Ready(UUID(int=0), queue_name, 0)])
+        is_soon = missed or self._places
+        rest = app_settings.POLL_INTERVAL if names else self.longest_rest
+        self._compare_at = now if is_soon else now + rest
 
     def _queue_names(self) -> list[str]:
-        if only := self.queues.only_queue:
-            return [only]
+        """Return the queues with ready tasks."""
         names = self.dialect.ready_queues(self.connection, self.backend)
         return self.queues.ordered(names)
 
-    def _compare(self, queue_name: str, missed: set[UUID]) -> int:
+    def _compare(self, queue_name: str, missed: set[UUID], *, is_lost: bool) -> int:
         """Add what is missing for the first time to `missed`; return how many were published."""
         lost: list[Ready] = []
-        beyond = None
+        beyond = self._places.pop(queue_name, None)
+        is_lost |= beyond is not None
         for _ in range(MOST_CHUNKS):
             chunk = self._next_in_turn(queue_name, beyond)
             missing = self.broker.missing(chunk)
-            lost += [task for task in missing if task.id in self._missed]
-            missed |= {task.id for task in missing} - self._missed
+            lost += [task for task in missing if is_lost or task.id in self._missed]
+            if not is_lost:
+                missed |= {task.id for task in missing} - self._missed
             if len(chunk) < CHUNK or len(missing) < len(chunk):
                 break  # where it holds something it is likely to hold the rest
             beyond = (-chunk[-1].priority, chunk[-1].id)
+        else:
+            if lost and beyond is not None:
+                self._places[queue_name] = beyond
         if lost:  # not before all were compared: some brokers can only count
             self.broker.publish(lost)
         return len(lost)
 
-    def _next_in_turn(self, queue_name: str, beyond: tuple[int, UUID] | None) -> list[Ready]:
+    def _next_in_turn(self, queue_name: str, beyond: Place | None) -> list[Ready]:
         rows = self.dialect.next_in_turn(self.connection, self.backend, queue_name, CHUNK, beyond)
         return [Ready(task_id, queue_name, priority) for task_id, priority in rows]

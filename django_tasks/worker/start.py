@@ -54,7 +54,8 @@ def run_worker(config: WorkerConfig) -> int:
 
 def start_keeper_thread(config: WorkerConfig, board: Board, wake_up: WakeUp, reports: int) -> None:
     """Run the keeper in this thread until its pipe ends."""
-    if config.health is not None:
-        serve(board.silence, lambda: board.is_well, *config.health)
     broker = brokers.of(config.backend)
+    if config.health is not None:
+        # Ready without its broker, too: it claims from the table meanwhile.
+        serve(board.silence, lambda: board.is_well, *config.health, broker.outage.describe)
     Keeper(config, board, wake_up, reports, broker).run()

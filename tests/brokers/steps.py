@@ -68,9 +68,14 @@ def guided_claimer(queues="default", worker_id=None, process=1):
     )
 
 
+def make_reconciler(queues="default"):
+    """Return what a keeper has for the default backend's broker."""
+    selection = QueueSelection.parse(queues)
+    return Reconciler(connection, "default", selection, known.of("default"))
+
+
 def reconcile(queues="default"):
     """Do what the keeper does in a poll interval, whose end confirms what was missing."""
-    selection = QueueSelection.parse(queues)
-    reconciler = Reconciler(connection, "default", selection, known.of("default"))
+    reconciler = make_reconciler(queues)
     reconciler.run()
     reconciler.run()

@@ -9,7 +9,7 @@ from tests.worker import tasks
 from tests.worker.ledger import await_lines, lines, until
 
 pytest.importorskip("kombu")
-from tests.brokers.kombu_steps import sqs  # noqa: E402
+from tests.brokers.kombu_steps import sqs
 
 #: So long that only the broker can have pointed to a task that is run before.
 NEVER = {"DJANGO_TASKS": {"POLL_INTERVAL": 3600.0}}

@@ -17,7 +17,7 @@ from django_tasks.outages import LONGEST_PAUSE
 from django_tasks.statuses import Status
 from django_tasks.store import transitions
 from django_tasks.store.rows import EndingKind
-from tests.brokers.steps import guided_claimer, reconcile
+from tests.brokers.steps import guided_claimer, make_reconciler, reconcile
 from tests.conformance.steps import ending, make, settle, shift, statuses, success
 from tests.worker import tasks
 from tests.worker.ledger import until
@@ -326,6 +326,110 @@ def test_reconciler_goes_on_where_all_is_lost(redis, monkeypatch):
     assert redis.held() == made
 
 
+def test_loss_of_everything_is_seen_and_made_good_at_once(redis, monkeypatch):
+    """A keeper notices that Redis lost its data, and publishes all there is, piece by piece."""
+    monkeypatch.setattr("django_tasks.worker.reconciler.CHUNK", 2)
+    monkeypatch.setattr("django_tasks.worker.reconciler.MOST_CHUNKS", 2)
+    keeper = make_reconciler()
+    keeper.run()
+    made = [tasks.add.enqueue(number, 1).id for number in range(9)]
+    redis.delete_all()
+
+    rounds = [keeper.run().is_unfinished for _ in range(3)]
+
+    assert redis.held() == made
+    assert rounds == [True, True, False]
+
+
+def test_every_keeper_notices_the_loss(redis):
+    """Whoever is second finds the mark of the first, which is not the one that it knew."""
+    first, second = make_reconciler("mail"), make_reconciler("fax")
+    first.run(), second.run()
+    mail, fax = (tasks.add.using(queue_name=name).enqueue(1, 2).id for name in ("mail", "fax"))
+    redis.delete_all()
+
+    first.run(), second.run()
+
+    assert redis.held("mail") == [mail]
+    assert redis.held("fax") == [fax]
+
+
+def test_idle_keeper_asks_redis_and_not_the_database(redis, django_assert_num_queries):
+    """As long as Redis has lost nothing, the table is left alone."""
+    keeper = make_reconciler()
+    assert keeper.rest == 1.0
+    keeper.run()
+
+    with django_assert_num_queries(0):
+        for _ in range(5):
+            assert keeper.run() == (False, False)
+    assert keeper.rest == keeper.longest_rest == 10.0
+
+
+def test_ready_tasks_are_compared_in_each_round(redis, settings):
+    """One that a dying process took from Redis and did not claim is soon there again."""
+    settings.DJANGO_TASKS = {"POLL_INTERVAL": 1e-6}
+    kept, lost = (tasks.add.enqueue(number, 1).id for number in range(2))
+    keeper = make_reconciler()
+    keeper.run()
+    redis.client.zrem(redis.key(), lost)
+
+    keeper.run(), keeper.run()
+
+    assert redis.held() == [kept, lost]
+
+
+@pytest.mark.parametrize("kind", ["retry", "snooze", "release"])
+def test_keepers_hear_of_tasks_put_off(redis, kind):
+    """The next look at what is due does not wait until the table is looked at anyway."""
+    make()
+    reconcile()
+    [claim] = guided_claimer().claim(1)
+    keeper = make_reconciler()
+    keeper.run()
+
+    settle(ending(claim, EndingKind(kind), delay=60))
+
+    assert keeper.run().has_later
+    assert not keeper.run().has_later
+
+
+def test_keepers_hear_of_tasks_for_later(redis):
+    """After the commit, and not after a rollback."""
+    keeper = make_reconciler()
+    keeper.run()
+    later = tasks.add.using(run_after=timedelta(hours=1))
+
+    with transaction.atomic():
+        later.enqueue(1, 2)
+        before = keeper.run().has_later
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        after = keeper.run().has_later
+        later.enqueue(1, 2)
+        raise ZeroDivisionError
+
+    assert (before, after) == (False, True)
+    assert not keeper.run().has_later
+    later.enqueue_many([((1, 2), {})])
+    assert keeper.run().has_later
+
+
+def test_garbage_in_the_marks_stops_nothing(redis):
+    """Whatever somebody put in their place, tasks are published and found."""
+    keys = known.of("default").keys
+    for name in (keys.generation, keys.later):
+        redis.client.rpush(name, "surprise")
+    keeper = make_reconciler()
+    made = [str(task_id) for task_id in make(3)]
+
+    keeper.run(), keeper.run()
+    tasks.add.using(run_after=timedelta(hours=1)).enqueue(1, 2)
+
+    assert redis.held() == made
+    assert keeper.run().has_later
+    assert known.of("default").outage.since is None
+
+
 def test_reconciler_serves_patterns_and_only_its_queues(redis):
     """A keeper publishes what its own worker would run."""
     [mail] = make(queue_name="mail-a")
@@ -338,6 +442,24 @@ def test_reconciler_serves_patterns_and_only_its_queues(redis):
 
 
 # --- Redis gone ---------------------------------------------------------------------------------
+
+
+def test_keeper_looks_into_the_table_while_redis_is_away(mortal_redis):
+    """Often, as without a broker; when Redis is back, it is told what is due and what is ready."""
+    keeper = make_reconciler()
+    keeper.run()
+    mortal_redis.server.stop("immediate")
+
+    away = keeper.run()
+
+    assert away.has_later
+    assert keeper.rest == 1.0
+    result = tasks.add.enqueue(1, 2)
+    mortal_redis.server.start()
+    while keeper.rest == 1.0:
+        keeper.run()
+    keeper.run()
+    assert mortal_redis.held() == [result.id]
 
 
 def test_enqueue_commits_without_redis_and_says_so_once(mortal_redis, caplog):

@@ -1,16 +1,23 @@
 """Workers that a Redis broker points to their tasks."""
 
+from uuid import uuid4
+
 import pytest
 
 from django_tasks.models import TaskRecord
 from django_tasks.statuses import Status
 from tests.brokers.steps import broker_settings
+from tests.conformance.steps import make
+from tests.servers import free_port
 from tests.worker import tasks
 from tests.worker.control import pause, resume, row_of
-from tests.worker.ledger import await_lines, lines, until
+from tests.worker.ledger import PATIENCE, await_lines, lines, until
+from tests.worker.test_health import probe
 
 #: So long that only the broker can have pointed to a task that is run before.
 NEVER = {"POLL_INTERVAL": 3600.0}
+#: What is no id.
+GARBAGE = [b"", b"\xff\x00", b"x" * 36, b"1" * 100_000, b"'; DROP TABLE x; --", b"\x80\x04K."]
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "asyncio", "gevent", "solo"])
@@ -106,3 +113,50 @@ def test_redis_hands_out_no_task_of_a_paused_queue(start, redis, book):
         result.wait(60)
     assert worker.stop() == 0
     assert "Traceback" not in worker.output
+
+
+def test_readyz_tells_of_an_outage_of_redis(start, mortal_redis):
+    """The worker stays ready without its broker; a second line says since when it is away."""
+    port = free_port()
+    settings = broker_settings(mortal_redis)
+    start("--concurrency", 1, "--health-port", port, settings=settings)
+    until(lambda: probe(port, "/readyz") == (200, "ok\n"), "readiness")
+
+    mortal_redis.server.stop("immediate")
+    until(lambda: probe(port, "/readyz") != (200, "ok\n"), "the outage is told")
+
+    status, body = probe(port, "/readyz")
+    assert status == 200
+    assert body.startswith("ok\nthe redis broker of TASKS['default'] is away since 20")
+    assert probe(port, "/livez") == (200, "ok\n")
+    assert tasks.add.enqueue(1, 2).wait(PATIENCE) == 3
+    mortal_redis.server.start()
+    until(lambda: probe(port, "/readyz") == (200, "ok\n"), "the end of it is told")
+
+
+def test_garbage_in_redis_runs_nothing_and_stops_nothing(start, redis, book):
+    """Forged, stale and malformed entries under a live worker: the tasks run, one line tells."""
+    worker = start("--concurrency", 2, settings=broker_settings(redis))
+    worker.await_output("queues ")
+    done = tasks.note.using(queue_name="default").enqueue(book, "once")
+    await_lines(book, 1)
+    [elsewhere] = make(backend="other")
+    redis.client.set(redis.key("first"), "no set at all")
+    for queue_name in ("default", "first", "mail", "nobody's"):
+        if queue_name != "first":
+            redis.forge(*GARBAGE, str(uuid4()), done.id, str(elsewhere), queue_name=queue_name)
+        redis.client.sadd(f"{redis.prefix}:{{django_tasks:default}}:queues", queue_name, b"\xff")
+    redis.client.set(f"{redis.prefix}:{{django_tasks:default}}:generation", b"\xff\x00")
+
+    names = [f"after {number}" for number in range(5)]
+    for name in names:
+        tasks.note.using(queue_name="default").enqueue(book, name)
+
+    assert sorted(await_lines(book, 6)) == [*names, "once"]
+    until(lambda: not redis.held("mail") and not redis.held("nobody's"), "garbage is dropped")
+    assert TaskRecord.objects.get(pk=elsewhere).status == Status.READY
+    assert worker.stop() == 0
+    # Each of the two processes tells once.
+    assert 1 <= worker.output.count("held what is no task id") <= 2
+    assert "Traceback" not in worker.output
+    assert lines(book).count("once") == 1

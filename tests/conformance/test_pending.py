@@ -364,13 +364,13 @@ def test_prune_is_by_the_databases_clock(wrong_clock):
 
 
 def test_prune_works_in_chunks_without_loading_rows():
-    """Thousands of rows go in short transactions of a few statements each."""
+    """Thousands of rows go in short transactions of a few statements each, after a glance."""
     make(MANY, status=Status.SUCCESSFUL)
 
     with CaptureQueriesContext(connection) as captured:
         assert prune([Status.SUCCESSFUL], 0.0) == MANY
 
-    assert len(captured) <= 2 * 5
+    assert len(captured) <= 1 + 2 * 5
     assert not any('"args"' in query["sql"] or "`args`" in query["sql"] for query in captured)
 
 

@@ -264,6 +264,22 @@ MUTATIONS = [
         tests="test_beats.py",
         select="clock_of_the_host",
     ),
+    Mutation(
+        name="a claim takes the broker's word for it",
+        file="store/dialects/postgresql.py",
+        old="WHERE id = ANY(%s::uuid[]) AND status = 'READY' AND queue_name",
+        new="WHERE id = ANY(%s::uuid[]) AND queue_name",
+        tests="test_brokers.py",
+        select="what_it_likes",
+    ),
+    Mutation(
+        name="nobody publishes what Redis lost",
+        file="worker/reconciler.py",
+        old="            self.broker.publish(lost)\n",
+        new="",
+        tests="test_brokers.py",
+        select="soon_picked_up",
+    ),
 ]
 
 
