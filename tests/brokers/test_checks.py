@@ -40,6 +40,10 @@ def checked(settings):
         ({"name": "redis", "cahce": "default"}, "did you mean 'cache'?"),
         ({"name": "redis", "cache": 3}, "must be a string, not 3"),
         ({"name": "database", "cache": "default"}, "unknown setting 'cache'"),
+        ({"url": "amqp://u:hunter2@host"}, "not a dict of 'url'"),
+        ("amqp://u:hunter2@host", "is a URL"),
+        ({"name": "kombu", "url": ["amqp://u:hunter2@host"]}, "must be a string, not list"),
+        ({"name": "kombu", "transport_options": "hunter2"}, "must be a dict, not str"),
     ],
 )
 def test_wrong_options_are_told_with_what_was_meant(broker, part):
@@ -49,6 +53,7 @@ def test_wrong_options_are_told_with_what_was_meant(broker, part):
 
     assert part in str(caught.value)
     assert "TASKS['default']['OPTIONS']['broker']" in str(caught.value)
+    assert "hunter" not in str(caught.value)
 
 
 def test_good_settings_are_silent(redis_url, checked):
