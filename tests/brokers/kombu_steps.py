@@ -8,6 +8,7 @@ from kombu import Connection
 
 from django_tasks.brokers import known
 from django_tasks.brokers.kombu_queues import QueueNames
+from tests.worker.ledger import until
 
 
 class Post:
@@ -95,3 +96,14 @@ def sqs(address):
 def body_of(task_id, priority=0):
     """Return the message that points to a task."""
     return f"{task_id} {priority}"
+
+
+def ids_of(claims):
+    return [str(claim.id) for claim in claims]
+
+
+def claim_all(serving, count):
+    """Claim until there are so many: SQS gives what it likes of what it has."""
+    claimed = []
+    until(lambda: claimed.extend(ids_of(serving.claim(10))) or len(claimed) >= count, "all claims")
+    return claimed
