@@ -113,7 +113,7 @@ class Broker(Protocol):
 
     def expect(self) -> None:
         """
-        Note that tasks were committed that are to run later: the next of them may be due soon.
+        Have keepers look into the table soon: tasks to run later, or wishes, were committed.
 
         Never raise because the broker is away.
         """

@@ -31,7 +31,7 @@ def publish_again(database: str, task_ids: Iterable[UUID]) -> None:
 
 
 def expect(database: str) -> None:
-    """Have keepers look when the next task is due, once the caller's transaction has committed."""
+    """Have keepers look for tasks that are due, and wishes, after the caller's commit."""
     if known.publishing_aliases():
         _after_commit(database, has_later=True)
 

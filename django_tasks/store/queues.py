@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..brokers import publishing
 from ..models import QueueState
 from .dialects import WISH, DatabaseNow
 from .transitions import wake
@@ -36,7 +37,12 @@ def paused_names(database: str, backend: str) -> frozenset[str]:
 
 
 def _told(database: str, is_changed: bool) -> bool:
-    """Have workers look at once, where the database can wake them."""
     if is_changed:
-        wake(database, [WISH])
+        tell_of_wish(database)
     return is_changed
+
+
+def tell_of_wish(database: str) -> None:
+    """Have keepers look what is asked of their workers, as soon as something can tell them."""
+    wake(database, [WISH])
+    publishing.expect(database)

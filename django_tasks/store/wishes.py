@@ -10,8 +10,8 @@ from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
 from ..models import QueueState, WorkerRecord
-from .dialects import WISH, DatabaseNow
-from .transitions import wake
+from .dialects import DatabaseNow
+from .queues import tell_of_wish
 from .workers import BEAT
 
 
@@ -67,7 +67,7 @@ def ask_to_stop(database: str, worker_id: UUID, by: str = "") -> bool:
     """
     able = _alive(database, worker_id).filter(is_stopping=False, stop_requested_at=None)
     if able.update(stop_requested_at=DatabaseNow(), stop_requested_by=by[:255]):
-        wake(database, [WISH])
+        tell_of_wish(database)
         return True
     _check_alive(database, worker_id)
     return False
@@ -87,7 +87,7 @@ def ask_for_concurrency(database: str, worker_id: UUID, concurrency: int, by: st
         aim=concurrency
     )
     if concurrency >= 1 and others.update(wanted_concurrency=concurrency, wanted_by=by[:255]):
-        wake(database, [WISH])
+        tell_of_wish(database)
         return True
     _check_scalable(_check_alive(database, worker_id), concurrency)
     return False

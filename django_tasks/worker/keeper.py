@@ -192,8 +192,8 @@ class Keeper:
         """Do what people ask for from afar."""
         if self.obedience.look():
             self._wake_all()
-        if not self.board.is_listening:  # nobody will tell of the next wish
-            self._duties.of(self._obey).next_in(app_settings.POLL_INTERVAL)
+        if not self.board.is_listening:  # at most the broker will tell of the next wish
+            self._duties.of(self._obey).next_in(self._reconciler.rest)
 
     def _report(self) -> None:
         """Have the worker's row say how it is now."""
@@ -372,6 +372,7 @@ class Keeper:
             self._duties.of(self._reconcile).next_in(CONFIRM_AFTER)
         if findings.has_later:
             self._duties.of(self._promote_and_expire).hurry()
+            self._duties.of(self._obey).hurry()
 
     # --- counting and pruning -----------------------------------------------------------------
 

@@ -32,7 +32,7 @@ class Findings(NamedTuple):
 
     #: Whether the next one should follow soon.
     is_unfinished: bool = False
-    #: Whether a task may be due sooner than it was known.
+    #: Whether a task may be due sooner than it was known, or something be asked of the worker.
     has_later: bool = False
 
 
