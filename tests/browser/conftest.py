@@ -41,7 +41,7 @@ def find_program(variable, *names):
     return os.environ.get(variable) or next(filter(None, map(shutil.which, names)), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def driver():
     """Yield a Selenium driver. Skip, with a reason that the closing lines repeat, without one."""
     webdriver = pytest.importorskip(
@@ -63,7 +63,7 @@ def driver():
     driver.quit()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(driver, tmp_path_factory):
     """Yield the address of a running demo; its output is shown when a test fails."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -82,7 +82,7 @@ def site(driver, tmp_path_factory):
             print(demo.output, file=sys.stderr)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(driver, django_db_setup):
     """Yield a server that sends a strict policy with each page."""
     middleware = ["tests.browser.csp.StrictPolicy", *settings.MIDDLEWARE]
