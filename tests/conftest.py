@@ -11,6 +11,10 @@ from tests import report, servers
 if connection.vendor != "sqlite":
     # What does not use the test database is tested once for each Django: beside SQLite.
     collect_ignore = ["browser", "test_demo.py", "test_runner.py", "test_servers.py"]
+    # Nor do the faults of brokers differ; that they hand out what is in the table is tested on all.
+    collect_ignore += ["brokers/test_kombu.py", "brokers/test_kombu_faults.py"]
+if connection.vendor == "mysql":
+    collect_ignore += ["brokers/test_kombu_workers.py", "brokers/test_servers.py"]
 
 
 @pytest.fixture(scope="session")

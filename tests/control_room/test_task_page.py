@@ -208,7 +208,7 @@ def test_a_retry_to_come_says_when(root):
     record = make(Status.SCHEDULED, attempts=1)
     attempt(record, begin=1, end=2)
 
-    assert re.search(r"It is tried again on .+ \(in 23 h 59 min\)", text_of(root, record))
+    assert re.search(r"It is tried again on .+ \(in 23 h 5\d min\)", text_of(root, record))
 
 
 def test_a_run_by_hand_is_no_retry(root):

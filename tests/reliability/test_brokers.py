@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import contextmanager
 from datetime import timedelta
 from itertools import cycle, islice
 
@@ -39,8 +40,11 @@ def enqueue_mixed(project, number, count):
     return bulk | single | project.enqueue(later, [f"{number}-later-{i}" for i in range(15)])
 
 
-def await_more_starts(project, count):
+@contextmanager
+def more_starts(project, count):
+    """Wait at the end until so many tasks have started since the beginning."""
     enough = project.ledger.count("start") + count
+    yield
     wait_until(lambda: project.ledger.count("start") >= enough, f"{count} more tasks start")
 
 
@@ -54,13 +58,12 @@ def test_redis_may_do_what_it_likes(project, redis, is_full):
     acknowledged, began = {}, time.monotonic()
 
     for number, fault in enumerate(islice(cycle(["flush", "crash", "away", "forge"]), rounds)):
-        acknowledged |= enqueue_mixed(project, number, count // rounds)
-        await_more_starts(project, count // rounds // 3)
+        with more_starts(project, count // rounds // 3):
+            acknowledged |= enqueue_mixed(project, number, count // rounds)
         if fault == "away":
-            with redis.away():
-                keys = [f"{number}-away-{i}" for i in range(50)]
+            keys = [f"{number}-away-{i}" for i in range(50)]
+            with redis.away(), more_starts(project, len(keys)):
                 acknowledged |= project.enqueue(tasks.work, keys)
-                await_more_starts(project, len(keys))
         elif fault == "forge":
             redis.forge(acknowledged.values())
         else:
