@@ -164,10 +164,18 @@ def drift_of(row: Any) -> dict[str, tuple[Any, Any]]:
 
 
 def differences(row: Any) -> dict[str, tuple[Any, Any]]:
-    """Return what drift_of() does, also for a row that was imported."""
+    """
+    Return what drift_of() does, also for a row that was imported.
+
+    Empty for a declaration that cannot be read: the next sync writes it anew.
+    """
     if not row.declared:
         return {}
-    pairs = {name: (getattr(row, name), value) for name, value in from_json(row.declared).items()}
+    try:
+        declared = from_json(row.declared)
+    except (ValueError, TypeError, AttributeError):  # no JSON, no moment, no object
+        return {}
+    pairs = {name: (getattr(row, name), value) for name, value in declared.items()}
     return {name: pair for name, pair in pairs.items() if not is_same(name, *pair)}
 
 

@@ -10,10 +10,12 @@ from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import URLPattern
 from django.utils.functional import cached_property
 
 from ..aliases import task_database
 from ..inspection import capped_count
+from .visible import with_visible_controls
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Any]
@@ -47,6 +49,14 @@ class BaseAdmin(_ModelAdmin):
 
     class Media:
         css = {"all": ["django_tasks/admin.css"]}
+
+    @property
+    def urls(self) -> list[URLPattern]:
+        """The addresses of its pages, each of which shows control characters as text."""
+        patterns: list[URLPattern] = self.get_urls()
+        for pattern in patterns:
+            pattern.callback = with_visible_controls(pattern.callback)
+        return patterns
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).using(task_database())

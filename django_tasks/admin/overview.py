@@ -19,6 +19,7 @@ from . import overview_sections
 from .base import ReadOnlyAdmin
 from .overview_charts import NAMES, period_named
 from .overview_sections import Reader
+from .visible import visible
 
 #: Seconds between two looks of an open page.
 REFRESH = 5
@@ -68,7 +69,8 @@ class OverviewAdmin(ReadOnlyAdmin):
 
     def figures_view(self, request: HttpRequest) -> HttpResponse:
         """Return what an open page shows anew: the markup of its sections, as JSON."""
-        return JsonResponse({"sections": self._sections(request)})
+        sections = {name: visible(markup) for name, markup in self._sections(request).items()}
+        return JsonResponse({"sections": sections})
 
     def _sections(self, request: HttpRequest) -> dict[str, str]:
         if not self.has_view_permission(request):

@@ -34,10 +34,12 @@ class DurationWidget(forms.MultiWidget):
         unit = forms.Select(choices=UNITS, attrs={"aria-label": _("unit")})
         super().__init__({"": number, "unit": unit}, attrs)
 
-    def decompress(self, value: float | None) -> list[Any]:
+    def decompress(self, value: float | str | None) -> list[Any]:
         """Return the number and the largest unit in which it is whole."""
         if value is None:
             return [None, 60]
+        if isinstance(value, str):  # out of the address of the form, unchecked
+            return [value, 1]
         units = [seconds for seconds, _name in UNITS if value and value % seconds == 0]
         unit = max(units, default=1)
         number = value / unit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from ..backends.database import DatabaseBackend
 from ..conf import suggest
 from ..dep14.handler import task_backends
 from ..models import TaskRecord
+from ..worker.logs import printable
 
 
 class _HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
@@ -67,18 +68,18 @@ class TasksCommand(BaseCommand):
         """Do the command's work. Raise CommandError for what could not be done."""
         raise NotImplementedError
 
-    def say(self, text: str) -> None:
-        """Print a line of the result."""
-        self.stdout.write(text)
+    def say(self, text: str, style: Callable[[str], str] | None = None) -> None:
+        """Print a line of the result, or several; other control characters are escaped."""
+        self.stdout.write("\n".join(map(printable, text.split("\n"))), style)
 
     def show_table(self, title: str, headers: Sequence[str], rows: list[list[str]]) -> None:
         """Print rows under a title, in columns, and an empty line."""
-        self.say(self.style.MIGRATE_HEADING(title))
+        self.say(title, self.style.MIGRATE_HEADING)
         if not rows:
             self.say("  none")
         else:
-            head, *lines = _aligned([list(headers), *rows])
-            self.say(self.style.MIGRATE_LABEL(head))
+            head, *lines = _aligned([[printable(cell) for cell in row] for row in (headers, *rows)])
+            self.say(head, self.style.MIGRATE_LABEL)
             for line in lines:
                 self.say(line)
         self.say("")

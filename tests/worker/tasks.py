@@ -448,3 +448,16 @@ def surroundings():
     own = Path("/proc/self/cmdline").read_text().replace("\0", " ")
     parent = Path(f"/proc/{os.getppid()}/cmdline").read_text().replace("\0", " ")
     return [own, parent]
+
+
+@task
+def keep_secret(secret):
+    """Return the secret, and what `ps` shows meanwhile."""
+    return [secret, *surroundings.func()]
+
+
+@task
+def betray_nothing(secret):
+    """Fail while the secret is among the local variables."""
+    local = [secret]
+    raise ValueError(f"{len(local)} secret")

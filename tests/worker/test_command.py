@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from django_tasks import TaskFailed
 from django_tasks.management.commands.runworker import Command
 from django_tasks.models import WorkerRecord
 from tests.worker import tasks
@@ -172,3 +173,21 @@ def test_nothing_secret_is_shown(start):
         assert "runworker" in line
         assert secret not in line
         assert "://" not in line
+
+
+def test_arguments_metadata_and_results_are_not_shown(start):
+    """Neither by `ps` nor by the log at its most talkative; a traceback tells no variables."""
+    secret = "canary-6150"
+    worker = start("-c", 1, "-v", 2)
+    kept = tasks.keep_secret.using(metadata={"note": secret}).enqueue(secret)
+    lost = tasks.betray_nothing.using(metadata={"note": secret}).enqueue(secret=secret)
+
+    value, *shown = kept.wait(PATIENCE)
+    with pytest.raises(TaskFailed):
+        lost.wait(PATIENCE)
+    worker.await_output("ValueError: 1 secret")
+    assert worker.stop() == 0
+
+    assert value == secret
+    assert secret not in " ".join(shown)
+    assert secret not in worker.output

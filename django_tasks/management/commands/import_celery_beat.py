@@ -78,7 +78,7 @@ class Command(TasksCommand):
         for word in OUTCOMES:
             chosen = [each for each in outcomes if each.outcome == word]
             if chosen:
-                self.say(self.style.MIGRATE_HEADING(word.capitalize()))
+                self.say(word.capitalize(), self.style.MIGRATE_HEADING)
             for each in chosen:
                 self.say(f"  {each.name}  {each.task}")
                 for note in each.notes:

@@ -26,6 +26,7 @@ from ...inspection import (
     queue_names,
 )
 from ...statuses import PENDING_STATUSES
+from ...worker.logs import printable
 from ..task_report import HEADERS, report_of
 from ..tasks_command import TasksCommand, duration, task_id
 
@@ -64,7 +65,7 @@ class Command(TasksCommand):
         self.show_table("Queues", _QUEUE_HEADERS, queues)
         self.show_table("Workers", _WORKER_HEADERS, [_worker_cells(w) for w in snapshot.workers])
         if not any(worker.state == "alive" for worker in snapshot.workers):
-            self.say(self.style.WARNING("No worker is alive. Start one: manage.py runworker"))
+            self.say("No worker is alive. Start one: manage.py runworker", self.style.WARNING)
         self._show_beats(snapshot)
         self.show_table(
             "Running", _RUNNING_HEADERS, [_running_cells(task) for task in snapshot.running]
@@ -79,12 +80,13 @@ class Command(TasksCommand):
         if as_json:
             self.say(json.dumps(report.document(), indent=2))
             return
-        self.say(self.style.MIGRATE_HEADING(f"Task {task_id}"))
+        self.say(f"Task {task_id}", self.style.MIGRATE_HEADING)
         for name, value in report.facts():
-            self.say(f"  {name:9} {value}")
+            self.say(f"  {name:9} {printable(value)}")
         self.say("")
         is_pending = report.record.status in PENDING_STATUSES
-        self.say(self.style.MIGRATE_HEADING("Why it is not running" if is_pending else "Now"))
+        title = "Why it is not running" if is_pending else "Now"
+        self.say(title, self.style.MIGRATE_HEADING)
         for reason in report.reasons:
             self._show_reason(reason)
         self.say("")
@@ -92,10 +94,10 @@ class Command(TasksCommand):
             self.show_table("Attempts that did not succeed", HEADERS, report.cells())
 
     def _show_reason(self, reason: Reason) -> None:
-        text = f"  {reason.sentence} {reason.remedy}".rstrip()
-        self.say(self.style.WARNING(text) if reason.is_problem else text)
+        text = printable(f"  {reason.sentence} {reason.remedy}".rstrip())
+        self.say(text, self.style.WARNING if reason.is_problem else None)
         if reason.command:
-            self.say(f"    {reason.command}")
+            self.say(f"    {printable(reason.command)}")
 
     def _show_beats(self, snapshot: Snapshot) -> None:
         if not (snapshot.beats or snapshot.schedules):
@@ -103,7 +105,7 @@ class Command(TasksCommand):
         self.show_table("Beats", _BEAT_HEADERS, [_beat_cells(beat) for beat in snapshot.beats])
         if not any(beat.state == "alive" for beat in snapshot.beats):
             waiting = f"No beat is alive, and schedules wait: {snapshot.schedules}."
-            self.say(self.style.WARNING(f"{waiting} Start one: manage.py runbeat"))
+            self.say(f"{waiting} Start one: manage.py runbeat", self.style.WARNING)
 
 
 _QUEUE_HEADERS = ("queue", "ready", "oldest", "running", "scheduled", "failed in 24 h", "paused")

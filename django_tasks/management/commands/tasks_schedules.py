@@ -23,6 +23,7 @@ from ...models import Schedule
 from ...schedule_list import ScheduleSummary, summaries, upcoming
 from ...store import schedules
 from ...store.declared import text_of
+from ...worker.logs import printable
 from ..tasks_command import TasksCommand, age, counted, duration
 
 FEW_SLOTS = 10
@@ -89,7 +90,7 @@ def _list(command: Command, database: str, options: dict[str, Any]) -> None:
     command.show_table("Schedules", _HEADERS, [_cells(each, now) for each in found])
     for each in found:
         if each.error:
-            command.say(command.style.WARNING(f"{each.name}: {each.error}"))
+            command.say(printable(f"{each.name}: {each.error}"), command.style.WARNING)
 
 
 def _next(command: Command, database: str, options: dict[str, Any]) -> None:
