@@ -5,12 +5,15 @@ import shutil
 import socket
 import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.test import override_settings
 from pytest_django.live_server_helper import LiveServer
 
+from tests.browser.csp import POLICY
 from tests.demo_process import READY, Demo
 from tests.report import UNAVAILABLE
 
@@ -100,6 +103,20 @@ def browser(driver):
     yield driver
     errors = [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
     assert errors == []
+
+
+@pytest.fixture
+def admin(browser, server, client):
+    """Return the browser, logged in as an administrator; nothing is under way at the end."""
+    with urlopen(f"{server.url}/admin/login/") as response:
+        assert response.headers["Content-Security-Policy"] == POLICY
+    client.force_login(User.objects.create_superuser("root", first_name="Ada"))
+    browser.get(f"{server.url}/admin/login/")
+    session = client.cookies[settings.SESSION_COOKIE_NAME].value
+    browser.add_cookie({"name": settings.SESSION_COOKIE_NAME, "value": session, "path": "/"})
+    yield browser
+    browser.get("about:blank")
+    browser.delete_all_cookies()
 
 
 def set_window(driver, width=1280, height=900, scheme="light"):

@@ -1,8 +1,6 @@
 """The pages of queues and workers in a real browser, under a strict Content-Security-Policy."""
 
 import pytest
-from django.conf import settings
-from django.contrib.auth.models import User
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -19,15 +17,9 @@ WORKERS = "/admin/django_tasks/workerrecord/"
 
 
 @pytest.fixture
-def admin(browser, server, client):
-    """Return the browser, logged in as an administrator, and a function that opens a page."""
-    client.force_login(User.objects.create_superuser("root"))
-    browser.get(f"{server.url}/admin/login/")
-    session = client.cookies[settings.SESSION_COOKIE_NAME].value
-    browser.add_cookie({"name": settings.SESSION_COOKIE_NAME, "value": session, "path": "/"})
-    yield browser, lambda address: browser.get(f"{server.url}{address}")
-    browser.get("about:blank")
-    browser.delete_all_cookies()
+def opened(admin, server):
+    """Return the browser, and a function that opens a page."""
+    return admin, lambda address: admin.get(f"{server.url}{address}")
 
 
 def press(page, css):
@@ -40,8 +32,8 @@ def press(page, css):
     return " ".join(each.text for each in page.find_elements(By.CSS_SELECTOR, ".messagelist li"))
 
 
-def test_queue_is_paused_resumed_and_purged(admin, take_screenshot):
-    page, open_page = admin
+def test_queue_is_paused_resumed_and_purged(opened, take_screenshot):
+    page, open_page = opened
     make_worker(queues="default")
     for priority in (0, 0, 10):
         make(queue_name="mail", priority=priority)
@@ -68,8 +60,8 @@ def test_queue_is_paused_resumed_and_purged(admin, take_screenshot):
     assert "4 tasks of queue “mail” were deleted." in press(page, "input[type=submit].default")
 
 
-def test_narrow_page_of_queues_does_not_scroll_sideways(admin):
-    page, open_page = admin
+def test_narrow_page_of_queues_does_not_scroll_sideways(opened):
+    page, open_page = opened
     make(queue_name="a-queue-with-a-name-of-some-length")
     set_window(page, 400)
     open_page(QUEUES)
@@ -78,8 +70,8 @@ def test_narrow_page_of_queues_does_not_scroll_sideways(admin):
     assert width <= 400
 
 
-def test_worker_is_given_slots_and_stopped_from_its_page(admin, take_screenshot):
-    page, open_page = admin
+def test_worker_is_given_slots_and_stopped_from_its_page(opened, take_screenshot):
+    page, open_page = opened
     worker = make_worker(max_concurrency=16)
     make(Status.RUNNING, worker_id=worker.pk)
     open_page(f"{WORKERS}{worker.pk}/change/")

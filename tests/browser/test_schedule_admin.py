@@ -1,18 +1,14 @@
 """The form of schedules in a real browser, under a strict Content-Security-Policy."""
 
 from datetime import UTC, datetime, timedelta
-from urllib.request import urlopen
 
 import pytest
-from django.conf import settings
-from django.contrib.auth.models import User
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from django_tasks.models import Schedule, TaskRecord
 from django_tasks.store import schedules
 from tests.browser.conftest import SCREENSHOTS, set_window
-from tests.browser.csp import POLICY
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,20 +25,7 @@ FIELDS_OF = {
 def site(server, settings):
     """Return the server's address; all tasks of the tests may be scheduled."""
     settings.DJANGO_TASKS = {"SCHEDULABLE_BY_DEFAULT": True}
-    with urlopen(f"{server.url}/admin/login/") as response:
-        assert response.headers["Content-Security-Policy"] == POLICY
     return server.url
-
-
-@pytest.fixture
-def admin(browser, site, client):
-    """Return the browser, logged in as an administrator."""
-    client.force_login(User.objects.create_superuser("root", first_name="Ada"))
-    browser.get(f"{site}/admin/login/")
-    session = client.cookies[settings.SESSION_COOKIE_NAME].value
-    browser.add_cookie({"name": settings.SESSION_COOKIE_NAME, "value": session, "path": "/"})
-    yield browser
-    browser.delete_all_cookies()
 
 
 def wait(page, condition):

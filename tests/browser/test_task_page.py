@@ -2,14 +2,9 @@
 
 import json
 from datetime import timedelta
-from urllib.request import urlopen
 
 import pytest
-from django.conf import settings
-from django.contrib.auth.models import User
-from django.test import override_settings
 from django.utils import timezone
-from pytest_django.live_server_helper import LiveServer
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -17,7 +12,6 @@ from selenium.webdriver.support.ui import WebDriverWait
 from django_tasks.models import TaskAttempt, TaskRecord
 from django_tasks.statuses import AttemptOutcome, Status
 from tests.browser.conftest import SCREENSHOTS, set_window
-from tests.browser.csp import POLICY
 from tests.tasks import fail
 from tests.test_admin import make, make_worker, pay
 
@@ -34,30 +28,6 @@ KILLED = (
     " perhaps by the kernel for want of memory) while it ran this task (or before the result was"
     " written).\n"
 )
-
-
-@pytest.fixture(scope="module")
-def server(driver, django_db_setup):
-    """Yield a server that sends a strict policy with each page."""
-    middleware = ["tests.browser.csp.StrictPolicy", *settings.MIDDLEWARE]
-    with override_settings(MIDDLEWARE=middleware):
-        server = LiveServer("localhost")
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def admin(browser, server, client):
-    """Return the browser, logged in as an administrator; nothing is under way at the end."""
-    with urlopen(f"{server.url}/admin/login/") as response:
-        assert response.headers["Content-Security-Policy"] == POLICY
-    client.force_login(User.objects.create_superuser("root", first_name="Ada"))
-    browser.get(f"{server.url}/admin/login/")
-    session = client.cookies[settings.SESSION_COOKIE_NAME].value
-    browser.add_cookie({"name": settings.SESSION_COOKIE_NAME, "value": session, "path": "/"})
-    yield browser
-    browser.get("about:blank")
-    browser.delete_all_cookies()
 
 
 @pytest.fixture
