@@ -231,17 +231,15 @@ class Keeper:
         if signs.has_own_orphans:
             accounted_for = self._accounted_for()
             self._rescue(workers.orphans_of_process(self.database, self.info.id, accounted_for))
-        if not (signs.has_orphans or signs.has_dead_workers):
-            return
-        if time.monotonic() >= self._sweep_from and self._database_is_settled():
+        is_due = signs.has_orphans or signs.has_dead_workers
+        if is_due and time.monotonic() >= self._sweep_from and self._database_is_settled():
             self._rescue(workers.orphans_of_dead_workers(self.database))
             workers.forget_dead(self.database)
 
     def _accounted_for(self) -> list[int]:
         """Return this worker's processes that live, or whose death was reported."""
-        alive = [
-            self.board.processes[i] for i in range(self.board.lane_count) if self.board.pids[i]
-        ]
+        lanes = range(self.board.lane_count)
+        alive = [self.board.processes[i] for i in lanes if self.board.pids[i]]
         self._read_reports()  # after `alive`: who is in neither died without a report
         return [*alive, *(report["process"] for report in self._dead)]
 
