@@ -22,6 +22,7 @@ from .inspection import (
     capped_count,
     database_now,
     most_attempts,
+    served_queues,
     with_running_count,
     worker_state,
 )
@@ -178,8 +179,8 @@ def _of_waiting(record: TaskRecord, now: datetime) -> Iterator[Reason]:
     paused = list(_paused(record, now))
     yield from paused
     workers = _workers(record)
-    serving = [worker for worker in workers if _serves(worker, record.queue_name)]
-    active = [w for w in serving if worker_state(w, now) == "alive" and not w.stop_requested_at]
+    serving = [w for w in workers if served_queues(w).matches(record.queue_name)]
+    active = [worker for worker in serving if worker_state(worker, now) == "alive"]
     if not active:
         yield _no_worker(record, serving, now)
     elif record.status == Status.READY and not paused:
@@ -269,17 +270,6 @@ def _workers(record: TaskRecord) -> list[Any]:
     return list(latest[:MOST_WORKERS])
 
 
-def _selection(worker: WorkerRecord) -> QueueSelection:
-    try:
-        return QueueSelection.parse(worker.queues)
-    except ValueError:
-        return QueueSelection(())  # a row that no version of the worker wrote: it serves nothing
-
-
-def _serves(worker: WorkerRecord, queue_name: str) -> bool:
-    return _selection(worker).matches(queue_name)
-
-
 def _no_worker(record: TaskRecord, serving: Sequence[WorkerRecord], now: datetime) -> Reason:
     """Say that nobody serves the queue; name the worker that did last."""
     text = _("No worker serves its queue “%s”.") % record.queue_name
@@ -344,7 +334,7 @@ def count_ahead(record: TaskRecord) -> int:
 
 def _earlier_queues(record: TaskRecord, workers: Sequence[WorkerRecord]) -> Iterator[Reason]:
     """Yield the queues with ready tasks that every one of these workers serves before this one."""
-    before = [_served_before(_selection(worker), record.queue_name) for worker in workers]
+    before = [_served_before(served_queues(worker), record.queue_name) for worker in workers]
     if not all(selection.patterns for selection in before):
         return
     connection = connections[_database(record)]

@@ -23,6 +23,7 @@ from . import registry
 from .aliases import database_backends
 from .context import Progress
 from .models import QueueState, Schedule, TaskRecord, WorkerRecord
+from .routing import QueueSelection
 from .statuses import Status
 from .store import dialects
 from .store.dialects import DatabaseNow, status_is
@@ -235,6 +236,14 @@ def worker_state(worker: WorkerRecord, now: datetime) -> str:
         return "late"
     is_stopping = worker.is_stopping or worker.stop_requested_at is not None
     return "stopping" if is_stopping else "alive"
+
+
+def served_queues(worker: WorkerRecord) -> QueueSelection:
+    """Return the queues that its row names; none when the row is one that no worker wrote."""
+    try:
+        return QueueSelection.parse(worker.queues)
+    except ValueError:
+        return QueueSelection(())
 
 
 def wanted_slots(worker: WorkerRecord) -> int | None:

@@ -10,7 +10,7 @@ from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern
+from django.urls import URLPattern, reverse
 from django.utils.functional import cached_property
 
 from ..aliases import task_database
@@ -60,6 +60,11 @@ class BaseAdmin(_ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).using(task_database())
+
+    def address(self, view: str, *args: Any) -> str:
+        """Return the address of one of its own pages, on its own site."""
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_{view}"
+        return reverse(name, args=args, current_app=self.admin_site.name)
 
     def own_page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
         """Return a page that is none of the admin's own; `template` without folder and ending."""

@@ -67,10 +67,7 @@ class QueueStateAdmin(ReadOnlyAdmin):
         """Lead to the list, from the history: a queue has no page of its own."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return HttpResponseRedirect(self._address())
-
-    def _address(self) -> str:
-        return reverse("admin:django_tasks_queuestate_changelist", current_app=self.admin_site.name)
+        return HttpResponseRedirect(self.address("changelist"))
 
     def _list(self, request: HttpRequest, extra_context: Any) -> HttpResponse:
         found = Queues.of(task_database())

@@ -159,11 +159,6 @@ class ScheduleFields(BaseAdmin):
         )
         return format_html('<a href="{}">{}</a>', url, badge)
 
-    def address(self, view: str, *args: Any) -> str:
-        """Return the address of one of the schedules' own pages."""
-        name = f"admin:django_tasks_schedule_{view}"
-        return reverse(name, args=args, current_app=self.admin_site.name)
-
     def duplicate_address(self, row: Schedule) -> str:
         """Return the address of the form for a new schedule that begins as a copy of `row`."""
         return f"{self.address('add')}?{urlencode({'copy': row.pk})}"

@@ -11,7 +11,7 @@ from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -125,9 +125,9 @@ class TaskPage(TaskActions):
 
     def _tools(self, request: HttpRequest, record: TaskRecord) -> list[tuple[str, str]]:
         """Return the addresses and titles of the pages beside this one."""
-        tools = [(self._address("history", record.pk), _("History"))]
+        tools = [(self.address("history", record.pk), _("History"))]
         if self.has_delete_permission(request, record):
-            tools.append((self._address("delete", record.pk), _("Delete …")))
+            tools.append((self.address("delete", record.pk), _("Delete …")))
         return tools
 
     # --- what is shown ----------------------------------------------------------------------------
@@ -140,7 +140,7 @@ class TaskPage(TaskActions):
         workers = self._workers(record, rows)
         return {
             "record": record,
-            "live_url": self._address("live", record.pk),
+            "live_url": self.address("live", record.pk),
             "pause": _pause(record, now),
             "state": self.state(record),
             "buttons": self._buttons(request, record),
@@ -226,7 +226,7 @@ class TaskPage(TaskActions):
     def _queue(self, record: TaskRecord) -> str:
         query = urlencode({"queue_name": record.queue_name})
         return format_html(
-            '<a href="{}?{}">{}</a>', self._address("changelist"), query, record.queue_name
+            '<a href="{}?{}">{}</a>', self.address("changelist"), query, record.queue_name
         )
 
     def _schedule(self, request: HttpRequest, record: TaskRecord) -> str:
@@ -243,11 +243,6 @@ class TaskPage(TaskActions):
         name = self.link(schedule, schedule.name) if may_look else schedule.name
         slot = _("by hand") if run.outcome == RunOutcome.MANUAL else formats.timestamp(run.slot_at)
         return format_html('{} <span class="quiet">{}</span>', name, slot)
-
-    def _address(self, view: str, *args: Any) -> str:
-        """Return the address of one of the tasks' pages."""
-        name = f"admin:django_tasks_taskrecord_{view}"
-        return reverse(name, args=args, current_app=self.admin_site.name)
 
 
 def _moment(moment: datetime | None, now: datetime) -> str:

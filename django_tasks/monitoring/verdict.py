@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from ..inspection import served_queues
 from ..routing import QueueSelection
 from .queues import Queue, QueueFigures
 from .workers import WorkerFigures
@@ -76,13 +77,4 @@ def judge(
 def _served(workers: Sequence[WorkerFigures]) -> list[tuple[str, QueueSelection]]:
     """Return what workers take, by backend: one that is late, or stops, takes nothing."""
     alive = (worker.row for worker in workers if worker.state == "alive")
-    selections = ((row.backend, _selection(row.queues)) for row in alive)
-    return [(backend, selection) for backend, selection in selections if selection is not None]
-
-
-def _selection(text: str) -> QueueSelection | None:
-    """Return a worker's queues; None when its row says nothing that can be read."""
-    try:
-        return QueueSelection.parse(text)
-    except ValueError:
-        return None
+    return [(row.backend, served_queues(row)) for row in alive]
