@@ -16,7 +16,7 @@ from benchmarks.servers import Server
 
 PACKAGES = (
     "Django", "psycopg", "pgqueuer", "asyncpg", "uvloop", "celery", "django-celery-results",
-    "huey", "django-tasks-db", "redis", "django-redis",
+    "huey", "django-tasks-db", "redis", "django-redis", "kombu",
 )  # fmt: skip
 SETTINGS = (
     "server_version", "fsync", "synchronous_commit", "full_page_writes", "wal_level",

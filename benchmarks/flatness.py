@@ -21,13 +21,7 @@ Round = tuple[float, float]
 def measure(bench: Any) -> Numbers:
     """Drain with two processes: alone, under a snapshot, over history, over future rows."""
     system = bench.system
-    system.clear()
-    found = {"nothing else": rounds(bench)}
-    with psycopg.connect(system.database_url) as other:
-        other.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        other.execute(f"SELECT count(*) FROM {TABLE}")
-        found["a snapshot held by another session"] = rounds(bench)
-        other.rollback()
+    found = under_snapshot(bench)
     finished, future = bench.scaled(FINISHED), bench.scaled(FUTURE)
     system.clear()
     fill(system, finished, finished_at="now() - interval '1 hour'", status="'SUCCESSFUL'")
@@ -35,13 +29,34 @@ def measure(bench: Any) -> Numbers:
     fill(system, future, run_after="now() + interval '1 day'", status="'SCHEDULED'")
     found[f"those and {future:,} future rows"] = rounds(bench)
     system.clear()
+    alone, _, history, ahead = (median(rate for rate, _ in each) for each in found.values())
+    return {"flat_history": history / alone, "flat_future": ahead / alone} | numbers(found)
+
+
+def measure_snapshot(bench: Any) -> Numbers:
+    """Drain with two processes: alone, and under a snapshot."""
+    found = under_snapshot(bench)
+    bench.system.clear()
     return numbers(found)
 
 
+def under_snapshot(bench: Any) -> dict[str, list[Round]]:
+    system = bench.system
+    system.clear()
+    found = {"nothing else": rounds(bench)}
+    with psycopg.connect(system.database_url) as other:
+        other.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        other.execute(f"SELECT count(*) FROM {TABLE}")
+        found["a snapshot held by another session"] = rounds(bench)
+        other.rollback()
+    return found
+
+
 def numbers(found: dict[str, list[Round]]) -> Numbers:
+    """The table, and the rate of the last round under a snapshot in times of that without."""
     rates = {name: [rate for rate, _ in each] for name, each in found.items()}
     server = {name: median(cpu for _, cpu in each) for name, each in found.items()}
-    alone, snapshot, history, ahead = rates.values()
+    alone, snapshot, *_ = rates.values()
     base = median(alone)
     rows = [
         [name, *map(short, each), f"{median(each) / base:.2f}", short(server[name])]
@@ -51,8 +66,6 @@ def numbers(found: dict[str, list[Round]]) -> Numbers:
     head += ["CPU s of PostgreSQL per 10,000"]
     return {
         "flat_snapshot": snapshot[-1] / base,
-        "flat_history": median(history) / base,
-        "flat_future": median(ahead) / base,
         "sections": {f"drains of {TASKS:,} by 2 processes, per second": table(head, rows)},
     }
 

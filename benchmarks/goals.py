@@ -9,7 +9,8 @@ from typing import Any
 from benchmarks.systems import SYSTEMS
 from benchmarks.tables import Runs, middle, percentile, short, table, values
 
-OURS, BEST, REDIS = "django-tasks", "django-tasks-best", "django-tasks-redis"
+OURS, BEST = "django-tasks", "django-tasks-best"
+REDIS, RABBITMQ = "django-tasks-redis", "django-tasks-rabbitmq"
 DATABASE_PEERS = ("pgqueuer-10", "pgqueuer-100", "django-tasks-db")
 Goal = tuple[str, float | None, float | None, bool]
 
@@ -38,7 +39,7 @@ def verdict(reached: float, goal: float, more: bool) -> str:
 def goals(runs: Runs) -> Iterator[Goal]:
     """Name, what we measured, what is wanted, whether more is better."""
     ours, best = runs.get(OURS, []), runs.get(BEST, [])
-    peers = [name for name in SYSTEMS if name not in (OURS, BEST, REDIS) and name in runs]
+    peers = [name for name in SYSTEMS if name not in (OURS, BEST, REDIS, RABBITMQ) and name in runs]
     defaults = [name for name in peers if name != "pgqueuer-100"]
     yield (
         "drain at defaults, above every peer's default",
@@ -75,6 +76,9 @@ def goals(runs: Runs) -> Iterator[Goal]:
     redis = runs.get(REDIS, [])
     yield "pick-up p50 with Redis, ms", _p50(redis), 1.5, False
     yield "idle workers with Redis, queries per second", middle(redis, "idle_queries"), 1.0, False
+    for name, words in ((REDIS, "Redis"), (RABBITMQ, "RabbitMQ")):
+        snapshot = middle(runs.get(name, []), "flat_snapshot")
+        yield f"drain with {words} and a held snapshot, of the drain without", snapshot, 0.8, True
     yield from _flatness(ours)
 
 

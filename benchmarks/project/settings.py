@@ -45,3 +45,7 @@ else:
                 "LOCATION": os.environ["BENCH_REDIS_URL"] + "/11",
             }
         }
+    if SYSTEM == "django-tasks-rabbitmq":
+        url = os.environ["BENCH_RABBITMQ_URL"]
+        broker = {"name": "kombu", "url": url, "prefix": "benchmarks"}
+        TASKS["default"]["OPTIONS"] = {"broker": broker}

@@ -10,6 +10,7 @@ SYSTEMS = {
     "django-tasks": "django_tasks:DjangoTasks",
     "django-tasks-best": "django_tasks:DjangoTasksBest",
     "django-tasks-redis": "django_tasks:DjangoTasksRedis",
+    "django-tasks-rabbitmq": "django_tasks:DjangoTasksKombu",
     "pgqueuer-10": "pgqueuer:PgQueuer",
     "pgqueuer-100": "pgqueuer:PgQueuerBatch100",
     "huey": "huey:Huey",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -13,6 +14,8 @@ TABLE = "django_tasks_taskrecord"
 BLOCKS, BLOCK = 6, 200
 #: The number of the Redis database of the project's cache.
 BROKER = 11
+#: The queue in RabbitMQ of the task queue `default`; the prefix is in the project's settings.
+QUEUE = "benchmarks__default__default"
 
 
 class DjangoTasks(System):
@@ -76,11 +79,29 @@ class DjangoTasksRedis(DjangoTasks):
     configuration = 'the defaults, and `OPTIONS = {"broker": "redis"}`'
     uses_redis = True
     nap_tasks: ClassVar = {}  # as without
-    extras: ClassVar = {}
 
     def clear(self) -> None:
         super().clear()
         self.redis_database(BROKER).flushdb()
+
+
+class DjangoTasksKombu(DjangoTasks):
+    name = "django-tasks-rabbitmq"
+    title = "django_tasks, RabbitMQ as its broker"
+    configuration = "the defaults, and the broker `kombu` with classic queues, its default"
+    uses_rabbitmq = True
+    nap_tasks: ClassVar = {}  # as without
+
+    def clear(self) -> None:
+        super().clear()
+        import kombu
+        from amqp.exceptions import NotFound
+
+        with kombu.Connection(os.environ["BENCH_RABBITMQ_URL"]) as connection:
+            try:
+                connection.default_channel.queue_purge(QUEUE)
+            except NotFound:
+                return  # nothing was published yet
 
 
 def create_ratio(bench: Any) -> dict[str, Any]:
@@ -115,3 +136,4 @@ DjangoTasks.extras = {
     "profile": profile.measure,
 }
 DjangoTasksBest.extras = {"profile": profile.measure}
+DjangoTasksRedis.extras = DjangoTasksKombu.extras = {"flat": flatness.measure_snapshot}

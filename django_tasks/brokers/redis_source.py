@@ -26,6 +26,9 @@ T = TypeVar("T")
 WAIT = 1
 #: Seconds after which a line that should have said something is dead.
 TOO_LONG = 3.0
+#: Seconds of waiting after which an id that arrives is likely to be alone: it is not kept waiting
+#: for the answer to whether there are more.
+ALONE = 0.02
 #: Bytes of an id.
 ID_LENGTH = 36
 
@@ -68,7 +71,7 @@ class RedisSource:
         self._complaints = Complaints("Redis")
 
     def take(self, limit: int, without: Collection[str]) -> list[Ready]:
-        """Return up to `limit` ids: the one that arrived, and what else is there."""
+        """Return up to `limit` ids: the one that arrived, or when busy all that are there."""
         return self._carefully(lambda: self._take(limit, without))
 
     def settle(self) -> None:
@@ -109,10 +112,13 @@ class RedisSource:
         if self._waits_since is not None:
             if not self._is_answered():
                 return []
+            has_waited = time.monotonic() - self._waits_since > ALONE
             found = self._receive()
             if paused := [task for task in found if task.queue_name in without]:
                 self.give_back(paused)
                 found = []
+            if found and has_waited:
+                return found
         if limit > len(found):
             found += self._pop(limit - len(found), without)
         return found

@@ -145,7 +145,8 @@ class Recorder:
         settled, self._settled = self._settled, []
         for job, _ in settled:
             self.on_written(job)
-        self._tell_of_successes(settled)
+        if settled:
+            self._tell_of_successes(settled)
 
     def _write_successes(self, room: int, is_woken: bool) -> list[Claim]:
         while len(batch := self._first_batch()) < len(self._successes):
