@@ -100,7 +100,7 @@ class Keeper:
         settings = app_settings
         duties = [
             Duty(self._renew, settings.LEASE / BEATS_PER_LEASE),
-            Duty(self._obey, settings.LEASE / BEATS_PER_LEASE),
+            Duty(self._obey, self._reconciler.longest_rest),  # whoever asks for something wakes it
             Duty(self._report, settings.POLL_INTERVAL),
             Duty(self._bury, 0.05),
             Duty(self._promote_and_expire, self._reconciler.longest_rest),
