@@ -185,7 +185,7 @@ def test_arguments_metadata_and_results_are_not_shown(start):
     value, *shown = kept.wait(PATIENCE)
     with pytest.raises(TaskFailed):
         lost.wait(PATIENCE)
-    worker.await_output("ValueError: 1 secret")
+    worker.await_output(lost.id)
     assert worker.stop() == 0
 
     assert value == secret
