@@ -159,6 +159,13 @@ def leave_an_object(secret):
 
 
 @task
+def leave_a_greenlet(secret):
+    import gevent  # a package that need not be there
+
+    gevent.spawn(fail_as, AssertionError, secret).join()
+
+
+@task
 async def leave_a_coroutine(secret):
     async def part():
         raise EOFError(secret)

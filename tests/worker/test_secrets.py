@@ -1,5 +1,6 @@
 """A secret in arguments, exceptions, metadata or results is in no log and no list of processes."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,18 @@ def test_no_secret_is_logged(start, refusing, tmp_path, pool):
     assert "(text not logged: see the task in the admin)" in worker.output
     assert "was refused (IntegrityError" in worker.output
     assert "What task" in worker.output
+
+
+@pytest.mark.skipif(importlib.util.find_spec("gevent") is None, reason="gevent is not installed")
+def test_no_secret_of_greenlets_is_logged(start):
+    """gevent prints what a greenlet was called with when it fails."""
+    worker = started(start, "gevent")
+    finished(enqueue_all([leaky.leave_a_greenlet, leaky.fail_plainly, leaky.leave_a_coroutine]))
+    worker.stop()
+
+    assert CANARY not in worker.output
+    for name in ("AssertionError", "ValueError", "EOFError", ", in fail_as"):
+        assert name in worker.output
 
 
 def test_secrets_are_logged_where_that_is_asked_for(start, refusing):
