@@ -104,7 +104,8 @@ def fail_to_back_off(secret):
 @task(soft_time_limit=0.05)
 def overrun(secret):
     try:
-        time.sleep(60)
+        while True:
+            time.sleep(0.01)
     except BaseException as error:
         raise RuntimeError(secret) from error
 
@@ -195,7 +196,7 @@ def hold(secret, gate):
     """Return the names of what is run, as every user of the machine may see them meanwhile."""
     while not os.path.exists(gate):
         time.sleep(0.01)
-    return [Path(f"/proc/{os.getpid()}/{name}").read_text() for name in ("cmdline", "comm")]
+    return [repr(Path(f"/proc/{os.getpid()}/{name}").read_text()) for name in ("cmdline", "comm")]
 
 
 @receiver(task_finished)
