@@ -75,9 +75,11 @@ class AppSettings:
     SCHEDULES: Mapping[str, Any] = field(default_factory=dict)
     #: Whether the admin offers tasks for schedules that do not say themselves.
     SCHEDULABLE_BY_DEFAULT: bool = False
+    #: Whether log lines tell what an exception says. None: only while settings.DEBUG is true.
+    LOG_EXCEPTION_TEXT: bool | None = None
 
 
-_OPTIONAL = {"RETENTION_SUCCESSFUL", "RETENTION_FAILED", "PRUNE_INTERVAL"}
+_OPTIONAL = {"RETENTION_SUCCESSFUL", "RETENTION_FAILED", "PRUNE_INTERVAL", "LOG_EXCEPTION_TEXT"}
 _POSITIVE = {
     "LEASE",
     "SWEEP_INTERVAL",
@@ -118,6 +120,8 @@ def _error_of(name: str, value: Any) -> str | None:
         wanted, good = "a timedelta", isinstance(value, timedelta) and value >= timedelta(0)
     elif name == "SCHEDULES":
         wanted, good = "a dict of names and schedules", isinstance(value, dict)
+    elif name == "LOG_EXCEPTION_TEXT":
+        wanted, good = "True, False or None", isinstance(value, bool)
     elif isinstance(default, bool):
         wanted, good = "True or False", isinstance(value, bool)
     elif isinstance(default, tuple):

@@ -96,6 +96,8 @@ class WorkerSummary:
     running: int
     #: Slots that it was asked to have and has not yet; None: it was not.
     wanted: int | None = None
+    #: What it runs; empty when an older version of this app wrote the row.
+    versions: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +110,7 @@ class BeatSummary:
     #: Seconds since its last heartbeat.
     heartbeat: float
     state: str
+    versions: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +268,7 @@ def _workers(database: str, now: datetime) -> list[WorkerSummary]:
             state=worker_state(worker, now),
             running=worker.running_count,
             wanted=wanted_slots(worker),
+            versions=worker.versions,
         )
         for worker in with_running_count(WorkerRecord.objects.using(database).exclude(pool=BEAT))
     ]
@@ -278,6 +282,7 @@ def _beats(database: str, now: datetime) -> list[BeatSummary]:
             pid=beat.pid,
             heartbeat=_seconds(beat.heartbeat_at, now),
             state=worker_state(beat, now),
+            versions=beat.versions,
         )
         for beat in WorkerRecord.objects.using(database).filter(pool=BEAT)
     ]

@@ -8,6 +8,8 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
+from .exception_texts import summary
+
 logger = logging.getLogger("django_tasks.worker")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
@@ -38,7 +40,7 @@ class Outage:
             self._retry_at = now + self._pause * random.uniform(0.5, 1.0)  # noqa: S311
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
         if is_first:
-            first_line = (str(error).splitlines() or [""])[0]
+            first_line = (summary(error).splitlines() or [""])[0]
             self._logger.warning(
                 "Lost %s (%s: %s); %strying again.",
                 self.what, type(error).__name__, first_line, self._meanwhile,

@@ -230,6 +230,7 @@ def test_inspect_as_json_has_queues_workers_and_running_tasks():
     }
     assert queues["mail"]["ready"] == 1
     assert queues["known-queue"]["oldest"] is None
+    assert {w["versions"] for w in document["workers"]} == {workers.VERSIONS}
     assert {w["host"]: (w["state"], w["running"]) for w in document["workers"]} == {
         "host1": ("alive", 1),
         "host2": ("late", 0),
@@ -250,6 +251,7 @@ def test_inspect_as_text_has_the_same():
     assert ["host1:4711", "alive"] in [row[:2] for row in rows]
     [row] = [row for row in rows if str(running.pk) in row]
     assert row[0] == nothing.module_path and row[-2:] == ["25", "%"]
+    assert text.count(workers.VERSIONS) == 2
     assert "No worker is alive" not in text
 
 

@@ -73,6 +73,7 @@ def test_unknown_settings_are_named_with_the_nearest(name, hint):
         ("RETENTION_FAILED", timedelta(days=-1), "a timedelta"),
         ("NOTIFY", 1, "True or False"),
         ("NOTIFY", "yes", "True or False"),
+        ("LOG_EXCEPTION_TEXT", "no", "True, False or None"),
         ("TASK_MODULES", "app.jobs", "a list or tuple of dotted paths"),
         ("TASK_MODULES", [1], "a list or tuple of dotted paths"),
     ],
@@ -87,7 +88,7 @@ def test_none_is_allowed_where_it_means_something(name):
     """None turns deleting off; elsewhere it is a mistake."""
     values, errors = read({name: None})
 
-    if name in ("RETENTION_SUCCESSFUL", "RETENTION_FAILED", "PRUNE_INTERVAL"):
+    if name.startswith("RETENTION_") or name in ("PRUNE_INTERVAL", "LOG_EXCEPTION_TEXT"):
         assert (getattr(values, name), errors) == (None, [])
     else:
         assert errors == [f"DJANGO_TASKS[{name!r}] may not be None."]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -26,6 +26,11 @@ class QueueRow:
     def key(self) -> QueueKey:
         """The backend and the name."""
         return self.queue.key
+
+    @property
+    def value(self) -> str:
+        """The queue as a form names it."""
+        return value_of(self.key)
 
     @property
     def name(self) -> str:
@@ -99,3 +104,12 @@ class QueueRow:
             return text
         filters = {"queue_name": self.key.name} | ({"status": status.value} if status else {})
         return format_html('<a href="{}?{}">{}</a>', self.tasks_url, urlencode(filters), text)
+
+
+def value_of(key: QueueKey) -> str:
+    """
+    Return a queue as a form names it: in letters that come back as they were sent.
+
+    Control characters would be shown as escapes, and browsers change the ends of lines.
+    """
+    return f"{quote(key.backend, safe='')} {quote(key.name, safe='')}"

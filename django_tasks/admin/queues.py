@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
@@ -24,7 +25,7 @@ from ..models import QueueState, TaskRecord
 from ..queue_list import QueueKey, Queues, waiting_count
 from ..store import deletions, queues
 from .base import ReadOnlyAdmin
-from .queue_rows import QueueRow
+from .queue_rows import QueueRow, value_of
 from .task_actions import MOST_SECONDS
 
 #: Queues on one page.
@@ -142,14 +143,16 @@ class QueueStateAdmin(ReadOnlyAdmin):
     def _purge(
         self, request: HttpRequest, found: Queues, chosen: Sequence[QueueKey]
     ) -> HttpResponse | None:
-        """Ask, then delete what has not started in one queue."""
-        if len(chosen) > 1:
-            self.message_user(request, _("Purge one queue at a time."), messages.WARNING)
-            return None
-        [key] = chosen
+        """Ask, then delete what has not started in these queues, as long as there is time."""
         if "confirmed" not in request.POST:
-            return self._ask(request, key)
-        deleted, is_done = deletions.purge(task_database(), *key, seconds=MOST_SECONDS)
+            return self._ask(request, chosen)
+        end = time.monotonic() + MOST_SECONDS
+        for key in chosen:
+            self._purge_one(request, key, found.running[key], end - time.monotonic())
+        return None
+
+    def _purge_one(self, request: HttpRequest, key: QueueKey, running: int, seconds: float) -> None:
+        deleted, is_done = deletions.purge(task_database(), *key, seconds=seconds)
         texts = [
             ngettext(
                 "%(count)d task of queue “%(queue)s” was deleted.",
@@ -158,7 +161,7 @@ class QueueStateAdmin(ReadOnlyAdmin):
             )
             % {"count": deleted, "queue": key.name}
         ]
-        if running := found.running[key]:
+        if running:
             texts.append(_("Running tasks stay: %s.") % running)
         if not is_done:
             texts.append(_("Time was up before all were deleted: do it again for the rest."))
@@ -166,24 +169,17 @@ class QueueStateAdmin(ReadOnlyAdmin):
             self._log(request, key, _("Purged: %d tasks deleted.") % deleted, DELETION)
         level = messages.SUCCESS if is_done and deleted else messages.WARNING
         self.message_user(request, " ".join(texts), level)
-        return None
 
-    def _ask(self, request: HttpRequest, key: QueueKey) -> HttpResponse:
-        count = waiting_count(task_database(), key)
-        question = ngettext(
-            "Delete %(count)s task of queue “%(queue)s” that has not started? There is no way"
-            " back.",
-            "Delete %(count)s tasks of queue “%(queue)s” that have not started? There is no way"
-            " back.",
-            count,
-        ) % {"count": count, "queue": key.name}
+    def _ask(self, request: HttpRequest, chosen: Sequence[QueueKey]) -> HttpResponse:
+        counts = [(key.name, waiting_count(task_database(), key)) for key in chosen]
         return self.own_page(
             request,
             "confirm",
-            title=_("Purge queue"),
+            title=_("Purge queues") if len(chosen) > 1 else _("Purge queue"),
             crumb=_("Purge queue"),
-            question=question,
-            choice=[("deed", "purge"), ("queue", value_of(key))],
+            question=_question(counts),
+            points=[_count_text(*count) for count in counts] if len(counts) > 1 else [],
+            choice=[("deed", "purge"), *(("queue", value_of(key)) for key in chosen)],
             back=request.get_full_path(),
             media=self.media,
         )
@@ -204,6 +200,18 @@ class QueueStateAdmin(ReadOnlyAdmin):
         )
 
 
-def value_of(key: QueueKey) -> str:
-    """Return a queue as a form names it: no backend's alias is empty, no queue has a space."""
-    return f"{key.backend} {key.name}"
+def _question(counts: Sequence[tuple[str, int]]) -> str:
+    if len(counts) > 1:
+        text = _("Delete the tasks of these %d queues that have not started? There is no way back.")
+        return text % len(counts)
+    [(name, count)] = counts
+    return ngettext(
+        "Delete %(count)s task of queue “%(queue)s” that has not started? There is no way back.",
+        "Delete %(count)s tasks of queue “%(queue)s” that have not started? There is no way back.",
+        count,
+    ) % {"count": count, "queue": name}
+
+
+def _count_text(name: str, count: int) -> str:
+    text = ngettext("%(queue)s: %(count)s task", "%(queue)s: %(count)s tasks", count)
+    return text % {"count": count, "queue": name}

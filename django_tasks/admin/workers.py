@@ -49,6 +49,7 @@ class WorkerRecordAdmin(WorkerActions):
         "pool",
         "queues",
         "since",
+        "runs",
     )
     list_display_links = ("name",)
     filterable = ("id", "host", "pool", "backend")
@@ -58,6 +59,7 @@ class WorkerRecordAdmin(WorkerActions):
         ("heartbeat", "lease_ends"),
         ("running", "slots", "pool"),
         ("queues", "left_out", "backend"),
+        "runs",
         "tasks",
         "asked",
         "id",
@@ -103,6 +105,11 @@ class WorkerRecordAdmin(WorkerActions):
     @admin.display(description=_("left out"))
     def left_out(self, worker: Any) -> str:
         return (worker.paused_queues or "").replace(",", ", ") or formats.NOTHING
+
+    @admin.display(description=_("versions"))
+    def runs(self, worker: Any) -> str:
+        """What an older version of this app registered has none."""
+        return worker.versions or formats.NOTHING
 
     @admin.display(description=_("asked"))
     def asked(self, worker: Any) -> str:

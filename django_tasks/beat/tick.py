@@ -15,6 +15,7 @@ from django.core.exceptions import ValidationError
 from django.db import DatabaseError, transaction
 
 from ..conf import app_settings
+from ..exception_texts import loggable_fault, summary
 from ..models import Schedule, ScheduleRun
 from ..models.schedules import Overlap, RunOutcome
 from ..scheduled_calls import ScheduledCall, UnknownTask, call_of
@@ -60,7 +61,7 @@ def enqueue_due(database: str) -> int:
     except DatabaseError as error:
         if is_outage(error):
             raise
-        logger.debug("A chunk of schedules is written one by one: %s", error)
+        logger.debug("A chunk of schedules is written one by one: %s", summary(error))
         changes = _change_one_by_one(database)
     _tell(database, changes)
     return len(changes)
@@ -108,7 +109,8 @@ def _change_one_by_one(database: str) -> list[Change]:
         except DatabaseError as error:
             if is_outage(error):
                 raise
-            logger.exception("Schedule %s was disabled: the database refused it.", schedule_id)
+            shown = loggable_fault(error)
+            logger.error("Schedule %s: the database refused it.", schedule_id, exc_info=shown)
             slots.disable(database, schedule_id, _first_line(error))
     return changes
 
@@ -153,7 +155,8 @@ def _change_of(row: Any, database: str, unfinished: set[UUID]) -> Change:
     except (InvalidSchedule, ValidationError) as error:
         return _disabled(row, _text(error))
     except Exception as error:
-        logger.exception("Schedule %s cannot be decided on.", printable(row.name))
+        shown = loggable_fault(error)
+        logger.error("Schedule %s cannot be decided on.", printable(row.name), exc_info=shown)
         return _disabled(row, f"{type(error).__name__}: {error}")
 
 

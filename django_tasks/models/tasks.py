@@ -210,6 +210,8 @@ class WorkerRecord(models.Model):
     #: The queues that all of its processes leave out because they are paused, between commas.
     #: None: not known yet.
     paused_queues = models.TextField(_("left out"), null=True)
+    #: What it runs: the versions of this app, of Django and of Python.
+    versions = models.CharField(_("versions"), max_length=100, db_default="")
 
     # Wishes: what people ask of it. It obeys, and says so in the columns above.
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import django
 from django.db.models import Exists, OuterRef, QuerySet
 
+from .. import __version__
 from ..models import TaskRecord, WorkerRecord
 from ..statuses import Status
 from .dialects import DatabaseNow, status_is
@@ -16,6 +19,11 @@ from .rows import CLAIMED, Claim
 
 #: What the row of a beat has in the place of a pool: it runs no tasks.
 BEAT = "beat"
+
+#: What this process runs.
+VERSIONS = (
+    f"django_tasks {__version__}, Django {django.get_version()}, Python {platform.python_version()}"
+)
 
 #: Rows handled by one sweep; the next one follows at once when there are more.
 SWEEP_CHUNK = 500
@@ -38,6 +46,7 @@ class WorkerInfo:
     #: The queues that all of its processes leave out. None: not known yet.
     paused: frozenset[str] | None = None
     is_stopping: bool = False
+    versions: str = VERSIONS
 
 
 def register(database: str, info: WorkerInfo) -> None:
@@ -52,6 +61,7 @@ def register(database: str, info: WorkerInfo) -> None:
         pool=info.pool,
         lease=info.lease,
         max_concurrency=info.max_concurrency,
+        versions=info.versions[:100],
         started_at=now,
         heartbeat_at=now,
         expires_at=DatabaseNow(info.lease),

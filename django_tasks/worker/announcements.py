@@ -11,6 +11,7 @@ from django.dispatch import Signal
 
 from .. import registry
 from ..base import TaskResult
+from ..exception_texts import OF_OTHERS, loggable
 from ..listeners import has_listeners
 from ..signals import task_finished
 from ..store import records
@@ -106,4 +107,6 @@ def _send(news: News) -> None:
             responses = send()
     for receiver, error in responses:
         if isinstance(error, Exception):
-            logger.error("Receiver %r failed.", receiver, exc_info=error)
+            # The task's exception is behind one that was raised in the except block above.
+            shown = loggable(error, OF_OTHERS)
+            logger.error("Receiver %r failed.", receiver, exc_info=shown)

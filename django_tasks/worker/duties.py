@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from django.db import DatabaseError, InterfaceError, connections
 
+from ..exception_texts import loggable_fault
 from ..outages import Outage
 from .faults import CONNECTION_ERRORS
 
@@ -80,8 +81,11 @@ class Duties:
             duty.do(now)
         except CONNECTION_ERRORS:
             raise
-        except Exception:
-            self._logger.exception("The %s's duty %s failed.", self._owner, duty.action.__name__)
+        except Exception as error:
+            self._logger.error(
+                "The %s's duty %s failed.",
+                self._owner, duty.action.__name__, exc_info=loggable_fault(error),
+            )  # fmt: skip
             duty.next_in(duty.interval)
 
     def cut_off(self, error: Exception) -> None:

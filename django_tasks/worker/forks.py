@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
+from ..exception_texts import loggable_fault
 from .limits import LOOK
 
 #: Exit codes of a process towards its supervisor.
@@ -42,8 +43,8 @@ def fork(work: Callable[[], int]) -> int:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
                 signal.signal(number, signal.SIG_DFL)
             code = work()
-        except BaseException:  # noqa: BLE001 - nothing may return into the parent's stack
-            traceback.print_exc()
+        except BaseException as error:  # noqa: BLE001 - nothing may return into the parent's stack
+            traceback.print_exception(loggable_fault(error))
         finally:
             logging.shutdown()
             sys.stdout.flush()

@@ -19,6 +19,7 @@ from django.db import connections
 from gevent import monkey
 from gevent.event import Event
 
+from ..exception_texts import are_logged
 from ..exceptions import SoftTimeLimitExceeded
 from .board import Board
 from .connections import tidy_connections
@@ -26,6 +27,7 @@ from .coroutines import AsyncioPool
 from .jobs import Job, Outcome, Post
 from .limits import FROM_OUTSIDE, message_of, next_interruption, raise_if_interrupted
 from .runner import Runner, SyncCaller
+from .strays import log_stray
 
 #: Starts a thread of the operating system, whatever the monkey patches say.
 start_native_thread = monkey.get_original("_thread", "start_new_thread")
@@ -41,6 +43,7 @@ class GeventPool:
 
     def __init__(self, runner: Runner, post: Post, board: Board, slots: int) -> None:
         give_each_greenlet_its_connections()
+        keep_texts_out_of_the_hub()
         self.runner = runner
         self.post = post
         self.board = board
@@ -176,6 +179,16 @@ class NativeThread(Executor):
 def _native_queue() -> SimpleQueue[Any]:
     queue: SimpleQueue[Any] = monkey.get_original("queue", "SimpleQueue")()
     return queue
+
+
+def keep_texts_out_of_the_hub() -> None:
+    """Log greenlets that a body left and that failed: the hub prints what they were called with."""
+    if not are_logged():
+        gevent.get_hub().print_exception = _log_greenlet
+
+
+def _log_greenlet(context: object, kind: type, error: BaseException | None, tb: Any) -> None:
+    log_stray("a greenlet", error and error.with_traceback(tb))
 
 
 def give_each_greenlet_its_connections() -> None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from django.db import connections
 
 from ..base import TaskResult
+from ..exception_texts import OF_OTHERS, loggable
 from ..store import records, transitions
 from .board import Lane
 from .faults import CONNECTION_ERRORS, is_outage
@@ -96,8 +97,11 @@ class JobRun:
                 self._unsaved = fields | self._unsaved
                 self._is_asked = True
             raise
-        except Exception:
-            logger.exception("What task %s said of itself was not stored.", self._job.claim.id)
+        except Exception as error:
+            logger.error(
+                "What task %s said of itself was not stored.",
+                self._job.claim.id, exc_info=loggable(error, OF_OTHERS),
+            )  # fmt: skip
 
     def _write(self, fields: dict[str, Any]) -> None:
         claim = self._job.claim

@@ -21,6 +21,7 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from ..brokers.base import Broker, Listener
 from ..conf import app_settings
+from ..exception_texts import loggable_fault
 from ..outages import Outage
 from ..retention import retention_rules
 from ..store import deletions, dialects, rollups, transitions, workers
@@ -221,8 +222,9 @@ class Keeper:
                 self._settle(decided, self.info.id, report["process"])
             except CONNECTION_ERRORS:
                 raise
-            except Exception:
-                logger.exception("A report of a dead process cannot be settled; the sweep will.")
+            except Exception as error:
+                shown = loggable_fault(error)
+                logger.error("A dead process' report fails; the sweep settles it.", exc_info=shown)
             self._dead.pop(0)
 
     def _sweep(self) -> None:
@@ -263,8 +265,9 @@ class Keeper:
                 )
             except CONNECTION_ERRORS:
                 raise
-            except DatabaseError:  # this row is odd; the others must not wait for it
-                logger.exception("The end of task %s cannot be written.", claim.id)
+            except DatabaseError as error:  # this row is odd; the others must not wait for it
+                shown = loggable_fault(error)
+                logger.error("The end of task %s cannot be written.", claim.id, exc_info=shown)
                 continue
             if settled.refused:
                 continue  # its owner wrote the end itself
@@ -385,12 +388,8 @@ class Keeper:
 
     def _prune(self) -> None:
         counted_after = rollups.COUNTED_AFTER.total_seconds()
-        deleted = [
-            deletions.prune(
-                self.database, replace(rule, age=max(rule.age, counted_after)), most=AT_ONCE
-            )
-            for rule in retention_rules()
-        ]
+        rules = [replace(rule, age=max(rule.age, counted_after)) for rule in retention_rules()]
+        deleted = [deletions.prune(self.database, rule, most=AT_ONCE) for rule in rules]
         if any(deleted):
             logger.info("Pruned %d finished tasks.", sum(deleted))
         if max(deleted, default=0) >= AT_ONCE:

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, TextIO
 
+from ..exception_texts import loggable
 from ..store.rows import Claim, Ending, EndingKind, Success
 from .config import WorkerConfig
 from .tellings import TELLINGS
@@ -102,7 +103,11 @@ def log_successes(batch: Iterable[tuple[Claim, Success]], config: WorkerConfig) 
 def log_ending(
     claim: Claim, ending: Ending, config: WorkerConfig, exception: BaseException | None = None
 ) -> None:
-    """Log what became of a task that did not succeed; a failure with its traceback."""
+    """
+    Log what became of a task that did not succeed; a failure with its traceback.
+
+    Not with what the exception says, unless LOG_EXCEPTION_TEXT allows it.
+    """
     if ending.kind is EndingKind.RELEASE and ending.attempt is None:
         return  # never started: nothing happened
     level = TELLINGS[ending.kind].level
@@ -112,10 +117,10 @@ def log_ending(
     reason = ""
     if exception is not None and level >= logging.WARNING:
         reason = f" ({type(exception).__name__})"
-    has_traceback = level >= logging.ERROR and exception is not None
+    shown = None if exception is None or level < logging.ERROR else loggable(exception)
     logger.log(
         level, "%s %s %s%s", printable(claim.task_path), claim.id, verb, reason,
-        exc_info=exception if has_traceback else None, extra=_extra(claim, config),
+        exc_info=shown, extra=_extra(claim, config),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from types import FrameType
 
 from django.db import connections
 
+from ..exception_texts import OF_OTHERS, loggable, loggable_fault
 from ..signals import worker_started, worker_stopped
 from ..wakeups import WakeUp
 from .board import Board
@@ -21,6 +22,7 @@ from .forks import CRASHED, DONE, NOTHING_LEFT, accept_signals
 from .limits import LOOK, die_with_parent
 from .pools import make_pool
 from .runner import Runner
+from .strays import keep_texts_out_of_logs
 
 logger = logging.getLogger("django_tasks.worker")
 
@@ -59,11 +61,18 @@ def build_engine(
 
 def run_engine(engine: Engine) -> int:
     """Run bodies in this thread and the engine in another; return the exit code."""
+    keep_texts_out_of_logs()
     worker_id = str(engine.config.worker_id)
     worker_started.send_robust(None, worker_id=worker_id, process=engine.process)
     thread = threading.Thread(target=_run_or_die, args=(engine,), name="engine", daemon=True)
     thread.start()
-    engine.pool.run()
+    try:
+        engine.pool.run()
+    except BaseException as error:
+        # Raised by what a body left running: an asyncio task of its own that called sys.exit().
+        shown = loggable(error, OF_OTHERS)
+        logger.critical("The pool of process %s failed.", engine.process, exc_info=shown)
+        return CRASHED
     thread.join()
     worker_stopped.send_robust(None, worker_id=worker_id, process=engine.process)
     connections.close_all()
@@ -74,8 +83,9 @@ def _run_or_die(engine: Engine) -> None:
     """Run the engine; without it the process would run on without recording anything."""
     try:
         engine.run()
-    except BaseException:
-        logger.critical("The engine of process %s failed.", engine.process, exc_info=True)
+    except BaseException as error:
+        shown = loggable_fault(error)
+        logger.critical("The engine of process %s failed.", engine.process, exc_info=shown)
         logging.shutdown()
         os._exit(CRASHED)
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db import DatabaseError
 
+from ..exception_texts import summary
 from ..store import attempts, transitions
 from ..store.claims import Claimer
 from ..store.rows import Claim, Ending, EndingKind, Success
@@ -89,10 +90,12 @@ class Recorder:
         except DatabaseError as error:  # one value that this database refuses
             if is_outage(error):
                 raise
-            logger.warning("A batch of results was refused (%s); writing them one by one.", error)
-            self.may_have_forgotten = True
-            self._write_successes_singly()
-            return []
+            said = summary(error)
+        logger.warning("A batch of results was refused (%s); writing them one by one.", said)
+        self.may_have_forgotten = True
+        # After the except block: receivers take an exception in hand for that of the task.
+        self._write_successes_singly()
+        return []
 
     def _write_endings(self) -> None:
         if not self._endings:
@@ -102,7 +105,8 @@ class Recorder:
         except DatabaseError as error:
             if is_outage(error):
                 raise
-            logger.warning("A batch of endings was refused (%s); writing them one by one.", error)
+            said = summary(error)
+            logger.warning("A batch of endings was refused (%s); writing them one by one.", said)
             settled = self._settle_singly()
         written, self._endings = self._endings, []
         lost = {ending.id for ending in settled.refused}

@@ -23,6 +23,7 @@ from django.db import DatabaseError, InterfaceError, transaction
 from .. import serializers
 from ..base import Task, TaskContext, TaskResult
 from ..conf import app_settings
+from ..exception_texts import OF_OTHERS, loggable
 from ..running import current_task_id
 from ..signals import task_started
 from ..store import records, transitions
@@ -160,7 +161,8 @@ class Runner:
             type(task.get_backend()), task_result=result
         ):
             if isinstance(error, Exception):
-                logger.error("Receiver %r of task_started failed.", receiver, exc_info=error)
+                shown = loggable(error, OF_OTHERS)
+                logger.error("Receiver %r of task_started failed.", receiver, exc_info=shown)
 
     def _success(self, job: Job, task: Task[..., Any], value: Any, run_time: float) -> Outcome:
         success = self._value(job, task, value, run_time)
@@ -232,7 +234,7 @@ def _drop_own_frames(exception: BaseException) -> None:
     while tb is not None and tb.tb_frame.f_globals.get("__package__") in (__package__, "asyncio"):
         tb = tb.tb_next
     if tb is not None:
-        exception.__traceback__ = tb
+        BaseException.with_traceback(exception, tb)  # a class may have its own, or a __setattr__
 
 
 #: Asked for each task that runs; a function does not change its mind.

@@ -12,10 +12,12 @@ from django.db import connection, models
 from django.test import Client
 from django.utils import timezone
 
+from django_tasks.admin.queue_rows import value_of
 from django_tasks.admin.visible import visible
 from django_tasks.inspection import database_now
 from django_tasks.models import ScheduleRun, WorkerRecord
 from django_tasks.models.schedules import RunOutcome
+from django_tasks.queue_list import QueueKey
 from django_tasks.statuses import Status
 from django_tasks.store import queues
 from tests.control_room.overview_rows import make_rollup
@@ -149,7 +151,7 @@ def questions_and_messages(client, rows):
     """Return the pages that ask, and after actions those that tell what was done."""
     app = "/admin/django_tasks"
     rows.queue.refresh_from_db()
-    queue = f"{rows.queue.backend} {rows.queue.queue_name}"
+    queue = value_of(QueueKey(rows.queue.backend, rows.queue.queue_name))
     tasks = [rows.unknown.pk, rows.known.pk, rows.failed.pk]
     chosen = {
         "taskrecord": {"_selected_action": tasks},

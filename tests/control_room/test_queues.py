@@ -1,6 +1,7 @@
 """The screen of queues: what is in them, and pausing, resuming and purging them."""
 
 from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
 
 import pytest
 from django.contrib import admin
@@ -14,6 +15,7 @@ from django.urls import include, path, reverse
 from django_tasks import queue_list
 from django_tasks.admin import QueueStateAdmin
 from django_tasks.admin import queues as screen
+from django_tasks.admin.visible import visible
 from django_tasks.models import QueueState, TaskRecord, WorkerRecord
 from django_tasks.queue_list import QueueKey, Queues
 from django_tasks.statuses import PENDING_STATUSES, Status
@@ -45,6 +47,20 @@ def post(client, deed, *names, backend="default", **more):
 
 def paused():
     return set(queues.paused_names("default", "default"))
+
+
+def boxes(response):
+    """Return the attributes of the inputs that name queues, as a browser reads them."""
+
+    class Inputs(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            if tag == "input" and ("name", "queue") in attrs:
+                self.found.append(attrs)
+
+    parser = Inputs()
+    parser.found = []
+    parser.feed(response.content.decode())
+    return parser.found
 
 
 def row_of(client, name):
@@ -191,6 +207,42 @@ def test_unknown_queues_get_no_row(root, queue):
     assert not QueueState.objects.exists()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\x9b31mC1",
+        "\x85next",
+        "\u202eevil",
+        "\x1b[2J",
+        "two\r\nlines\n",
+        " spaces  ",
+        "100%41",
+        "\"'><b>",
+        "тест",
+        "x" * 100,
+    ],
+)
+def test_queues_of_any_name_are_acted_on(root, name):
+    """A row may hold what no code would choose. The box says what comes back as it was sent."""
+    record = make(queue_name=name)
+    [box] = [
+        dict(attrs)["value"]
+        for attrs in boxes(root.get(LIST))
+        if dict(attrs)["aria-label"] == visible(name)
+    ]
+    assert box.isascii() and box.isprintable()
+
+    root.post(LIST, {"deed": "pause", "queue": box})
+    assert paused() == {name}
+    root.post(LIST, {"deed": "resume", "queue": box})
+    assert paused() == set()
+    asked = root.post(LIST, {"deed": "purge", "queue": box})
+    assert statuses(record) == [Status.READY]
+    [value] = [dict(attrs)["value"] for attrs in boxes(asked)]
+    root.post(LIST, {"deed": "purge", "queue": value, "confirmed": "yes"})
+    assert statuses(record) == [None]
+
+
 # --- purge ---------------------------------------------------------------------------------------
 
 
@@ -224,13 +276,22 @@ def test_purge_that_takes_too_long_says_that_there_is_a_rest(root, monkeypatch):
     assert TaskRecord.objects.exists()
 
 
-def test_queues_are_purged_one_at_a_time(root):
-    record = make(queue_name="mail")
+def test_several_queues_are_purged_after_one_question(root):
+    """It names the count of each."""
+    records = [make(queue_name="mail"), make(Status.SCHEDULED, queue_name="mail"), make()]
+    other = make(queue_name="fax")
 
+    asked = post(root, "purge", "mail", "default").content.decode()
+    assert "Delete the tasks of these 2 queues that have not started?" in asked
+    assert "<li>mail: 2 tasks</li>" in asked
+    assert "<li>default: 1 task</li>" in asked
+    assert None not in statuses(*records)
     response = post(root, "purge", "mail", "default", confirmed="yes")
 
-    assert messages_of(response) == "Purge one queue at a time."
-    assert statuses(record) == [Status.READY]
+    for text in ("2 tasks of queue “mail” were", "1 task of queue “default” was"):
+        assert f"{text} deleted." in messages_of(response)
+    assert statuses(*records, other) == [None, None, None, Status.READY]
+    assert LogEntry.objects.count() == 2
 
 
 # --- who may -------------------------------------------------------------------------------------

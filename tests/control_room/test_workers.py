@@ -15,6 +15,7 @@ from django.urls import include, path, reverse
 from django_tasks.admin import WorkerRecordAdmin
 from django_tasks.models import WorkerRecord
 from django_tasks.statuses import Status
+from django_tasks.store.workers import VERSIONS
 from tests.test_admin import client_with, make, make_worker, messages_of, page
 
 pytestmark = pytest.mark.django_db
@@ -63,6 +64,16 @@ def test_page_of_a_worker_names_what_it_runs(root):
     shown = re.findall(r"/taskrecord/([0-9a-f-]{36})/change/", html)
     assert shown == [str(old.pk), str(young.pk)]
     assert str(other.pk) not in html
+
+
+def test_versions_are_shown(root):
+    """Also of a worker that is older than the column, and has none."""
+    new, old = make_worker(), make_worker(pid=2)
+    WorkerRecord.objects.filter(pk=old.pk).update(versions="")
+
+    for address in (LIST, f"{LIST}{new.pk}/change/"):
+        assert page(root, address).count(VERSIONS) == 1
+    assert VERSIONS not in page(root, f"{LIST}{old.pk}/change/")
 
 
 def test_wishes_are_shown_with_who_asked(root):

@@ -5,7 +5,9 @@ import socket
 import sys
 
 import pytest
+from django import VERSION
 
+import django_tasks
 from django_tasks import TaskFailed
 from django_tasks.management.commands.runworker import Command
 from django_tasks.models import WorkerRecord
@@ -154,6 +156,7 @@ def test_banner_and_record_say_what_it_serves(start):
     assert re.search(r"pool +threads, 1 process of 3 slots", worker.output)
     assert (row.queues, row.pool, row.concurrency) == ("a,b*", "threads", 3)
     assert row.pid == worker.pid
+    assert row.versions.startswith(f"django_tasks {django_tasks.__version__}, Django {VERSION[0]}.")
 
 
 def test_manage_py(start, tmp_path):
@@ -185,7 +188,7 @@ def test_arguments_metadata_and_results_are_not_shown(start):
     value, *shown = kept.wait(PATIENCE)
     with pytest.raises(TaskFailed):
         lost.wait(PATIENCE)
-    worker.await_output("ValueError: 1 secret")
+    worker.await_output(lost.id)
     assert worker.stop() == 0
 
     assert value == secret

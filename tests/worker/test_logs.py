@@ -52,14 +52,15 @@ def test_root_handler_is_enough(start):
 
 
 def test_failure_has_its_traceback(start):
-    """A failed task is an ERROR with the traceback."""
+    """A failed task is an ERROR with the traceback, which tells the place and the type."""
     worker = start("-c", 1)
     with pytest.raises(TaskFailed):
         tasks.fail.enqueue("on purpose").wait(PATIENCE)
 
-    worker.await_output("ValueError: on purpose")
+    worker.await_output("ValueError: (text not logged: see the task in the admin)")
     assert "ERROR tests.worker.tasks.fail" in worker.output
     assert "Traceback (most recent call last)" in worker.output
+    assert 'tests/worker/tasks.py", line' in worker.output
 
 
 def test_no_line_can_be_forged(start):
@@ -68,7 +69,7 @@ def test_no_line_can_be_forged(start):
     unknown = tasks.add.enqueue(1, 1)
     TaskRecord.objects.filter(pk=unknown.id).update(task_path=f"gone\n{forged}\x1b[2J")
 
-    worker = start("-c", 1)
+    worker = start("-c", 1, settings={"DJANGO_TASKS": {"LOG_EXCEPTION_TEXT": True}})
     with pytest.raises(TaskFailed):
         tasks.fail.enqueue(f"harmless\n{forged}\x1b[2J\rover").wait(PATIENCE)
     worker.await_output("harmless")

@@ -109,8 +109,10 @@ class Command(TasksCommand):
 
 
 _QUEUE_HEADERS = ("queue", "ready", "oldest", "running", "scheduled", "failed in 24 h", "paused")
-_WORKER_HEADERS = ("worker", "state", "heartbeat", "pool", "slots", "running", "queues")
-_BEAT_HEADERS = ("beat", "state", "heartbeat")
+_WORKER_HEADERS = (
+    "worker", "state", "heartbeat", "pool", "slots", "running", "queues", "versions"
+)  # fmt: skip
+_BEAT_HEADERS = ("beat", "state", "heartbeat", "versions")
 _RUNNING_HEADERS = ("task", "id", "queue", "worker", "for", "attempt", "progress")
 
 
@@ -134,6 +136,7 @@ def _worker_cells(worker: WorkerSummary) -> list[str]:
         _slots_text(worker),
         str(worker.running),
         worker.queues,
+        worker.versions or "-",
     ]
 
 
@@ -143,7 +146,8 @@ def _slots_text(worker: WorkerSummary) -> str:
 
 
 def _beat_cells(beat: BeatSummary) -> list[str]:
-    return [f"{beat.host}:{beat.pid}", beat.state, f"{duration(beat.heartbeat)} ago"]
+    age = f"{duration(beat.heartbeat)} ago"
+    return [f"{beat.host}:{beat.pid}", beat.state, age, beat.versions or "-"]
 
 
 def _running_cells(task: RunningTask) -> list[str]:
