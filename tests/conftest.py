@@ -12,7 +12,7 @@ if connection.vendor != "sqlite":
     # What does not use the test database is tested once for each Django: beside SQLite.
     collect_ignore = ["browser", "test_demo.py", "test_runner.py", "test_servers.py"]
     # Nor do the faults of brokers differ; that they hand out what is in the table is tested on all.
-    collect_ignore += ["brokers/test_kombu.py", "brokers/test_kombu_faults.py"]
+    collect_ignore += ["brokers/test_kombu.py"]
 if connection.vendor == "mysql":
     collect_ignore += ["brokers/test_kombu_workers.py", "brokers/test_servers.py"]
 
@@ -45,6 +45,24 @@ def rabbitmq_url():
         except servers.ServerUnavailable as error:
             pytest.skip(str(error))
         yield server.url("/")
+
+
+@pytest.fixture(scope="session")
+def private_rabbitmq_server():
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(servers.private_rabbitmq())
+        except servers.ServerUnavailable as error:
+            pytest.skip(str(error))
+        yield server
+
+
+@pytest.fixture
+def private_rabbitmq(private_rabbitmq_server):
+    """A RabbitMQ server that a test may stop. One for all: it takes seconds to start."""
+    yield private_rabbitmq_server
+    if private_rabbitmq_server.process.poll() is not None:
+        private_rabbitmq_server.start()
 
 
 @pytest.hookimpl(trylast=True)

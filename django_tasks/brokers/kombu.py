@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +16,9 @@ from ..dep14.base import DEFAULT_TASK_QUEUE_NAME
 from ..outages import Outage
 from ..routing import QueueSelection
 from . import kombu_queues
-from .base import BrokerAway, Ready, Source
-from .kombu_lines import Letter, Lines, Transport
+from .base import BrokerAway, Pulse, Ready, Source
+from .kombu_lines import Letter, Line, Lines, Transport
+from .kombu_marks import Marks
 from .kombu_queues import QueueNames
 from .kombu_source import KombuSource
 
@@ -61,6 +62,7 @@ class KombuBroker:
             logger,
         )
         self._doubts = Doubts()
+        self._marks = Marks(self.transport, self.queues.later)
 
     def wakes(self, queue_name: str) -> bool:
         """Leave waking to the broker."""
@@ -76,21 +78,29 @@ class KombuBroker:
             for task in ready
             for level in [kombu_queues.level(task.priority)]
         ]
+        self._tell(lambda line: line.publish(letters))
+
+    def _tell(self, action: Callable[[Line], None]) -> None:
         try:
-            self.lines.use(lambda line: line.publish(letters))
+            self.lines.use(action)
         except BrokerAway as error:
             self.outage.began(error)
         else:
             self.outage.over()
 
     def expect(self) -> None:
-        """Do nothing: keepers look for themselves."""
+        """Leave a mark where keepers hear of it; elsewhere they look for themselves."""
+        if self.transport.is_amqp and self.outage.grants_try():
+            self._tell(lambda line: line.mark(self.queues.later))
 
-    def pulse(self) -> None:
-        """Return None, as queues only tell their lengths. Raise BrokerAway as long as it is."""
+    def pulse(self) -> Pulse | None:
+        """Return what is heard; None where queues only tell their lengths. Raise BrokerAway."""
+        if self.transport.is_amqp:
+            return self._marks.pulse()
         if self.outage.since is not None:
             # Nobody needs to know, but without ready tasks nothing else is asked.
             self.lines.use(lambda line: line.count(self.queues.of(DEFAULT_TASK_QUEUE_NAME)))
+        return None
 
     def missing(self, ready: Sequence[Ready]) -> Sequence[Ready]:
         """

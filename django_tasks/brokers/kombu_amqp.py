@@ -6,6 +6,7 @@ import select
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 from amqp import spec
 from kombu import Connection
@@ -33,6 +34,8 @@ class AMQPLine(Line):
         self._sent = 0
         self._unconfirmed: set[int] = set()
         self._is_refused = False
+        #: The queue of this connection that marks arrive in.
+        self._marks: str | None = None
         #: Where messages arrive that are waited for, and from which queues.
         self._waiting: Any = None
         self._watched: list[str] = []
@@ -43,25 +46,31 @@ class AMQPLine(Line):
 
     def publish(self, letters: Sequence[Letter]) -> None:
         """Send letters and wait until the server has confirmed them."""
-        if not self._sent:
-            self._channel.confirm_select()
-            self._channel.events["basic_ack"].add(self._confirm)
-            self._channel.events["basic_nack"].add(self._refuse)
         for start in range(0, len(letters), UNCONFIRMED):
             self._send(letters[start : start + UNCONFIRMED])
-            while self._unconfirmed:
-                self._amqp.drain_events()
-        if self._is_refused:
-            raise BrokerAway("it has refused messages")
+            self._await_confirms()
 
     def _send(self, letters: Sequence[Letter]) -> None:
         # Each time: a queue that is not there would swallow its messages without a word.
         for queue in {letter.queue for letter in letters}:
             self._channel.queue_declare(queue, nowait=True, **self._declaration)
         for letter in letters:
-            self._sent += 1
-            self._unconfirmed.add(self._sent)
-            self._channel.basic_publish(self._written(letter), "", letter.queue)
+            self._post(self._written(letter), "", letter.queue)
+
+    def _post(self, message: Any, exchange: str, queue: str) -> None:
+        if not self._sent:
+            self._channel.confirm_select()
+            self._channel.events["basic_ack"].add(self._confirm)
+            self._channel.events["basic_nack"].add(self._refuse)
+        self._sent += 1
+        self._unconfirmed.add(self._sent)
+        self._channel.basic_publish(message, exchange, queue)
+
+    def _await_confirms(self) -> None:
+        while self._unconfirmed:
+            self._amqp.drain_events()
+        if self._is_refused:
+            raise BrokerAway("it has refused messages")
 
     def _confirm(self, tag: int, is_multiple: bool) -> None:
         if is_multiple:
@@ -72,6 +81,30 @@ class AMQPLine(Line):
     def _refuse(self, tag: int, is_multiple: bool) -> None:
         self._is_refused = True
         self._confirm(tag, is_multiple)
+
+    # --- marks --------------------------------------------------------------------------------
+
+    def mark(self, exchange: str) -> None:
+        """Let all who hear marks of this name have one."""
+        self._declare_exchange(exchange)
+        self._post(self._channel.prepare_message("", content_encoding="utf-8"), exchange, "")
+        self._await_confirms()
+
+    def has_mark(self, exchange: str) -> bool:
+        """Tell whether there was a mark since the last call. The first call begins to hear."""
+        self._declare_exchange(exchange)
+        if self._marks is None:
+            self._marks = f"{exchange}-{uuid4().hex}"
+            arguments = {"x-queue-type": "classic", "x-max-length": 1}
+            self._channel.queue_declare(self._marks, exclusive=True, arguments=arguments)
+        # Each time: an exchange that was deleted and made again has forgotten who listens.
+        self._channel.queue_bind(self._marks, exchange, nowait=True)
+        return self._channel.basic_get(self._marks, no_ack=True) is not None
+
+    def _declare_exchange(self, exchange: str) -> None:
+        self._channel.exchange_declare(
+            exchange, "fanout", durable=True, auto_delete=False, nowait=True
+        )
 
     # --- fetching -----------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
@@ -23,6 +24,8 @@ TIMEOUT = 2.0
 FETCH_FOR, PUBLISH_FOR = 0.2, 2.0
 #: Lines that a process keeps open while nobody uses them.
 SPARE = 4
+#: What kombu calls the transport that it has for AMQP 0.9.1.
+AMQP = "py-amqp"
 #: Transports that know at each moment how many messages a queue has.
 COUNT_EXACTLY = ("amqp", "memory", "redis")
 
@@ -75,6 +78,10 @@ class Line:
         )
         return message
 
+    def mark(self, exchange: str) -> None:
+        """Let all who hear marks of this name have one."""
+        raise NotImplementedError
+
     def count(self, queue: str) -> int:
         """Return how many messages wait in a queue, which is made if need be."""
         declared = self._channel.queue_declare(queue=queue, **self._declaration)
@@ -126,6 +133,11 @@ class Transport:
         self._options = options
         self.counts_exactly = False
 
+    @cached_property
+    def is_amqp(self) -> bool:
+        """Tell whether it leads to RabbitMQ, or another AMQP 0.9.1 server."""
+        return self.problem() is None and self._unconnected({}).transport.driver_name == AMQP
+
     def line(self) -> Line:
         """Return a new connection, made for short answers. Raise BrokerAway."""
         from .kombu_amqp import AMQPLine
@@ -134,7 +146,7 @@ class Transport:
         connection = self._connection(wait=0)
         with self.away():
             self.counts_exactly = connection.transport.driver_type in COUNT_EXACTLY
-            if connection.transport.driver_name == "py-amqp":
+            if connection.transport.driver_name == AMQP:
                 return AMQPLine(connection, self._arguments)
             return PollingLine(connection, self._arguments, self)
 

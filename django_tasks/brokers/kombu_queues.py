@@ -43,6 +43,11 @@ class QueueNames:
         digest = hashlib.sha256(name.encode()).hexdigest()[:24]
         return f"{name[: LONGEST_NAME - 26]}_h{digest}"  # no escape begins with "_h"
 
+    @property
+    def later(self) -> str:
+        """Return the name of the mark that tasks for later, or wishes, were committed."""
+        return f"{self._start}_later"  # nor with "_l"
+
 
 def _escaped(text: str) -> str:
     """Write what is no letter, digit or hyphen as ``_`` and two hexadecimal digits per byte."""

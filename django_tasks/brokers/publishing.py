@@ -58,7 +58,8 @@ class _Handout:
         from ..models import TaskRecord
 
         rows = TaskRecord.objects.using(self.database).filter(pk__in=ids, status=Status.READY)
-        found = rows.values_list("backend", "pk", "queue_name", "priority")
+        # By age: some brokers hand out in the order in which they were told.
+        found = rows.order_by("pk").values_list("backend", "pk", "queue_name", "priority")
         for alias, task_id, queue_name, priority in found:
             if alias in task_backends.settings and known.of(alias).publishes:
                 self.new[alias].append(Ready(task_id, queue_name, priority))

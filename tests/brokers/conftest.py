@@ -4,12 +4,18 @@ import logging
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
-from tests.brokers.steps import Redis, broker_settings
-from tests.servers import ServerUnavailable, private_rabbitmq, private_redis
+from tests.brokers.steps import Redis
+from tests.servers import private_redis
 from tests.worker.conftest import book, clean, gate, start, tables  # noqa: F401
 
 HERE = Path(__file__).parent
+#: What hands ids out. Beside SQLite one is tried: tests/conformance has them all on all databases.
+BROKERS = ["redis", "classic", "quorum", "memory", "sqs"]
+SERVERS = ["redis", "rabbitmq"]
+if connection.vendor != "sqlite":
+    del BROKERS[1:], SERVERS[1:]
 
 
 def pytest_collection_modifyitems(items):
@@ -19,12 +25,50 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.django_db(transaction=True, available_apps=["tests"]))
 
 
+def pytest_generate_tests(metafunc):
+    """Run a test with the brokers that its marker `brokers` names, or with all."""
+    for fixture, there in (("broker", BROKERS), ("mortal", SERVERS)):
+        if fixture in metafunc.fixturenames:
+            marker = metafunc.definition.get_closest_marker("brokers")
+            wanted = [name for name in there if marker is None or name in marker.args]
+            metafunc.parametrize(fixture, wanted, indirect=True)
+
+
+@pytest.fixture
+def broker(request, settings):
+    """Let this process' default backend use one broker after the other."""
+    if request.param == "redis":
+        broker = request.getfixturevalue("redis")
+    else:
+        broker = post_of(request.param, request)
+    broker.use(settings)
+    yield broker
+    broker.delete_all()
+
+
+def post_of(kind, request):
+    """Return what a transport of kombu's holds."""
+    pytest.importorskip("kombu")
+    from tests.brokers.kombu_steps import Post, sqs
+
+    if kind == "memory":
+        return Post("memory://")
+    if kind == "sqs":
+        return sqs(request.getfixturevalue("moto"))
+    return Post(request.getfixturevalue("rabbitmq_url"), queue_type=kind)
+
+
+@pytest.fixture
+def mortal(request):
+    """Return a broker that a test may kill, and let this process use it."""
+    return request.getfixturevalue(f"mortal_{request.param}")
+
+
 @pytest.fixture
 def redis(redis_url, settings):
     """Let this process' default backend use a Redis broker; return a look at what it holds."""
     redis = Redis(redis_url)
-    for name, value in broker_settings(redis).items():
-        setattr(settings, name, value)
+    redis.use(settings)
     yield redis
     redis.delete_all()
 
@@ -34,20 +78,28 @@ def mortal_redis(settings):
     """Return a Redis server that a test may kill, and let this process use it."""
     with private_redis() as server:
         redis = Redis(server.url(), server)
-        for name, value in broker_settings(redis).items():
-            setattr(settings, name, value)
+        redis.use(settings)
         yield redis
 
 
 @pytest.fixture
-def rabbitmq(rabbitmq_url, settings):
+def rabbitmq(request, settings):
     """Let this process' default backend use RabbitMQ; return what its messages are."""
-    from tests.brokers.kombu_steps import Post
-
-    post = Post(rabbitmq_url)
-    settings.TASKS = post.settings["TASKS"]
+    post = post_of("classic", request)
+    post.use(settings)
     yield post
     post.delete_all()
+
+
+@pytest.fixture
+def mortal_rabbitmq(private_rabbitmq, settings):
+    """Return a RabbitMQ that a test may stop, and let this process use it."""
+    pytest.importorskip("kombu")
+    from tests.brokers.kombu_steps import Post
+
+    post = Post(private_rabbitmq.url(), private_rabbitmq)
+    post.use(settings)
+    return post
 
 
 @pytest.fixture(scope="session")
@@ -60,41 +112,3 @@ def moto():
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
-
-
-@pytest.fixture(params=["classic", "quorum", "memory", "sqs"])
-def post(request, settings):
-    """Let the default backend use one transport after the other."""
-    from tests.brokers.kombu_steps import Post, sqs
-
-    if request.param == "memory":
-        post = Post("memory://")
-    elif request.param == "sqs":
-        post = sqs(request.getfixturevalue("moto"))
-    else:
-        post = Post(request.getfixturevalue("rabbitmq_url"), queue_type=request.param)
-    settings.TASKS = post.settings["TASKS"]
-    yield post
-    post.delete_all()
-
-
-@pytest.fixture(scope="session")
-def private_rabbitmq_server():
-    """Return a RabbitMQ server for those that stop it; it takes seconds to start."""
-    try:
-        with private_rabbitmq() as server:
-            yield server
-    except ServerUnavailable as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture
-def mortal_rabbitmq(private_rabbitmq_server, settings):
-    """Return a RabbitMQ that a test may stop, and let this process use it."""
-    from tests.brokers.kombu_steps import Post
-
-    post = Post(private_rabbitmq_server.url(), private_rabbitmq_server)
-    settings.TASKS = post.settings["TASKS"]
-    yield post
-    if post.server.process.poll() is not None:
-        post.server.start()

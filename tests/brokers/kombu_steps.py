@@ -1,17 +1,17 @@
 """What tests do to the transports of the kombu broker behind its back."""
 
-import time
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 from kombu import Connection
 
 from django_tasks.brokers import known
+from django_tasks.brokers.kombu import KombuBroker
 from django_tasks.brokers.kombu_queues import QueueNames
-from tests.worker.ledger import until
+from tests.brokers.steps import Behind
 
 
-class Post:
+class Post(Behind):
     """A transport of messages, with queues of their own for a test."""
 
     def __init__(self, url, server=None, **options):
@@ -21,18 +21,8 @@ class Post:
         self.options = options
 
     @property
-    def settings(self):
-        """The settings with which the default backend uses it."""
-        broker = {"name": "kombu", "url": self.url, "prefix": self.prefix, **self.options}
-        return {
-            "TASKS": {
-                "default": {
-                    "BACKEND": "django_tasks.backends.database.DatabaseBackend",
-                    "QUEUES": [],
-                    "OPTIONS": {"broker": broker},
-                }
-            }
-        }
+    def broker(self):
+        return {"name": "kombu", "url": self.url, "prefix": self.prefix, **self.options}
 
     def queue(self, queue_name="default"):
         return QueueNames(self.prefix, "default").of(queue_name)
@@ -41,19 +31,9 @@ class Post:
         options = self.options.get("transport_options", {})
         return Connection(self.url, transport_options=options | {"wait_time_seconds": 0})
 
-    def held(self, queue_name="default"):
-        """Return how many messages wait."""
-        line = known.of("default").transport.line()
-        try:
-            return line.count(self.queue(queue_name))
-        finally:
-            line.close()
-
-    def await_held(self, count, queue_name="default"):
-        """Wait until so many messages wait: what was given back takes a moment."""
-        end = time.monotonic() + 60
-        while (held := self.held(queue_name)) != count:
-            assert time.monotonic() < end, f"{held} messages instead of {count}"
+    def count(self, queue_name="default"):
+        queue = self.queue(queue_name)
+        return known.of("default").lines.use(lambda line: line.count(queue))
 
     def forge(self, *bodies, queue_name="default", **options):
         """Send what no broker published."""
@@ -69,6 +49,10 @@ class Post:
                     **options,
                 )
 
+    def point_to(self, *task_ids, queue_name="default", **options):
+        """Send messages that point to tasks, and that no broker published."""
+        self.forge(*map(body_of, task_ids), queue_name=queue_name, **options)
+
     def lose(self, queue_name="default"):
         """Lose all messages of a queue. Not by a purge, which SQS does once a minute only."""
         line = known.of("default").transport.line()
@@ -77,14 +61,49 @@ class Post:
                 message.ack()
         line.close()
 
-    def delete_all(self, *queue_names):
+    def delete_all(self):
         """Delete the queues that tests use, and this process' connections."""
-        for line in known.of("default").lines._take_all():
-            line.close()
+        close_lines(known.of("default"))
         with self.connection() as connection:
             channel = connection.channel()
-            for queue_name in ("default", "other", "mail", *queue_names):
+            for queue_name in ("default", "other", "mail"):
                 channel.queue_delete(self.queue(queue_name))
+
+
+class SharedPost(Post):
+    """RabbitMQ with queues that stay for many tests, as does this process' connection."""
+
+    def __init__(self, url, queue_names):
+        super().__init__(url)
+        self._broker = KombuBroker("default", url=url, prefix=self.prefix)
+        self.queues = [self.queue(queue_name) for queue_name in queue_names]
+
+    def use(self, settings):
+        super().use(settings)
+        known._brokers["default"] = self._broker
+
+    def delete_all(self):
+        """Delete the messages that a test left."""
+        self._broker.lines.use(self._purge)
+
+    def _purge(self, line):
+        for queue, count in zip(self.queues, line._counts(self.queues), strict=True):
+            if count:
+                line._channel.queue_purge(queue)
+
+    def close(self):
+        """Delete the queues, and this process' connections."""
+        self._broker.lines.use(
+            lambda line: [line._channel.queue_delete(queue) for queue in self.queues]
+        )
+        close_lines(self._broker)
+
+
+def close_lines(broker):
+    """Close the connections that a process keeps to publish and to hear by."""
+    heard, broker._marks._line = broker._marks._line, None
+    for line in [*broker.lines._take_all(), *filter(None, [heard])]:
+        line.close()
 
 
 def sqs(address):
@@ -96,14 +115,3 @@ def sqs(address):
 def body_of(task_id, priority=0):
     """Return the message that points to a task."""
     return f"{task_id} {priority}"
-
-
-def ids_of(claims):
-    return [str(claim.id) for claim in claims]
-
-
-def claim_all(serving, count):
-    """Claim until there are so many: SQS gives what it likes of what it has."""
-    claimed = []
-    until(lambda: claimed.extend(ids_of(serving.claim(10))) or len(claimed) >= count, "all claims")
-    return claimed

@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from django_tasks.backends.database import DatabaseBackend
 from django_tasks.brokers import known
-from tests.brokers.steps import Redis, broker_settings
+from tests.brokers.steps import Redis
 
 
 def backend(broker):
@@ -32,7 +32,7 @@ def checked(settings):
 
 
 @pytest.mark.parametrize(
-    ("broker", "part"),
+    ("given", "part"),
     [
         ("reddis", "did you mean 'redis'?"),
         (None, "not None"),
@@ -46,10 +46,10 @@ def checked(settings):
         ({"name": "kombu", "transport_options": "hunter2"}, "must be a dict, not str"),
     ],
 )
-def test_wrong_options_are_told_with_what_was_meant(broker, part):
+def test_wrong_options_are_told_with_what_was_meant(given, part):
     """At the start of every command, and naming the option."""
     with pytest.raises(ImproperlyConfigured) as caught:
-        backend(broker)
+        backend(given)
 
     assert part in str(caught.value)
     assert "TASKS['default']['OPTIONS']['broker']" in str(caught.value)
@@ -58,7 +58,7 @@ def test_wrong_options_are_told_with_what_was_meant(broker, part):
 
 def test_good_settings_are_silent(redis_url, checked):
     """No server is asked."""
-    caches = broker_settings(Redis(redis_url))["CACHES"]
+    caches = Redis(redis_url).caches
 
     assert checked("redis", caches) == []
     assert checked({"name": "redis", "cache": "default", "prefix": "x"}, caches) == []

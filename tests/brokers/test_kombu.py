@@ -1,31 +1,32 @@
-"""What the kombu broker publishes and hands out, in one process."""
+"""What is special of the kombu broker; test_contract.py has what all brokers do."""
 
+import logging
 import os
+import pickle
 import re
 import select
 import subprocess
 import sys
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from django.core.checks import Error
-from django.db import transaction
 
 from django_tasks.backends.database import DatabaseBackend
 from django_tasks.brokers import known
 from django_tasks.brokers.base import Ready
 from django_tasks.ids import uuid7
-from django_tasks.statuses import Status
-from django_tasks.store.rows import EndingKind
-from tests.brokers.steps import guided_claimer
-from tests.conformance.steps import ending, settle, statuses, success
+from tests.brokers.steps import guided_claimer, ids_of, make_reconciler, reconcile
+from tests.conformance.steps import store
 from tests.worker import tasks
 from tests.worker.ledger import until
 
 kombu = pytest.importorskip("kombu")
 # What follows is imported after kombu is known to be there.
+from django_tasks.brokers import kombu as broker_module  # noqa: E402
 from django_tasks.brokers.kombu_queues import LEVELS, QueueNames, level, read, written  # noqa: E402
-from tests.brokers.kombu_steps import claim_all, ids_of  # noqa: E402
+from tests.brokers.kombu_steps import Post, sqs  # noqa: E402
 
 # --- messages and names -------------------------------------------------------------------------
 
@@ -77,40 +78,6 @@ def test_malformed_messages_point_to_nothing(body):
 # --- publishing and claiming --------------------------------------------------------------------
 
 
-def test_enqueue_publishes_after_the_commit(post):
-    """Nothing is handed out before the row can be claimed, nor after a rollback."""
-    with transaction.atomic():
-        result = tasks.add.enqueue(1, 2)
-        before = post.held()
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
-        tasks.add.enqueue(3, 4)
-        raise ZeroDivisionError
-
-    assert before == 0
-    post.await_held(1)
-    serving = guided_claimer()
-    assert claim_all(serving, 1) == [result.id]
-    serving.close()
-
-
-def test_published_tasks_are_claimed_once(post):
-    """All of them, by whoever asks first; what is claimed is acknowledged."""
-    made = {tasks.add.enqueue(number, 1).id for number in range(12)}
-    first, second = guided_claimer(), guided_claimer()
-
-    claimed = []
-    until(
-        lambda: claimed.extend(ids_of(first.claim(2) + second.claim(2))) or len(claimed) >= 12,
-        "all claims",
-    )
-    first.close()
-    second.close()
-
-    assert (len(claimed), set(claimed)) == (12, made)
-    post.await_held(0)
-    assert guided_claimer().claim(10) == []
-
-
 def test_rabbitmq_hands_out_by_priority_then_age(rabbitmq):
     """In the order of the levels, and exactly within what is taken at a time."""
     made = {
@@ -128,69 +95,6 @@ def test_rabbitmq_hands_out_by_priority_then_age(rabbitmq):
     ]
 
 
-def test_queues_are_served_in_their_order(rabbitmq):
-    """While an earlier queue has messages, later ones wait."""
-    made = [tasks.add.using(queue_name=name).enqueue(1, 2).id for name in ("other", "mail") * 2]
-    serving = guided_claimer("mail,other")
-
-    assert ids_of(serving.claim(3)) == [made[1], made[3], made[0]]
-    assert rabbitmq.held("other") == 1
-    serving.close()
-
-
-def test_finish_and_claim_go_together(rabbitmq):
-    """Successes are recorded with the next claim, and without one."""
-    for _ in range(2):
-        tasks.add.enqueue(1, 2)
-    serving = guided_claimer()
-    [first] = serving.claim(1)
-
-    accepted, [second] = serving.finish_and_claim([success(first)], 1)
-    last, nothing = serving.finish_and_claim([success(second)], 1)
-    serving.close()
-
-    assert (accepted, last, nothing) == (1, 1, [])
-    assert statuses([first.id, second.id]) == [Status.SUCCESSFUL] * 2
-
-
-def test_tasks_that_run_again_are_published(rabbitmq):
-    """A retry without delay makes a new message."""
-    tasks.add.enqueue(1, 2)
-    serving = guided_claimer()
-    [claim] = serving.claim(1)
-
-    settle(ending(claim, EndingKind.RETRY))
-
-    assert ids_of(serving.claim(1)) == [str(claim.id)]
-    serving.close()
-
-
-def test_idle_claimer_asks_the_database_nothing(post, django_assert_num_queries):
-    """With the broker there, an empty look is no query."""
-    serving = guided_claimer()
-
-    with django_assert_num_queries(0):
-        assert serving.claim(10) == []
-        serving.watch()
-        assert serving.claim(10) == []
-        serving.close()
-
-
-def test_waiting_process_is_woken(post):
-    """What it waits on becomes readable by the message, which is then claimed."""
-    serving = guided_claimer()
-    serving.claim(1)
-    waits = serving.watch()
-    result = tasks.add.enqueue(1, 2)
-
-    readable = select.select(waits, [], [], 60)[0]
-
-    assert readable == list(waits)
-    assert ids_of(serving.claim(1)) == [result.id]
-    serving.close()
-    post.await_held(0)
-
-
 def test_message_that_came_before_the_wait_wakes(rabbitmq):
     """Also if it was read from the connection already."""
     serving = guided_claimer()
@@ -205,20 +109,13 @@ def test_message_that_came_before_the_wait_wakes(rabbitmq):
     serving.close()
 
 
-def test_process_without_room_leaves_tasks_to_others(post):
-    """What it waited for is given back, and what it takes is bounded by its room."""
-    busy, idle = guided_claimer(), guided_claimer()
-    waits = busy.watch()
-    made = [tasks.add.enqueue(1, 2).id for _ in range(3)]
-    select.select(waits, [], [], 60)
-    [mine] = ids_of(busy.claim(1))
-    busy.rest()
+def test_nothing_is_waited_for_without_queues(rabbitmq):
+    """A pattern that no queue matches yet."""
+    nobody = guided_claimer("nobody*")
 
-    others = claim_all(idle, 2)
-    busy.close()
-    idle.close()
-
-    assert {mine, *others} == set(made)
+    assert nobody.claim(1) == []
+    assert list(nobody.watch()) == []
+    nobody.close()
 
 
 def test_unacknowledged_messages_come_back(rabbitmq):
@@ -234,34 +131,6 @@ def test_unacknowledged_messages_come_back(rabbitmq):
     serving = guided_claimer()
     assert ids_of(serving.claim(1)) == [result.id]
     serving.close()
-
-
-def test_paused_queues_are_left_out(post):
-    """Also when the message came before the pause."""
-    serving = guided_claimer("default,other")
-    waits = serving.watch()
-    paused = tasks.add.enqueue(1, 2)
-    select.select(waits, [], [], 60)
-    serving.paused = frozenset({"default"})
-    other = tasks.add.using(queue_name="other").enqueue(1, 2)
-
-    assert claim_all(serving, 1) == [other.id]
-    post.await_held(1)
-    serving.paused = frozenset()
-    assert claim_all(serving, 1) == [paused.id]
-    serving.close()
-
-
-def test_new_queue_is_served_by_its_pattern(rabbitmq):
-    """A queue that no task declares is known by its ready task."""
-    result = tasks.add.using(queue_name="mail").enqueue(1, 2)
-    serving, nobody = guided_claimer("ma*"), guided_claimer("nobody*")
-
-    assert ids_of(serving.claim(1)) == [result.id]
-    assert nobody.claim(1) == []
-    assert list(nobody.watch()) == []
-    serving.close()
-    nobody.close()
 
 
 FORK = """
@@ -295,6 +164,144 @@ def test_connections_do_not_cross_a_fork(rabbitmq):
 
     assert (done.returncode, done.stderr) == (0, "")
     rabbitmq.await_held(4)
+
+
+# --- what is wrong in the queues ----------------------------------------------------------------
+
+
+def test_pickles_are_not_opened(rabbitmq, caplog):
+    """A message is text, whatever its headers say."""
+    opened = pickle.dumps(SystemExit)
+    serving = guided_claimer()
+    serving.claim(1)
+    with rabbitmq.connection() as connection:
+        connection.Producer().publish(
+            opened, exchange="", routing_key=rabbitmq.queue(),
+            content_type="application/x-python-serialize", content_encoding="binary",
+        )  # fmt: skip
+
+    until(lambda: not serving.claim(1) and not rabbitmq.count(), "the message")
+    serving.close()
+
+    assert "no task id" in caplog.text
+
+
+def test_deleted_queue_is_made_again(rabbitmq):
+    """By who publishes next, and by who looks next."""
+    serving = guided_claimer()
+    tasks.add.enqueue(1, 2)
+    serving.claim(1)
+    rabbitmq.delete_all()
+    second = tasks.add.enqueue(1, 2)
+
+    assert ids_of(serving.claim(1)) == [second.id]
+    rabbitmq.delete_all()
+    assert serving.claim(1) == []
+    assert known.of("default").outage.since is None
+    serving.close()
+
+
+def test_queue_with_other_arguments_is_an_outage(rabbitmq, caplog):
+    """Somebody else's queue of this name: a line says why, and tasks run from the table."""
+    with rabbitmq.connection() as connection:
+        connection.channel().queue_declare(rabbitmq.queue(), durable=True, auto_delete=False)
+
+    result = tasks.add.enqueue(1, 2)
+    serving = guided_claimer()
+
+    assert ids_of(serving.claim(1)) == [result.id]
+    assert "inequivalent arg" in caplog.text
+    serving.close()
+
+
+# --- what the broker loses ----------------------------------------------------------------------
+
+
+def test_loss_of_some_costs_each_one_message_more(rabbitmq):
+    """Nobody can tell which were lost: all are published, and the next rounds publish none."""
+    for _ in range(4):
+        tasks.add.enqueue(1, 2)
+    connection = rabbitmq.connection()
+    connection.channel().basic_get(rabbitmq.queue(), no_ack=True)
+    connection.release()
+
+    for _ in range(4):
+        reconcile()
+
+    rabbitmq.await_held(3 + 4)
+
+
+def test_rough_counts_are_doubted_for_a_minute(moto, settings, monkeypatch):
+    """SQS counts late: tasks are missing when they have been for long, and then published once."""
+    post = sqs(moto)
+    post.use(settings)
+    clock = 1000.0
+    monkeypatch.setattr(broker_module.time, "monotonic", lambda: clock)
+    for _ in range(3):
+        tasks.add.enqueue(1, 2)
+    post.lose()
+
+    reconcile()
+    early = post.count()
+    clock += broker_module.PATIENCE
+    reconcile()
+    in_time = post.count()
+    post.lose()
+    reconcile()
+
+    assert (early, in_time, post.count()) == (0, 3, 0)
+
+
+def test_password_is_told_nowhere(settings, rabbitmq_url, caplog):
+    """Neither by a server that refuses it nor by an address that cannot be read."""
+    host = rabbitmq_url.rpartition("@")[2]
+    for url in (f"amqp://guest:hunter%2F2@{host}", "amqp://guest:hunter2@127.0.0.1:port/"):
+        Post(url).use(settings)
+        with caplog.at_level(logging.DEBUG):
+            tasks.add.enqueue(1, 2)
+
+    assert caplog.text.count("Lost the kombu broker") == 2
+    assert "hunter" not in caplog.text
+
+
+# --- what keepers hear --------------------------------------------------------------------------
+
+
+def test_cut_line_may_have_missed_something(rabbitmq):
+    """A keeper whose connection is new looks for what was lost, and for what is due."""
+    keeper, marks = make_reconciler(), known.of("default")._marks
+    keeper.run()
+    assert not keeper.run().has_later
+    made = store(2)
+    marks._line._amqp.sock.close()
+
+    assert keeper.run().has_later
+    rabbitmq.await_held(len(made))  # at once: not after a second look
+    assert known.of("default").outage.since is None
+
+
+def test_marks_are_heard_after_their_exchange_was_deleted(rabbitmq):
+    """By somebody who tidies up: keepers bind to a new one."""
+    keeper = make_reconciler()
+    keeper.run()
+    with rabbitmq.connection() as connection:
+        connection.channel().exchange_delete(known.of("default").queues.later)
+    keeper.run()
+
+    tasks.add.using(run_after=timedelta(hours=1)).enqueue(1, 2)
+
+    assert keeper.run().has_later
+
+
+def test_other_transports_leave_keepers_to_the_table(settings):
+    """They have no word for what is due, and are asked nothing for it."""
+    Post("memory://").use(settings)
+    broker = known.of("default")
+
+    broker.expect()
+
+    assert broker.pulse() is None
+    assert broker.lines._spare == []
 
 
 # --- settings -----------------------------------------------------------------------------------

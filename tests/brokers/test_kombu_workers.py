@@ -4,7 +4,7 @@ import pytest
 
 from django_tasks.models import TaskRecord
 from django_tasks.statuses import Status
-from tests.brokers.steps import Redis, broker_settings
+from tests.brokers.steps import Redis
 from tests.worker import tasks
 from tests.worker.ledger import await_lines, lines, until
 
@@ -39,7 +39,7 @@ def test_each_pool_runs_what_rabbitmq_hands_out(start, rabbitmq, pool):
 def test_worker_runs_what_sqs_hands_out(start, moto, settings):
     """Its thread waits for messages, also of several queues."""
     post = sqs(moto)
-    settings.TASKS = post.settings["TASKS"]
+    post.use(settings)
     options = ("--concurrency", 1, "--queues", "default,other")
     worker = start(*options, settings=post.settings | NEVER)
     worker.await_output("queues ")
@@ -98,7 +98,7 @@ def test_worker_lives_through_a_rabbitmq_that_is_stopped(start, mortal_rabbitmq,
 def test_workers_of_all_brokers_serve_one_table(start, rabbitmq, redis_url, book):
     """Each task runs once, whoever is pointed to it or finds it."""
     redis = Redis(redis_url)
-    for one in (rabbitmq.settings, broker_settings(redis), {}):
+    for one in (rabbitmq.settings, redis.settings, {}):
         start("--concurrency", 1, settings=one).await_output("queues ")
 
     words = [f"word {number}" for number in range(300)]

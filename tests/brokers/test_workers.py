@@ -6,8 +6,7 @@ import pytest
 
 from django_tasks.models import TaskRecord
 from django_tasks.statuses import Status
-from tests.brokers.steps import broker_settings
-from tests.conformance.steps import make
+from tests.conformance.steps import store
 from tests.servers import free_port
 from tests.worker import tasks
 from tests.worker.control import pause, resume, row_of
@@ -23,7 +22,7 @@ GARBAGE = [b"", b"\xff\x00", b"x" * 36, b"1" * 100_000, b"'; DROP TABLE x; --", 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "asyncio", "gevent", "solo"])
 def test_each_pool_runs_what_redis_hands_out(start, redis, pool):
     """A worker that never looks into the table runs what is published, while idle and after."""
-    worker = start("--pool", pool, settings=broker_settings(redis) | {"DJANGO_TASKS": NEVER})
+    worker = start("--pool", pool, settings=redis.settings | {"DJANGO_TASKS": NEVER})
     worker.await_output("queues ")
 
     for _ in range(3):
@@ -43,7 +42,7 @@ def test_queues_and_priorities_are_obeyed(start, redis, book):
 
     start(
         *("--concurrency", 1, "--queues", "first,mail*,*"),
-        settings=broker_settings(redis) | {"DJANGO_TASKS": NEVER | {"BATCH_SIZE": 1}},
+        settings=redis.settings | {"DJANGO_TASKS": NEVER | {"BATCH_SIZE": 1}},
     )
 
     assert await_lines(book, 4) == ["first 0", "mail 5", "mail -5", "other 0"]
@@ -56,7 +55,7 @@ def test_burst_also_runs_what_redis_does_not_hold(start, redis, book):
     redis.delete_all()
     redis.forge(kept.id, queue_name="mail")
 
-    worker = start("--burst", settings=broker_settings(redis))
+    worker = start("--burst", settings=redis.settings)
 
     assert worker.wait() == 0
     assert sorted(lines(book)) == ["held", "lost"]
@@ -64,7 +63,7 @@ def test_burst_also_runs_what_redis_does_not_hold(start, redis, book):
 
 def test_lost_ids_are_published_again(start, redis, book):
     """Whatever empties Redis, the keeper fills it again."""
-    start("--concurrency", 1, settings=broker_settings(redis)).await_output("queues ")
+    start("--concurrency", 1, settings=redis.settings).await_output("queues ")
     gate = f"{book}.gate"
     tasks.wait_for.enqueue(gate, book)  # nothing is taken from Redis meanwhile
     await_lines(book, 1)
@@ -81,7 +80,7 @@ def test_lost_ids_are_published_again(start, redis, book):
 
 def test_worker_lives_through_a_redis_that_dies(start, mortal_redis, book):
     """Killed and started, or gone for good: tasks run, and the worker says so once each way."""
-    worker = start("--concurrency", 1, settings=broker_settings(mortal_redis))
+    worker = start("--concurrency", 1, settings=mortal_redis.settings)
     worker.await_output("queues ")
     tasks.note.using(queue_name="default").enqueue(book, "with")
     await_lines(book, 1)
@@ -100,7 +99,7 @@ def test_worker_lives_through_a_redis_that_dies(start, mortal_redis, book):
 
 def test_redis_hands_out_no_task_of_a_paused_queue(start, redis, book):
     """Other queues run meanwhile; and afterwards what waited, without a look into the table."""
-    worker = start("--concurrency", 2, settings=broker_settings(redis))
+    worker = start("--concurrency", 2, settings=redis.settings)
     row_of(worker)
 
     pause("mail")
@@ -118,7 +117,7 @@ def test_redis_hands_out_no_task_of_a_paused_queue(start, redis, book):
 def test_readyz_tells_of_an_outage_of_redis(start, mortal_redis):
     """The worker stays ready without its broker; a second line says since when it is away."""
     port = free_port()
-    settings = broker_settings(mortal_redis)
+    settings = mortal_redis.settings
     start("--concurrency", 1, "--health-port", port, settings=settings)
     until(lambda: probe(port, "/readyz") == (200, "ok\n"), "readiness")
 
@@ -136,11 +135,11 @@ def test_readyz_tells_of_an_outage_of_redis(start, mortal_redis):
 
 def test_garbage_in_redis_runs_nothing_and_stops_nothing(start, redis, book):
     """Forged, stale and malformed entries under a live worker: the tasks run, one line tells."""
-    worker = start("--concurrency", 2, settings=broker_settings(redis))
+    worker = start("--concurrency", 2, settings=redis.settings)
     worker.await_output("queues ")
     done = tasks.note.using(queue_name="default").enqueue(book, "once")
     await_lines(book, 1)
-    [elsewhere] = make(backend="other")
+    [elsewhere] = store(backend="other")
     redis.client.set(redis.key("first"), "no set at all")
     for queue_name in ("default", "first", "mail", "nobody's"):
         if queue_name != "first":

@@ -1,42 +1,80 @@
-"""Committed rows for every test here, as they use several connections at a time."""
+"""
+Committed rows for every test here, as they use several connections at a time; and brokers.
+
+The tables are emptied by DELETE: TRUNCATE, of a dozen tables, costs PostgreSQL ten times as much.
+Not those of test_plans.py, whose rows would stay in the statistics and the files.
+
+Tests that claim, or make a task ready, or take a ready one away run with each broker: a claim goes
+by what the broker points to, and the store has to tell it. What has none in it is tested once:
+
+- plans, and the statements, order and cursor of claims from the table (`from_the_table`);
+- endings of tasks that nobody claimed, and the rules of the tables;
+- rows of workers, pauses, wishes, pruning: no broker is told of them but by the mark that
+  tests/brokers tests;
+- what is cancelled, expired or left alone without being ready, or by the thousand.
+"""
 
 from pathlib import Path
 
 import pytest
 
-from tests.brokers.steps import Redis, broker_settings
+from django_tasks.brokers import known
+from django_tasks.models import QueueState, TaskAttempt, TaskRecord, WorkerRecord
+from tests.brokers.steps import Redis
+from tests.conformance.steps import DATABASE, claimers
+from tests.worker.conftest import tables  # noqa: F401
 
 HERE = Path(__file__).parent
-TABLES = pytest.mark.django_db(transaction=True, available_apps=["django_tasks"])
+#: The queues of these tests. RabbitMQ is asked for each by name.
+QUEUES = (
+    *("default", "elsewhere", "nothing-here", "a", "b", "c", "x", "low", "high", "fax"),
+    *("mail", "mail-a", "mail-b", "Mail", "maíl"),
+)
 
 
 def pytest_collection_modifyitems(items):
-    """Give each test empty tables. available_apps keeps the flush to this app's own."""
+    """Ask for the database. available_apps: the tables that the flush empties."""
     for item in items:
         if HERE in item.path.parents:
-            item.add_marker(
-                pytest.mark.django_db(transaction=True, available_apps=["django_tasks"])
-            )
+            app = "django_tasks" if item.path.name == "test_plans.py" else "tests"
+            item.add_marker(pytest.mark.django_db(transaction=True, available_apps=[app]))
+
+
+@pytest.fixture(autouse=True)
+def clean(tables):  # noqa: F811
+    """Delete what a test left behind."""
+    yield
+    for model in (TaskAttempt, TaskRecord, WorkerRecord, QueueState):
+        model.objects.all()._raw_delete(DATABASE)
 
 
 @pytest.fixture(params=["database", "redis", "kombu"])
 def broker(request, settings):
-    """Run a test of claims with each broker; kombu's as it speaks to RabbitMQ."""
+    """Run a test with each broker; kombu's as it speaks to RabbitMQ."""
+    claimers.clear()
     if request.param == "database":
         yield
-    elif request.param == "redis":
-        redis = Redis(request.getfixturevalue("redis_url"))
-        for name, value in broker_settings(redis).items():
-            setattr(settings, name, value)
-        yield
-        redis.delete_all()
-    else:
-        pytest.importorskip("kombu")
-        from tests.brokers.kombu_steps import Post
+        return
+    used = request.getfixturevalue(f"{request.param}_broker")
+    used.use(settings)
+    yield
+    for claimer in claimers:
+        claimer.close()
+    used.delete_all()
+    # Else claims came from the table.
+    assert known.of("default").outage.since is None
 
-        post = Post(request.getfixturevalue("rabbitmq_url"))
-        settings.TASKS = post.settings["TASKS"]
-        yield
-        post.delete_all(
-            "low", "mail-a", "mail-b", "high", "x", "a", "b", "c", "Mail", "maíl", "nothing-here"
-        )
+
+@pytest.fixture(scope="session")
+def redis_broker(redis_url):
+    return Redis(redis_url)
+
+
+@pytest.fixture(scope="session")
+def kombu_broker(rabbitmq_url):
+    pytest.importorskip("kombu")
+    from tests.brokers.kombu_steps import SharedPost
+
+    post = SharedPost(rabbitmq_url, QUEUES)
+    yield post
+    post.close()

@@ -1,4 +1,10 @@
-"""The steps that tests of the store are made of."""
+"""
+The steps that tests of the store are made of.
+
+`make` hands tasks out as an enqueue does, and claims are what a worker's process would make: what
+the store makes ready has to reach the broker of the test by itself. `reconcile` is the keeper's
+part; a test calls it where a claim may lose what the broker pointed to, as by a locked row.
+"""
 
 import random
 import threading
@@ -7,19 +13,21 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import pytest
 from django.db import OperationalError, connection, connections
 
-from django_tasks.brokers import known
+from django_tasks.brokers import known, publishing
+from django_tasks.brokers.base import Ready
 from django_tasks.ids import uuid7
 from django_tasks.models import TaskAttempt, TaskRecord
 from django_tasks.retention import RetentionRule
 from django_tasks.routing import QueueSelection
 from django_tasks.statuses import FINAL_STATUSES, AttemptOutcome, Status
 from django_tasks.store import deletions, transitions
-from django_tasks.store.claims import Claimer
 from django_tasks.store.dialects import DatabaseNow
-from django_tasks.store.guided import GuidedClaimer
 from django_tasks.store.rows import Attempt, Ending, Success
+from django_tasks.worker.claimers import make_claimer
+from django_tasks.worker.config import WorkerConfig
 from django_tasks.worker.reconciler import Reconciler
 
 DATABASE = "default"
@@ -30,9 +38,24 @@ IS_POSTGRESQL = connection.vendor == "postgresql"
 IS_MYSQL = connection.vendor == "mysql"
 IS_SQLITE = connection.vendor == "sqlite"
 
+#: A test that runs once with each broker; one of a module of such that needs no broker but the
+#: table. See the fixture `broker`.
+with_brokers = pytest.mark.usefixtures("broker")
+from_the_table = pytest.mark.parametrize("broker", ["database"], indirect=True)
+
+#: What the running test claims with; its fixture closes them.
+claimers = []
+
 
 def make(count=1, **columns):
-    """Store `count` records, READY unless told otherwise; return their ids in order."""
+    """Store `count` tasks, READY unless told otherwise, and hand them out; return their ids."""
+    made = store(count, **columns)
+    hand_out(made)
+    return made
+
+
+def store(count=1, **columns):
+    """Store `count` rows that no broker is told of; return their ids in order."""
     columns = {
         "task_path": "tests.tasks.add",
         "queue_name": "default",
@@ -67,39 +90,48 @@ def outcomes(task_id):
     return list(TaskAttempt.objects.filter(task_id=task_id).values_list("outcome", flat=True))
 
 
-def claimer(queues="default", worker_id=None, process=1):
-    """Return a claimer as the default backend's broker wants it."""
-    selection = QueueSelection.parse(queues)
-    whose = (DATABASE, selection, worker_id or uuid4(), process)
+def hand_out(task_ids):
+    """Tell the broker of those that are READY, as what made them so would."""
+    publishing.publish_again(DATABASE, task_ids)
+
+
+def point_to(task_ids, queue_name="default"):
+    """Let the broker point to tasks, whatever their status is."""
+    known.of("default").publish([Ready(task_id, queue_name, 0) for task_id in task_ids])
+
+
+def reconcile(queues="*"):
+    """Do what a keeper does within its poll interval: a second look confirms what was missing."""
     broker = known.of("default")
-    if not broker.publishes:
-        return Claimer(*whose)
-    return ReconciledClaimer(*whose, source=broker.source(selection), outage=broker.outage)
+    if broker.publishes:
+        reconciler = Reconciler(connection, "default", QueueSelection.parse(queues), broker)
+        reconciler.run()
+        reconciler.run()
 
 
-class ReconciledClaimer(GuidedClaimer):
-    """
-    Sees to it that the broker has what tests put into the table by other means.
-
-    `always`: before each claim; else after one that found nothing.
-    """
-
-    always = True
-    is_hungry = False
-
-    def finish_and_claim(self, successes, limit, **options):
-        if self.always or self.is_hungry:
-            reconciler = Reconciler(self.connection, self.backend, self.queues, known.of("default"))
-            reconciler.run()
-            reconciler.run()
-        number, claims = super().finish_and_claim(successes, limit, **options)
-        self.is_hungry = not claims
-        return number, claims
+def claimer(queues="default", worker_id=None, process=1):
+    """Return what a worker's process would claim with."""
+    config = WorkerConfig(
+        backend="default",
+        database=DATABASE,
+        queues=QueueSelection.parse(queues),
+        pool="prefork",
+        processes=1,
+        slots=1,
+        grace=1.0,
+        worker_id=worker_id or uuid4(),
+    )
+    claimers.append(make_claimer(config, process))
+    return claimers[-1]
 
 
 def claim_one(queue_name="default"):
     [claim] = claimer(queue_name).claim(1)
     return claim
+
+
+def ids_of(claims):
+    return [claim.id for claim in claims]
 
 
 def success(claim, value="3", run_time=0.25):

@@ -20,13 +20,18 @@ from tests.conformance.steps import (
     claim_one,
     claimer,
     ending,
+    from_the_table,
     make,
     outcomes,
     record,
     settle,
     statuses,
     success,
+    with_brokers,
 )
+
+# `from_the_table`: rows that nobody has claimed, so that no broker had a part in it.
+pytestmark = with_brokers
 
 #: kind -> status after it without a delay, and whether the attempt counts.
 ENDINGS = {
@@ -57,6 +62,7 @@ def whole(task_id):
     return TaskRecord.objects.filter(pk=task_id).values().get()
 
 
+@from_the_table
 def test_every_ending_is_tested():
     """ENDINGS names the endings that the store knows."""
     assert ENDINGS.keys() == transitions._CHANGES.keys()
@@ -143,6 +149,7 @@ def test_success_of_a_claim_to_come_is_refused():
     assert statuses([claim.id]) == [Status.RUNNING]
 
 
+@from_the_table
 @pytest.mark.parametrize("status", [s for s in Status if s != Status.RUNNING])
 def test_only_running_tasks_succeed(status):
     """succeed expects RUNNING, even when the claim number fits."""
@@ -220,7 +227,7 @@ def test_success_inside_of_the_bodys_transaction():
 
 @pytest.mark.parametrize("kind", ENDINGS)
 def test_ending_writes_its_status(kind):
-    """Each ending leads to its status and keeps or gives back the attempt."""
+    """Each ending leads to its status; what runs again is handed out, and nothing else."""
     [task_id] = make(attempts=1, claims=4, lost=1)
     status, counts = ENDINGS[kind]
     claim = claim_one()
@@ -235,6 +242,7 @@ def test_ending_writes_its_status(kind):
     assert (row.finished_at is not None) == (status in (Status.FAILED, Status.CANCELLED))
     assert row.run_after is None
     assert row.run_time == 0.5
+    assert len(claimer().claim(2)) == (status == Status.READY)
 
 
 @pytest.mark.parametrize("kind", DELAYED)
@@ -248,8 +256,10 @@ def test_delayed_ending_is_scheduled_by_the_databases_clock(kind):
     row = record(claim.id)
     assert row.status == Status.SCHEDULED
     assert abs(row.run_after - timezone.now() - timedelta(seconds=60)) < timedelta(seconds=30)
+    assert claimer().claim(2) == []
 
 
+@from_the_table
 @pytest.mark.parametrize("kind", ENDINGS)
 @pytest.mark.parametrize("status", [s for s in Status if s != Status.RUNNING])
 def test_endings_expect_a_running_task(kind, status):
@@ -412,6 +422,7 @@ def test_cancelled_while_running_does_not_run_again(kind, after):
     assert record(claim.id).finished_at is not None
 
 
+@from_the_table
 def test_settle_statements():
     """Three statements for a batch beside one per ending (plus BEGIN and COMMIT)."""
     make(10)

@@ -20,14 +20,17 @@ from tests.conformance.steps import (
     claim_one,
     claimer,
     ending,
+    ids_of,
     make,
     outcomes,
+    point_to,
     prune,
     record,
     settle,
     shift,
     statuses,
     success,
+    with_brokers,
 )
 from tests.tasks import add
 
@@ -57,8 +60,9 @@ def wrong_clock(monkeypatch):
 # --- promote ------------------------------------------------------------------------------------
 
 
+@with_brokers
 def test_promote_makes_due_tasks_ready():
-    """Due ones become READY, later ones stay; the queues with new work are named."""
+    """Due ones become READY and are handed out, later ones stay; their queues are named."""
     due = make(status=Status.SCHEDULED, run_after=LONG_AGO, queue_name="a") + make(
         status=Status.SCHEDULED, run_after=LONG_AGO, queue_name="b"
     )
@@ -69,6 +73,7 @@ def test_promote_makes_due_tasks_ready():
     assert statuses(due) == [Status.READY] * 2
     assert statuses(later) == [Status.SCHEDULED]
     assert transitions.promote(DATABASE) == set()
+    assert set(ids_of(claimer("*").claim(3))) == set(due)
 
 
 def test_promote_is_by_the_databases_clock(wrong_clock):
@@ -82,8 +87,9 @@ def test_promote_is_by_the_databases_clock(wrong_clock):
     assert statuses([due, later]) == [Status.READY, Status.SCHEDULED]
 
 
+@with_brokers
 def test_enqueue_tells_due_from_scheduled_by_the_databases_clock():
-    """A run_after in the database's past is READY at once, one ahead is SCHEDULED."""
+    """A run_after in the database's past is READY, and handed out; one ahead is SCHEDULED."""
     now = datetime.now(UTC)
     due = add.using(run_after=now - timedelta(seconds=60)).enqueue(1, 2)
     later = add.using(run_after=now + timedelta(seconds=60)).enqueue(1, 2)
@@ -91,6 +97,7 @@ def test_enqueue_tells_due_from_scheduled_by_the_databases_clock():
 
     found = statuses([UUID(due.id), UUID(later.id), UUID(many[0].id)])
     assert found == [Status.READY, Status.SCHEDULED, Status.SCHEDULED]
+    assert ids_of(claimer().claim(3)) == [UUID(due.id)]
 
 
 def test_wrong_clock_does_not_make_a_future_task_run(wrong_clock):
@@ -117,27 +124,30 @@ def test_promote_at_any_time():
     assert statuses(later) == [Status.READY]
 
 
+@with_brokers
 def test_promote_goes_on_beyond_a_chunk():
-    """More due tasks than one chunk are all promoted."""
+    """More due tasks than one chunk are all promoted and handed out."""
     make(MANY, status=Status.SCHEDULED, run_after=LONG_AGO)
 
     transitions.promote(DATABASE)
 
-    assert TaskRecord.objects.filter(status=Status.READY).count() == MANY
+    assert len(claimer().claim(MANY + 1)) == MANY
 
 
+@with_brokers
 def test_promoted_tasks_are_claimed_by_priority():
     """A promoted task takes its place among the ready ones."""
     [ready] = make(priority=1)
     [promoted] = make(status=Status.SCHEDULED, run_after=LONG_AGO, priority=2)
     transitions.promote(DATABASE)
 
-    assert [claim.id for claim in claimer().claim(2)] == [promoted, ready]
+    assert ids_of(claimer().claim(2)) == [promoted, ready]
 
 
 # --- expire -------------------------------------------------------------------------------------
 
 
+@with_brokers
 def test_expire_cancels_what_was_not_started_in_time():
     """READY and SCHEDULED tasks become CANCELLED with an attempt that says why."""
     overdue = make(expires_at=LONG_AGO) + make(status=Status.SCHEDULED, expires_at=LONG_AGO)
@@ -151,6 +161,7 @@ def test_expire_cancels_what_was_not_started_in_time():
     assert attempt.outcome == AttemptOutcome.EXPIRED
     assert attempt.exception_path == "django_tasks.exceptions.TaskExpired"
     assert record(overdue[0]).finished_at > LONG_AGO
+    assert ids_of(claimer().claim(4)) == kept
 
 
 def test_expire_leaves_started_and_finished_tasks_alone():
@@ -215,11 +226,13 @@ def test_cancel_takes_any_number_of_tasks():
     assert set(statuses(made)) == {Status.CANCELLED}
 
 
+@with_brokers
 def test_cancelled_tasks_are_never_claimed():
     """Nothing brings a cancelled task back but requeue."""
     [task_id] = make()
     transitions.cancel(DATABASE, [task_id])
     transitions.promote(DATABASE)
+    point_to([task_id])
 
     assert claimer().claim(1) == []
 
@@ -227,6 +240,7 @@ def test_cancelled_tasks_are_never_claimed():
 # --- requeue ------------------------------------------------------------------------------------
 
 
+@with_brokers
 def test_requeue_makes_failed_and_cancelled_tasks_ready():
     """Attempts and losses count anew, the claim number grows, the history stays."""
     make(lost=2)
@@ -244,6 +258,7 @@ def test_requeue_makes_failed_and_cancelled_tasks_ready():
     assert (row.progress, row.custom_state, row.meta) == (None, None, None)
     assert not row.cancel_requested
     assert outcomes(claim.id) == [AttemptOutcome.ERROR]
+    assert ids_of(claimer().claim(2)) == [claim.id]
 
 
 def test_requeue_of_other_statuses_does_nothing():
@@ -255,6 +270,7 @@ def test_requeue_of_other_statuses_does_nothing():
     assert statuses(made) == others
 
 
+@with_brokers
 def test_requeue_fences_the_first_run_off():
     """A result of the run before the requeue does not finish the task."""
     make()
@@ -268,6 +284,7 @@ def test_requeue_fences_the_first_run_off():
     assert claimer("other").finish([success(current)]) == 1
 
 
+@with_brokers
 def test_requeue_takes_any_number_of_tasks():
     """Chunks of a thousand, also from a generator."""
     made = make(MANY, status=Status.FAILED)
@@ -279,8 +296,9 @@ def test_requeue_takes_any_number_of_tasks():
 # --- purge and prune ----------------------------------------------------------------------------
 
 
+@with_brokers
 def test_purge_deletes_what_has_not_started():
-    """Only pending tasks of that queue; their attempts go with them."""
+    """Only pending tasks of that queue; their attempts go with them, and nothing is claimed."""
     made = {status: make(status=status)[0] for status in Status}
     kept = {*make(queue_name="elsewhere"), *make(backend="other")}
     settle(ending(claim_one(), "retry", delay=60.0))  # the READY one: it has an attempt now
@@ -290,6 +308,7 @@ def test_purge_deletes_what_has_not_started():
     started = {task_id for status, task_id in made.items() if status not in PENDING_STATUSES}
     assert set(TaskRecord.objects.values_list("pk", flat=True)) == started | kept
     assert not TaskAttempt.objects.exists()
+    assert {claim.queue_name for claim in claimer("*").claim(10)} == {"elsewhere"}
 
 
 def test_prune_deletes_finished_tasks_of_an_age():

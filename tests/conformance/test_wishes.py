@@ -12,7 +12,7 @@ from django_tasks.models import QueueState, WorkerRecord
 from django_tasks.store import queues, wishes, workers
 from django_tasks.store.dialects import DatabaseNow
 from django_tasks.store.wishes import Wishes, WishRefused
-from tests.conformance.steps import DATABASE, claimer, make
+from tests.conformance.steps import DATABASE, claimer, make, with_brokers
 from tests.conformance.test_workers import die, registered
 
 
@@ -49,8 +49,9 @@ def test_queues_are_paused_for_one_backend():
     assert queues.paused_names(DATABASE, "other") == {"mail"}
 
 
+@with_brokers
 @pytest.mark.parametrize("selection", ["*", "mail", "mail,fax", "mail*"])
-def test_claims_leave_out_paused_queues(broker, selection):
+def test_claims_leave_out_paused_queues(selection):
     """Whatever else a claimer serves; and it serves them again afterwards."""
     in_mail, in_fax = make(2, queue_name="mail"), make(2, queue_name="fax")
     claims = claimer(selection)
@@ -63,7 +64,8 @@ def test_claims_leave_out_paused_queues(broker, selection):
     assert {claim.id for claim in claims.claim(10)} == set(in_mail)
 
 
-def test_claims_leave_out_a_queue_that_they_knew(broker):
+@with_brokers
+def test_claims_leave_out_a_queue_that_they_knew():
     """Also under load, when a claimer does not ask for the names of the queues again."""
     make(6, queue_name="mail")
     claims = claimer("*")

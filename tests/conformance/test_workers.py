@@ -23,6 +23,7 @@ from tests.conformance.steps import (
     ending,
     make,
     settle,
+    with_brokers,
 )
 
 
@@ -161,6 +162,7 @@ def test_a_sweep_is_bounded():
     assert rescued == total
 
 
+@with_brokers
 def test_rescued_tasks_are_claimed_again():
     """From a dead worker to the next one: LOST is written, the attempt is given back."""
     dead = registered()
@@ -189,6 +191,7 @@ def test_forgetting_dead_workers_that_own_nothing():
     assert set(WorkerRecord.objects.values_list("pk", flat=True)) == {alive.id, owning.id}
 
 
+@with_brokers
 def test_cancelled_tasks_of_a_worker():
     """The keeper asks for its own running tasks that somebody cancelled."""
     worker_id = uuid4()

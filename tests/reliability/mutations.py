@@ -273,12 +273,12 @@ MUTATIONS = [
         select="what_it_likes",
     ),
     Mutation(
-        name="nobody publishes what Redis lost",
+        name="nobody publishes what a broker lost",
         file="worker/reconciler.py",
         old="            self.broker.publish(lost)\n",
         new="            pass\n",
         tests="test_brokers.py",
-        select="soon_picked_up",
+        select="soon_back",
     ),
 ]
 

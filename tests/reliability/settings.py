@@ -21,7 +21,4 @@ DJANGO_TASKS = {
     "GRACE_PERIOD": 5.0,
     "UNKNOWN_TASK_DELAY": 1.0,
 } | json.loads(os.environ.get("RELIABILITY_SETTINGS", "{}"))
-if redis_url := os.environ.get("RELIABILITY_REDIS"):
-    from tests.reliability import brokers
-
-    globals().update(brokers.settings_of(redis_url))
+globals().update(json.loads(os.environ.get("RELIABILITY_BROKER", "{}")))

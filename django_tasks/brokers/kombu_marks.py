@@ -1,0 +1,59 @@
+"""What a keeper hears from RabbitMQ: that something is for later, and that all may be lost."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, cast
+from uuid import uuid4
+
+from .base import BrokerAway, Pulse
+
+if TYPE_CHECKING:
+    from .kombu_amqp import AMQPLine
+    from .kombu_lines import Transport
+
+
+class Marks:
+    """
+    A connection that hears marks, and whose end says that RabbitMQ may have been restarted.
+
+    Its queue ends with it, so what is published meanwhile is unknown: each new one counts as a
+    mark. It does not cross a fork. Used by one thread at a time.
+    """
+
+    def __init__(self, transport: Transport, name: str) -> None:
+        self._transport = transport
+        self._name = name
+        self._line: AMQPLine | None = None
+        self._pid = os.getpid()
+        self._generation = b""
+        self._later = 0
+
+    def pulse(self) -> Pulse:
+        """Return the number of the connection and that of the last mark. Raise BrokerAway."""
+        if self._pid != os.getpid():
+            self._pid, self._line = os.getpid(), None
+        if self._line is not None:
+            try:
+                return self._listen(self._line)
+            except BrokerAway as error:
+                if isinstance(error.__cause__, TimeoutError):
+                    raise
+                # It was cut since the last time: RabbitMQ may be back already.
+        return self._listen(self._new())
+
+    def _new(self) -> AMQPLine:
+        self._line = cast("AMQPLine", self._transport.line())
+        self._generation = uuid4().bytes
+        self._later += 1
+        return self._line
+
+    def _listen(self, line: AMQPLine) -> Pulse:
+        try:
+            with self._transport.away():
+                self._later += line.has_mark(self._name)
+        except BaseException:
+            self._line = None
+            line.drop()
+            raise
+        return Pulse(self._generation, str(self._later).encode())
