@@ -8,13 +8,27 @@ from django.db import connection
 
 from tests import report, servers
 
+#: What no database decides. It is tested once for each Django: beside SQLite.
+ONCE = [
+    # The example project and the runner of these tests.
+    *("browser", "test_demo.py", "test_runner.py", "test_servers.py"),
+    # When a slot is.
+    *("schedules/test_clock_changes.py", "schedules/test_cron.py", "schedules/test_matrix.py"),
+    *("schedules/test_slots.py", "schedules/test_specs.py", "schedules/test_sun.py"),
+    # Who may do what, what a form takes, what is escaped and drawn.
+    *("control_room/test_charts.py", "control_room/test_hostile_text.py"),
+    *("control_room/test_roles.py", "schedule_admin/test_form.py"),
+    *("schedule_admin/test_permissions.py", "schedule_admin/test_preview.py"),
+    # What a worker's processes are to each other, and say.
+    *("worker/test_command.py", "worker/test_forks.py", "worker/test_health.py"),
+    *("worker/test_logs.py", "worker/test_reload.py", "worker/test_surroundings.py"),
+    # What brokers do with ids; that they hand out what is in the table is tested on all.
+    *("brokers/test_kombu.py", "brokers/test_kombu_workers.py"),
+]
 if connection.vendor != "sqlite":
-    # What does not use the test database is tested once for each Django: beside SQLite.
-    collect_ignore = ["browser", "test_demo.py", "test_runner.py", "test_servers.py"]
-    # Nor do the faults of brokers differ; that they hand out what is in the table is tested on all.
-    collect_ignore += ["brokers/test_kombu.py"]
-if connection.vendor == "mysql":
-    collect_ignore += ["brokers/test_kombu_workers.py", "brokers/test_servers.py"]
+    collect_ignore = [*ONCE]
+    if connection.vendor == "mysql":
+        collect_ignore += ["brokers/test_servers.py"]
 
 
 @pytest.fixture(scope="session")
