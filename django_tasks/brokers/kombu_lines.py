@@ -136,7 +136,9 @@ class Transport:
     @cached_property
     def is_amqp(self) -> bool:
         """Tell whether it leads to RabbitMQ, or another AMQP 0.9.1 server."""
-        return self.problem() is None and self._unconnected({}).transport.driver_name == AMQP
+        if self.problem() is not None:
+            return False
+        return bool(self._unconnected({}).transport.driver_name == AMQP)
 
     def line(self) -> Line:
         """Return a new connection, made for short answers. Raise BrokerAway."""

@@ -43,6 +43,8 @@ IS_SQLITE = connection.vendor == "sqlite"
 with_brokers = pytest.mark.usefixtures("broker")
 from_the_table = pytest.mark.parametrize("broker", ["database"], indirect=True)
 
+#: A process has one keeper, in one thread.
+keeping = threading.Lock()
 #: What the running test claims with; its fixture closes them.
 claimers = []
 
@@ -105,8 +107,9 @@ def reconcile(queues="*"):
     broker = known.of("default")
     if broker.publishes:
         reconciler = Reconciler(connection, "default", QueueSelection.parse(queues), broker)
-        reconciler.run()
-        reconciler.run()
+        with keeping:
+            reconciler.run()
+            reconciler.run()
 
 
 def claimer(queues="default", worker_id=None, process=1):

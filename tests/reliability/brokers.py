@@ -96,8 +96,8 @@ class MortalRedis(MortalBroker):
 class MortalRabbitMQ(MortalBroker):
     """Takes seconds to start, so that workers are without it for a part of each round."""
 
-    faults = ("stop", "forge", "away", "crash")
-    smoke = (600, 3)
+    faults = ("stop", "away", "forge", "crash")
+    smoke = (600, 2)
 
     def __init__(self, server):
         from tests.brokers.kombu_steps import Post
