@@ -164,16 +164,20 @@ def test_everything_at_once(page, take_screenshot):
     for _ in range(2):
         press(page, "thumbnail", "button.quiet")
     press(page, "crash")
-    press(page, "mail")
-    wait(page, lambda _: re.search(r"451.*451", newest(page, "mail"), re.DOTALL))
+    wait(page, lambda _: "Failed" in newest(page, "crash"))
     press(page, "import")
-    wait(page, lambda _: re.search(r"[23],\d{3} of 5,000", newest(page, "import")))
+    press(page, "mail")
+    # At once: each of them is over in seconds, and which is sooner depends on the machine.
+    wait(
+        page,
+        lambda _: (
+            re.search(r"Running.*[1-4],\d{3} of 5,000", newest(page, "import"), re.DOTALL)
+            and "Retrying" in newest(page, "mail")
+        ),
+    )
 
     take_screenshot("demo")
 
-    assert "Running" in newest(page, "import")
-    assert "Retrying" in newest(page, "mail")
-    assert "Failed" in newest(page, "crash")
     wait(page, lambda _: "Done" in newest(page, "mail"))
     wait(page, lambda _: "Done" in newest(page, "import"))
 

@@ -43,9 +43,10 @@ class Ledger:
         self.path.touch()
 
     def events(self, kind=None, key=None):
-        """Return the events in the order in which they happened."""
+        """Return the events in the order in which they happened, but for one just being written."""
         found = []
-        for line in self.path.read_text().splitlines():
+        whole_lines, _, _ = self.path.read_text().rpartition("\n")
+        for line in whole_lines.splitlines():
             what, whom, pid, at, note = line.split("\t")
             if kind in (None, what) and key in (None, whom):
                 found.append(Event(what, whom, int(pid), float(at), note))
