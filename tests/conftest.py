@@ -1,7 +1,7 @@
 """Fixtures and reporting shared by all tests run by pytest."""
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from django.db import connection
@@ -39,35 +39,34 @@ def django_db_setup(django_db_setup):
     del os.environ["TEST_DATABASE_NAME"]
 
 
+@contextmanager
+def or_skip(server):
+    """Enter `server`; skip the test where there is none."""
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(server)
+        except servers.ServerUnavailable as error:
+            pytest.skip(str(error))
+        yield found
+
+
 @pytest.fixture(scope="session")
 def redis_url():
     """The URL of a Redis that others use, too: never flush it."""
-    with ExitStack() as stack:
-        try:
-            server = stack.enter_context(servers.redis())
-        except servers.ServerUnavailable as error:
-            pytest.skip(str(error))
+    with or_skip(servers.redis()) as server:
         yield server.url("0")
 
 
 @pytest.fixture(scope="session")
 def rabbitmq_url():
     """The URL of a RabbitMQ that others use, too: leave their queues alone."""
-    with ExitStack() as stack:
-        try:
-            server = stack.enter_context(servers.rabbitmq())
-        except servers.ServerUnavailable as error:
-            pytest.skip(str(error))
+    with or_skip(servers.rabbitmq()) as server:
         yield server.url("/")
 
 
 @pytest.fixture(scope="session")
 def private_rabbitmq_server():
-    with ExitStack() as stack:
-        try:
-            server = stack.enter_context(servers.private_rabbitmq())
-        except servers.ServerUnavailable as error:
-            pytest.skip(str(error))
+    with or_skip(servers.private_rabbitmq()) as server:
         yield server
 
 

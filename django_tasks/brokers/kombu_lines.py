@@ -24,8 +24,6 @@ TIMEOUT = 2.0
 FETCH_FOR, PUBLISH_FOR = 0.2, 2.0
 #: Lines that a process keeps open while nobody uses them.
 SPARE = 4
-#: What kombu calls the transport that it has for AMQP 0.9.1.
-AMQP = "py-amqp"
 #: Transports that know at each moment how many messages a queue has.
 COUNT_EXACTLY = ("amqp", "memory", "redis")
 
@@ -138,7 +136,7 @@ class Transport:
         """Tell whether it leads to RabbitMQ, or another AMQP 0.9.1 server."""
         if self.problem() is not None:
             return False
-        return bool(self._unconnected({}).transport.driver_name == AMQP)
+        return bool(self._unconnected({}).transport.driver_name == "py-amqp")
 
     def line(self) -> Line:
         """Return a new connection, made for short answers. Raise BrokerAway."""
@@ -148,7 +146,7 @@ class Transport:
         connection = self._connection(wait=0)
         with self.away():
             self.counts_exactly = connection.transport.driver_type in COUNT_EXACTLY
-            if connection.transport.driver_name == AMQP:
+            if self.is_amqp:
                 return AMQPLine(connection, self._arguments)
             return PollingLine(connection, self._arguments, self)
 

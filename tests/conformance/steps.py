@@ -28,7 +28,7 @@ from django_tasks.store.dialects import DatabaseNow
 from django_tasks.store.rows import Attempt, Ending, Success
 from django_tasks.worker.claimers import make_claimer
 from django_tasks.worker.config import WorkerConfig
-from django_tasks.worker.reconciler import Reconciler
+from tests.brokers import steps as brokers
 
 DATABASE = "default"
 HOST = "tests.example"
@@ -104,12 +104,9 @@ def point_to(task_ids, queue_name="default"):
 
 def reconcile(queues="*"):
     """Do what a keeper does within its poll interval: a second look confirms what was missing."""
-    broker = known.of("default")
-    if broker.publishes:
-        reconciler = Reconciler(connection, "default", QueueSelection.parse(queues), broker)
+    if known.of("default").publishes:
         with keeping:
-            reconciler.run()
-            reconciler.run()
+            brokers.reconcile(queues)
 
 
 def claimer(queues="default", worker_id=None, process=1):

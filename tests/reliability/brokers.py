@@ -4,10 +4,9 @@ import contextlib
 import json
 from uuid import uuid4
 
-import redis as client
+from tests.brokers.steps import Redis
 
 VARIABLE = "RELIABILITY_BROKER"
-PREFIX = "reliability"
 UNKNOWN = 50
 
 
@@ -66,31 +65,23 @@ class MortalRedis(MortalBroker):
 
     def __init__(self, server):
         super().__init__(server)
-        self.client = client.Redis.from_url(self.url)
+        self.redis = Redis(self.url)
 
     def settings(self, **options):
-        cache = {
-            "BACKEND": "django_redis.cache.RedisCache",
-            "LOCATION": self.url,
-            "KEY_PREFIX": PREFIX,
-        }
-        return {**super().settings(**options), "CACHES": {"default": cache}}
-
-    @staticmethod
-    def key(queue_name="default"):
-        return f"{PREFIX}:{{django_tasks:default}}:ready:{queue_name}"
+        return {**super().settings(**options), "CACHES": self.redis.caches}
 
     def flush(self):
         """Empty it."""
-        self.client.flushall()
+        self.redis.client.flushall()
 
     def forge(self, task_ids):
         """Hold ids twice and for ever, ids that are of nothing, and garbage."""
         members = [*map(str, task_ids), *(str(uuid4()) for _ in range(UNKNOWN))]
         members += [b"", b"\xff" * 36, "x" * 36, "../../etc/passwd", "1" * 10_000]
         for queue_name in ("default", "nobody", "\N{SNOWMAN} \n"):
-            self.client.zadd(self.key(queue_name), dict.fromkeys(members, -1000))
-            self.client.sadd(f"{PREFIX}:{{django_tasks:default}}:queues", queue_name, b"\xff")
+            self.redis.client.zadd(self.redis.key(queue_name), dict.fromkeys(members, -1000))
+            names = f"{self.redis.prefix}:{{django_tasks:default}}:queues"
+            self.redis.client.sadd(names, queue_name, b"\xff")
 
 
 class MortalRabbitMQ(MortalBroker):
