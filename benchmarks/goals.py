@@ -11,6 +11,7 @@ from benchmarks.tables import Runs, middle, percentile, short, table, values
 
 OURS, BEST = "django-tasks", "django-tasks-best"
 REDIS, RABBITMQ = "django-tasks-redis", "django-tasks-rabbitmq"
+NO_PEERS = (OURS, BEST, REDIS, RABBITMQ, "raw-notify", "raw-redis")
 DATABASE_PEERS = ("pgqueuer-10", "pgqueuer-100", "django-tasks-db")
 Goal = tuple[str, float | None, float | None, bool]
 
@@ -39,7 +40,7 @@ def verdict(reached: float, goal: float, more: bool) -> str:
 def goals(runs: Runs) -> Iterator[Goal]:
     """Name, what we measured, what is wanted, whether more is better."""
     ours, best = runs.get(OURS, []), runs.get(BEST, [])
-    peers = [name for name in SYSTEMS if name not in (OURS, BEST, REDIS, RABBITMQ) and name in runs]
+    peers = [name for name in SYSTEMS if name not in NO_PEERS and name in runs]
     defaults = [name for name in peers if name != "pgqueuer-100"]
     yield (
         "drain at defaults, above every peer's default",

@@ -7,6 +7,8 @@ from importlib import import_module
 from benchmarks.systems.base import System
 
 SYSTEMS = {
+    "raw-notify": "raw_pickup:RawNotify",
+    "raw-redis": "raw_pickup:RawRedis",
     "django-tasks": "django_tasks:DjangoTasks",
     "django-tasks-best": "django_tasks:DjangoTasksBest",
     "django-tasks-redis": "django_tasks:DjangoTasksRedis",
