@@ -125,7 +125,7 @@ class Engine:
     def _connect(self) -> None:
         database = self.config.database
         self.connection = connections[database]
-        dialects.of(self.connection).prepare_worker_connection(self.connection)
+        dialects.of(self.connection).prepare_claiming_connection(self.connection)
         self.lookout = Lookout(self.connection, self.wake_up)
         self.claimer = make_claimer(self.config, self.process)
         self.recorder = Recorder(self.config, self.process, self.claimer, self._forget)

@@ -1,9 +1,13 @@
 """Claims read the index in order, however much history and future lies beside the ready rows."""
 
 import contextlib
+import itertools
 import json
+import re
+from contextlib import closing
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.db import connection, transaction
 
@@ -12,7 +16,7 @@ from django_tasks.models import TaskRecord
 from django_tasks.statuses import Status
 from django_tasks.store import dialects, transitions, workers
 from django_tasks.store.dialects import TABLE, base
-from django_tasks.store.rows import ClaimRequest, Success
+from django_tasks.store.rows import ClaimRequest, PointedRequest, Success
 from tests.conformance.steps import (
     FAR_AHEAD,
     IS_MYSQL,
@@ -41,6 +45,10 @@ def fill():
     )
     for priority in (5, 0, -5):
         make(100, priority=priority)
+    analyze()
+
+
+def analyze():
     with connection.cursor() as cursor:
         cursor.execute(f"ANALYZE TABLE {TABLE}" if IS_MYSQL else f"ANALYZE {TABLE}")
         cursor.fetchall() if IS_MYSQL else None
@@ -155,6 +163,55 @@ def test_postgresql_small_looks_use_their_index():
     ):
         plan = explain(f"SELECT {dialect._until(column, condition)}", [])
         assert index in {n.get("Index Name") for n in nodes(plan)}
+
+
+@postgresql
+def test_postgresql_kept_plans_go_by_indexes_row_by_row():
+    """A general plan is kept while the table changes, and knows neither limit nor ids."""
+    own = connection.copy()
+    dialects.of(own).prepare_claiming_connection(own)
+    with closing(own):
+        for change in (analyze, fill, make_all_ready):
+            change()
+            for name, call in STEPS.items():
+                found = kept_plan(own, call)
+                kinds = {node.get("Node Type") for node in found}
+                assert kinds.isdisjoint(OF_MANY_ROWS), (change, name, kinds)
+                assert indexes(found) == {READY_INDEX, PRIMARY_KEY}, (change, name)
+            pointed = kept_plan(own, lambda d, c: d.claim(c, POINTED))
+            assert indexes(pointed) == {PRIMARY_KEY}, change
+
+
+OF_MANY_ROWS = {"Sort", "Incremental Sort", "Merge Join", "Hash Join", "Seq Scan"}
+OF_MANY_ROWS |= {"Bitmap Heap Scan", "Bitmap Index Scan"}
+READY_INDEX, PRIMARY_KEY = "django_tasks_ready", "django_tasks_taskrecord_pkey"
+POINTED = PointedRequest([uuid7()], ["default"], uuid4(), 1, "default")
+
+
+def make_all_ready():
+    TaskRecord.objects.update(status=Status.READY, finished_at=None, run_after=None)
+    analyze()
+
+
+def indexes(found):
+    return {node["Index Name"] for node in found if "Index Name" in node}
+
+
+def kept_plan(own, call):
+    """Return the nodes of the plan that `own` keeps for a statement."""
+    recorder = Recorder()
+    with contextlib.suppress(ValueError):  # it does not like the empty answer
+        call(dialects.of(own), recorder)
+    [(sql, parameters)] = recorder.statements
+    numbers = itertools.count(1)
+    own.ensure_connection()
+    with psycopg.ClientCursor(own.connection) as cursor:
+        cursor.execute(f"PREPARE kept AS {re.sub('%s', lambda _: f'${next(numbers)}', sql)}")
+        places = ", ".join(["%s"] * len(parameters))
+        cursor.execute(f"EXPLAIN (FORMAT JSON) EXECUTE kept ({places})", parameters)
+        [[plan]] = cursor.fetchall()
+        cursor.execute("DEALLOCATE kept")
+    return list(nodes(plan))
 
 
 def asked(function):

@@ -222,6 +222,10 @@ class Dialect:
     def prepare_worker_connection(self, connection: BaseDatabaseWrapper) -> None:
         """Set a worker's own connection up."""
 
+    def prepare_claiming_connection(self, connection: BaseDatabaseWrapper) -> None:
+        """Set up the one by which a process claims and records: a few statements, over and over."""
+        self.prepare_worker_connection(connection)
+
 
 SCHEDULED = "status = 'SCHEDULED'"
 UNSTARTED = "status IN ('SCHEDULED', 'READY') AND expires_at IS NOT NULL"
