@@ -21,14 +21,21 @@ ONCE = [
     *("schedule_admin/test_permissions.py", "schedule_admin/test_preview.py"),
     # What a worker's processes are to each other, and say.
     *("worker/test_command.py", "worker/test_forks.py", "worker/test_health.py"),
-    *("worker/test_logs.py", "worker/test_reload.py", "worker/test_surroundings.py"),
+    *("worker/test_logs.py", "worker/test_reload.py", "worker/test_signals.py"),
+    "worker/test_surroundings.py",
+    # Signals and children; reliability/test_stopping.py stops workers on all.
+    "worker/test_stopping.py",
     # What brokers do with ids; that they hand out what is in the table is tested on all.
     *("brokers/test_kombu.py", "brokers/test_kombu_workers.py"),
+    *("brokers/test_servers.py", "brokers/test_workers.py"),
 ]
+#: What reaches processes by PostgreSQL's wake-ups or by polls. MariaDB's polls are SQLite's; what
+#: they ask is tested in conformance, and beats are in reliability/test_kills_of_beats.py.
+WOKEN_OR_POLLING = ["schedules/test_process.py", "worker/test_control.py"]
 if connection.vendor != "sqlite":
     collect_ignore = [*ONCE]
     if connection.vendor == "mysql":
-        collect_ignore += ["brokers/test_servers.py"]
+        collect_ignore += WOKEN_OR_POLLING
 
 
 @pytest.fixture(scope="session")

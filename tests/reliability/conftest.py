@@ -13,7 +13,8 @@ import pytest
 from django.db import connection
 
 from tests import servers
-from tests.reliability import harness
+from tests.reliability.databases import MariaDBDatabases, PostgreSQLDatabases, SQLiteDatabases
+from tests.reliability.harness import Project
 
 ON_EVERY_DATABASE = ("test_kills.py", "test_kills_of_beats.py", "test_stopping.py")
 AMOUNT = os.environ.get("TEST_CHAOS", "smoke")
@@ -52,19 +53,19 @@ def databases(tmp_path_factory, django_db_blocker, request):
     with django_db_blocker.unblock():
         if connection.vendor == "postgresql":
             server = request.getfixturevalue("server")
-            yield harness.PostgreSQLDatabases(server, directory)
+            yield PostgreSQLDatabases(server, directory)
         elif connection.vendor == "mysql":
             with servers.mariadb() as server:
-                yield harness.MariaDBDatabases(server, directory)
+                yield MariaDBDatabases(server, directory)
         else:
-            yield harness.SQLiteDatabases(directory)
+            yield SQLiteDatabases(directory)
 
 
 @pytest.fixture
 def project(databases, tmp_path, django_db_blocker):
     """An empty database with the tables; workers that were started on it end with the test."""
     with django_db_blocker.unblock(), databases.new(tmp_path) as url:
-        project = harness.Project(url, tmp_path)
+        project = Project(url, tmp_path)
         with project.connected():
             try:
                 yield project

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,14 +11,12 @@ from itertools import count
 from pathlib import Path
 from uuid import UUID
 
-import psycopg
 from django.db import connections
 from django.test import override_settings
 
 from django_tasks.models import TaskAttempt, TaskRecord, WorkerRecord
 from django_tasks.statuses import FINAL_STATUSES
 from tests.database_urls import settings_for
-from tests.reliability import audit
 from tests.reliability.ledger import VARIABLE, Ledger
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -308,75 +305,3 @@ def cpu_seconds(pid):
     """Return the processor time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-# --- databases ----------------------------------------------------------------------------------
-
-
-def migrate(project):
-    """Make the tables, and the audit trail."""
-    command = [sys.executable, "-m", "django", "migrate", "--verbosity", "0"]
-    subprocess.run(command, cwd=ROOT, env=project.environment(), check=True)
-    with project.connected():
-        audit.install(ALIAS)
-
-
-class PostgreSQLDatabases:
-    """Databases on one server, copied from a template."""
-
-    TEMPLATE = "reliability_template"
-
-    def __init__(self, server, directory):
-        self.server = server
-        self._execute(f"CREATE DATABASE {self.TEMPLATE}")
-        migrate(Project(self.server.url(self.TEMPLATE), directory))
-
-    def _execute(self, statement):
-        with psycopg.connect(self.server.url("postgres"), autocommit=True) as connection:
-            connection.execute(statement)
-
-    @contextlib.contextmanager
-    def new(self, _directory):
-        name = f"reliability_{next(_numbers)}"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {self.TEMPLATE}")
-        # Plain connections: the proxy reads what travels on them.
-        yield self.server.url(name) + "?sslmode=disable&gssencmode=disable"
-        self._execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-class MariaDBDatabases:
-    """Databases on one server."""
-
-    def __init__(self, server, directory):
-        self.server = server
-        self.directory = directory
-
-    @contextlib.contextmanager
-    def new(self, directory):
-        name = f"reliability_{os.getpid()}_{next(_numbers)}"
-        # Through Django: it knows which driver there is.
-        self._execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4", directory)
-        try:
-            migrate(Project(self.server.url(name), directory))
-            yield self.server.url(name)
-        finally:
-            self._execute(f"DROP DATABASE {name}", directory)
-
-    def _execute(self, statement, directory):
-        project = Project(self.server.url("mysql"), directory)
-        with project.connected(), connections[ALIAS].cursor() as cursor:
-            cursor.execute(statement)
-
-
-class SQLiteDatabases:
-    """Files, copied from a template."""
-
-    def __init__(self, directory):
-        self.template = Path(directory, "template.sqlite3")
-        migrate(Project(f"sqlite:///{self.template}", directory))
-
-    @contextlib.contextmanager
-    def new(self, directory):
-        path = Path(directory, "reliability.sqlite3")
-        shutil.copy(self.template, path)
-        yield f"sqlite:///{path}"

@@ -5,8 +5,9 @@ import time
 import pytest
 
 from tests.reliability import audit, hosts, tasks
+from tests.reliability.databases import PostgreSQLDatabases
 from tests.reliability.faults import Repeating
-from tests.reliability.harness import PostgreSQLDatabases, wait_until
+from tests.reliability.harness import wait_until
 
 #: What happens to a cable, and how it is made good.
 FAULTS = {

@@ -46,14 +46,24 @@ def numbers(text, values, names=()):
     return found
 
 
+def fields_of(expression):
+    return WORDS.get(expression, expression).lower().split()
+
+
+def is_fixed(expression):
+    """Tell whether it names times of the day; others go on with the real time."""
+    minute, hour, *_ = fields_of(expression)
+    return minute[0] != "*" and hour[0] != "*"
+
+
 class Tape:
     """A crontab laid out over 20 years of local time."""
 
     def __init__(self, expression, both=False):
-        fields = WORDS.get(expression, expression).lower().split()
+        fields = fields_of(expression)
         minutes = numbers(fields[0], list(range(60)))
         hours = numbers(fields[1], list(range(24)))
-        self.is_fixed = fields[0][0] != "*" and fields[1][0] != "*"
+        self.is_fixed = is_fixed(expression)
         self.day, self.weekday = fields[2], fields[4]
         self.months = numbers(fields[3], list(range(1, 13)), [*MONTH_NAMES])
         self.both = both or self.day[0] in "*?" or self.weekday[0] in "*?"

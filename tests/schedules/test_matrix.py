@@ -134,7 +134,7 @@ def test_slots_are_those_of_cronsim(expression, spelled):
 
 def zones_for_cronsim(expression):
     """Return ZONES; without half hours where cronsim goes by whole ones, past 2:17 in April."""
-    if Tape(expression).is_fixed:
+    if oracle.is_fixed(expression):
         return ZONES
     return [name for name in ZONES if name != "Australia/Lord_Howe"]
 
