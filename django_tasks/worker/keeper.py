@@ -38,7 +38,7 @@ from .faults import CONNECTION_ERRORS
 from .limits import LOOK
 from .logs import log_ending
 from .obedience import Obedience
-from .reconciler import CONFIRM_AFTER, Reconciler
+from .reconciler import Reconciler
 
 logger = logging.getLogger("django_tasks.keeper")
 
@@ -369,8 +369,7 @@ class Keeper:
 
     def _reconcile(self) -> None:
         findings = self._reconciler.run()
-        if findings.is_unfinished:
-            self._duties.of(self._reconcile).next_in(CONFIRM_AFTER)
+        self._duties.of(self._reconcile).next_in(findings.pause)
         if findings.has_later:
             self._duties.of(self._promote_and_expire).hurry()
             self._duties.of(self._obey).hurry()
