@@ -164,6 +164,20 @@ def test_waiting_process_is_woken(broker):
     broker.await_held(0)
 
 
+def test_waiting_process_hears_of_each_of_its_queues(broker):
+    """Also of the last, while there is nothing in those before it."""
+    serving = guided_claimer("mail,other,default")
+    serving.claim(1)
+    waits = serving.watch()
+    result = tasks.add.using(queue_name="default").enqueue(1, 2)
+
+    assert select.select(waits, [], [], 20)[0] == list(waits)
+
+    assert ids_of(serving.claim(1)) == [result.id]
+    serving.close()
+    broker.await_held(0)
+
+
 def test_process_without_room_leaves_tasks_to_others(broker):
     """What it waited for is given back, and what it takes is bounded by its room."""
     busy, idle = guided_claimer(), guided_claimer()
