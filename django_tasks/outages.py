@@ -93,6 +93,10 @@ class Outage:
             self._retry_at = now + self._pause
             return True
 
+    def hurry(self) -> None:
+        """Let it be tried at once: it has answered."""
+        self._retry_at = 0.0
+
     def seconds_left(self, now: float) -> float:
         """Return the seconds until it may be tried."""
         return max(0.0, self._retry_at - now)

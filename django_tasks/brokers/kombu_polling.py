@@ -125,8 +125,7 @@ class Waiter:
                     if self._line is None:
                         wait = LONG_WAIT if len(queues) == 1 else SHORT_WAIT
                         self._line = self._transport.waiting_line(wait)
-                    if found := self._line.fetch(queues, 1):
-                        self._hand_over(*found)
+                    self._look(self._line, queues)
         except BrokerAway as error:
             with self._changed:
                 self._error = error
@@ -134,6 +133,13 @@ class Waiter:
                 self.bell.send()
                 if self._is_closed:
                     self._end()
+
+    def _look(self, line: Line, queues: Sequence[str]) -> None:
+        """Look into one queue after the other: the wait for the first must not be all."""
+        for queue in queues:
+            if found := line.fetch([queue], 1):
+                self._hand_over(*found)
+                break
 
     def _wanted(self) -> list[str]:
         """Return the queues to look into, after a pause; none to end."""

@@ -40,7 +40,7 @@ COUNTED_AFTER = timedelta(minutes=2)
 KEPT = {Span.MINUTE: timedelta(days=2), Span.HOUR: timedelta(days=60)}
 #: After an outage the counting begins this long ago.
 CATCH_UP = KEPT[Span.MINUTE]
-#: Rollups that are deleted at a time.
+#: Rollups that are deleted at a time, once a minute.
 PRUNED = 1000
 
 _MARK = 1
@@ -81,12 +81,14 @@ def count_next(database: str) -> float:
 
 
 def prune(database: str, now: datetime) -> None:
-    """Delete old rollups, up to PRUNED of each span."""
+    """Delete old rollups, up to PRUNED."""
+    rollups = Rollup.objects.using(database)
+    is_old = Q(pk__in=[])  # none
     for span, age in KEPT.items():
-        old = Rollup.objects.using(database).filter(span=span, starts_at__lt=now - age)
-        ids = list(old.order_by("starts_at").values_list("pk", flat=True)[:PRUNED])
-        if ids:
-            Rollup.objects.using(database).filter(pk__in=ids).delete()
+        is_old |= Q(span=span, starts_at__lt=now - age)
+    ids = list(rollups.filter(is_old).order_by().values_list("pk", flat=True)[:PRUNED])
+    if ids:
+        rollups.filter(pk__in=ids).delete()
 
 
 def _mark(database: str) -> Any:
@@ -124,6 +126,8 @@ def _count(database: str, was: datetime, start: datetime, stop: datetime) -> boo
         mark = RollupMark.objects.using(database).filter(pk=_MARK, counted_until=was)
         if not list(lock_available(database, mark)) or not mark.update(counted_until=stop):
             return False
+        if start == stop:  # nothing has finished
+            return True
         tallies = _tallies(_finished(database, start, stop))
         for span in Span:
             _add(database, span, _floor(start, span), tallies)

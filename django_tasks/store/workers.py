@@ -12,7 +12,7 @@ import django
 from django.db.models import Exists, OuterRef, QuerySet
 
 from .. import __version__
-from ..models import TaskRecord, WorkerRecord
+from ..models import QueueState, TaskRecord, WorkerRecord
 from ..statuses import Status
 from .dialects import DatabaseNow, status_is
 from .rows import CLAIMED, Claim
@@ -100,22 +100,31 @@ def unregister(database: str, worker_id: UUID) -> None:
 
 
 class Signs(NamedTuple):
-    """Whether there is something to sweep."""
+    """Whether there is something to sweep, or somebody has asked for something."""
 
-    has_dead_workers: bool
-    has_orphans: bool
-    has_own_orphans: bool
+    has_dead_workers: bool = True
+    has_orphans: bool = True
+    has_own_orphans: bool = True
+    has_wishes: bool = True
 
 
-def signs_of_death(database: str, worker_id: UUID, live_processes: Sequence[int]) -> Signs:
-    """Tell in one statement whether it is worth asking what the dead have left."""
-    own = WorkerRecord.objects.using(database).filter(pk=worker_id)
+def signs(database: str, info: WorkerInfo, live_processes: Sequence[int]) -> Signs:
+    """Tell in one statement what it is worth asking for: what the dead have left, and wishes."""
+    own = WorkerRecord.objects.using(database).filter(pk=info.id)
+    paused = QueueState.objects.filter(backend=info.backend, paused_at__isnull=False)
     found = own.values_list(
         Exists(WorkerRecord.objects.filter(expires_at__lte=DatabaseNow())),
         Exists(_without_live_worker(TaskRecord.objects.all())),
-        Exists(_of_dead_process(TaskRecord.objects.all(), worker_id, live_processes)),
+        Exists(_of_dead_process(TaskRecord.objects.all(), info.id, live_processes)),
+        Exists(paused),
+        "stop_requested_at",
+        "wanted_concurrency",
     ).first()
-    return Signs(True, True, True) if found is None else Signs(*found)
+    if found is None:
+        return Signs()
+    dead_workers, orphans, own_orphans, is_paused, stop_requested_at, concurrency = found
+    is_asked = stop_requested_at is not None or concurrency is not None
+    return Signs(dead_workers, orphans, own_orphans, is_paused or is_asked)
 
 
 class Orphan(NamedTuple):

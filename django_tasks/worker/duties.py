@@ -22,6 +22,7 @@ class Duty:
     def __init__(self, action: Callable[[], None], interval: float, first_in: float = 0.0) -> None:
         self.action = action
         self.interval = interval
+        self._pause = interval
         self._due_at = time.monotonic() + first_in
 
     def is_due(self, now: float) -> bool:
@@ -30,13 +31,19 @@ class Duty:
 
     def do(self, now: float) -> None:
         """Do it, and plan the next time. Not planned when it raises: it stays due."""
+        self._pause = self.interval
         self.action()
         if self._due_at <= now:
             self._due_at = now + self.interval
 
     def next_in(self, seconds: float) -> None:
         """Plan the next time."""
-        self._due_at = time.monotonic() + min(seconds, self.interval)
+        self._pause = min(seconds, self.interval)
+        self.put_off()
+
+    def put_off(self) -> None:
+        """Plan the next time as if it had just been done."""
+        self._due_at = time.monotonic() + self._pause
 
     def hurry(self) -> None:
         """Do it at the next chance."""

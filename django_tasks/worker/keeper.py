@@ -38,7 +38,7 @@ from .faults import CONNECTION_ERRORS
 from .limits import LOOK
 from .logs import log_ending
 from .obedience import Obedience
-from .reconciler import CONFIRM_AFTER, Reconciler
+from .reconciler import Reconciler
 
 logger = logging.getLogger("django_tasks.keeper")
 
@@ -229,7 +229,9 @@ class Keeper:
 
     def _sweep(self) -> None:
         """Rescue tasks of dead workers, and of processes of this one that nobody reported."""
-        signs = workers.signs_of_death(self.database, self.info.id, self._accounted_for())
+        signs = workers.signs(self.database, self.info, self._accounted_for())
+        if not (signs.has_wishes or self.obedience.leaves_queues_out):
+            self._duties.of(self._obey).put_off()
         if signs.has_own_orphans:
             accounted_for = self._accounted_for()
             self._rescue(workers.orphans_of_process(self.database, self.info.id, accounted_for))
@@ -240,8 +242,7 @@ class Keeper:
 
     def _accounted_for(self) -> list[int]:
         """Return this worker's processes that live, or whose death was reported."""
-        lanes = range(self.board.lane_count)
-        alive = [self.board.processes[i] for i in lanes if self.board.pids[i]]
+        alive = [n for n, pid in zip(self.board.processes, self.board.pids, strict=True) if pid]
         self._read_reports()  # after `alive`: who is in neither died without a report
         return [*alive, *(report["process"] for report in self._dead)]
 
@@ -369,8 +370,7 @@ class Keeper:
 
     def _reconcile(self) -> None:
         findings = self._reconciler.run()
-        if findings.is_unfinished:
-            self._duties.of(self._reconcile).next_in(CONFIRM_AFTER)
+        self._duties.of(self._reconcile).next_in(findings.pause)
         if findings.has_later:
             self._duties.of(self._promote_and_expire).hurry()
             self._duties.of(self._obey).hurry()

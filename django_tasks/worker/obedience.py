@@ -30,6 +30,11 @@ class Obedience:
         """Tell whether the worker runs tasks of this queue now."""
         return self.config.queues.matches(queue_name) and queue_name not in (self._paused or ())
 
+    @property
+    def leaves_queues_out(self) -> bool:
+        """Whether queues are paused, or it is not known which."""
+        return self._paused != frozenset()
+
     def look(self) -> bool:
         """Pass on what is asked; return whether other queues are paused than before."""
         asked = wishes.read(self.config.database, self.config.backend, self.config.worker_id)

@@ -11,6 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..brokers.base import Broker, BrokerAway, Pulse, Ready
 from ..conf import app_settings
+from ..outages import LONGEST_PAUSE
 from ..routing import QueueSelection
 from ..store import dialects
 
@@ -23,6 +24,9 @@ CHUNK, MOST_CHUNKS = 1000, 20
 CONFIRM_AFTER = 0.25
 #: Seconds for which the table is left alone while the broker is well and nothing is ready.
 REST = 10.0
+#: Seconds after an outage for which others may not know that it is over, and publish nothing: a
+#: pause of theirs, and an attempt that began before.
+WARY = LONGEST_PAUSE + 3.0
 
 Place = tuple[int, UUID]
 
@@ -30,8 +34,8 @@ Place = tuple[int, UUID]
 class Findings(NamedTuple):
     """What a round leaves to do."""
 
-    #: Whether the next one should follow soon.
-    is_unfinished: bool = False
+    #: Seconds from its end to the next one: a broker that is away may have taken long to be so.
+    pause: float
     #: Whether a task may be due sooner than it was known, or something be asked of the worker.
     has_later: bool = False
 
@@ -43,9 +47,10 @@ class Reconciler:
     What lies further back is compared when its turn comes, so a round costs the same however
     many tasks wait. Any number of keepers may do it: publishing twice is as good as once.
 
-    Each round asks the broker how it is. As long as it is well the table is looked at rarely while
-    nothing is ready there: only a process that died between a commit and the broker, or between
-    the broker and a claim, leaves something to be found then.
+    Each round asks the broker how it is, also while it is away: until a keeper has noticed that it
+    is back, workers that have noticed wait for what nobody published. As long as it is well the
+    table is looked at rarely while nothing is ready there: only a process that died between a
+    commit and the broker, or between the broker and a claim, leaves something to be found then.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class Reconciler:
         self._pulse: Pulse | None = None
         self._generation: bytes | None = None
         self._compare_at = 0.0
+        self._wary_until = 0.0
         self._missed: set[UUID] = set()
         #: Where the publishing of queues goes on of which everything was lost.
         self._places: dict[str, Place] = {}
@@ -72,30 +78,34 @@ class Reconciler:
 
     def run(self) -> Findings:
         """Publish what the broker has lost, as far as it is time to look for that."""
-        now = time.monotonic()
-        if not self.broker.outage.allows(now):
-            return Findings()
         before, self._pulse = self._pulse, None
+        outage = self.broker.outage
         try:
             pulse = self.broker.pulse()
+            now = time.monotonic()
             has_lost_all = self._has_lost_all(pulse)
-            if has_lost_all or pulse is None or before is None or now >= self._compare_at:
+            if has_lost_all or outage.since is not None:
+                self._wary_until = now + WARY
+                outage.hurry()
+            if before is None or now >= self._compare_at or now < self._wary_until:
                 self._compare_all(now, has_lost_all=has_lost_all)
         except BrokerAway as error:
-            self.broker.outage.began(error)
-            return Findings(has_later=before is not None)
-        self.broker.outage.over()
-        self._pulse = pulse
+            outage.began(error)
+            return Findings(app_settings.POLL_INTERVAL, has_later=before is not None)
+        outage.over()
+        self._note(pulse)
         return Findings(
-            is_unfinished=bool(self._missed or self._places),
+            CONFIRM_AFTER if self._missed or self._places else app_settings.POLL_INTERVAL,
             has_later=pulse is not None and (before is None or before.later != pulse.later),
         )
 
     def _has_lost_all(self, pulse: Pulse | None) -> bool:
-        if pulse is None:
-            return False
-        known, self._generation = self._generation, pulse.generation
-        return known is not None and known != pulse.generation
+        return pulse is not None and self._generation not in (None, pulse.generation)
+
+    def _note(self, pulse: Pulse | None) -> None:
+        self._pulse = pulse
+        if pulse is not None:
+            self._generation = pulse.generation
 
     def _compare_all(self, now: float, *, has_lost_all: bool) -> None:
         missed: set[UUID] = set()

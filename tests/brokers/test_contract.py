@@ -9,6 +9,7 @@ import pytest
 from django.db import transaction
 
 from django_tasks.brokers import complaints, known
+from django_tasks.brokers.base import BrokerAway
 from django_tasks.dep14.handler import task_backends
 from django_tasks.ids import uuid7
 from django_tasks.models import TaskRecord
@@ -163,6 +164,20 @@ def test_waiting_process_is_woken(broker):
     broker.await_held(0)
 
 
+def test_waiting_process_hears_of_each_of_its_queues(broker):
+    """Also of the last, while there is nothing in those before it."""
+    serving = guided_claimer("mail,other,default")
+    serving.claim(1)
+    waits = serving.watch()
+    result = tasks.add.using(queue_name="default").enqueue(1, 2)
+
+    assert select.select(waits, [], [], 20)[0] == list(waits)
+
+    assert ids_of(serving.claim(1)) == [result.id]
+    serving.close()
+    broker.await_held(0)
+
+
 def test_process_without_room_leaves_tasks_to_others(broker):
     """What it waited for is given back, and what it takes is bounded by its room."""
     busy, idle = guided_claimer(), guided_claimer()
@@ -311,7 +326,7 @@ def test_idle_keeper_asks_the_broker_and_not_the_database(broker, django_assert_
 
     with django_assert_num_queries(0):
         for _ in range(5):
-            assert keeper.run() == (False, False)
+            assert keeper.run() == (1.0, False)
     assert keeper.rest == keeper.longest_rest == 10.0
 
 
@@ -386,6 +401,34 @@ def test_outage_costs_no_task_and_one_line(mortal, caplog):
     mortal.await_held(1)
     assert ids_of(serving.claim(5)) == [back.id]
     serving.close()
+
+
+@able
+def test_keeper_asks_in_each_round_whether_the_broker_is_back(broker):
+    """However long others pause: workers that came back wait for what it publishes."""
+    keeper, outage = steps.make_reconciler(), known.of("default").outage
+    keeper.run()
+    made = store(3)
+    outage._pause = 3600.0
+    outage.began(BrokerAway("so says the test"))
+
+    keeper.run(), keeper.run()
+
+    broker.await_held(len(made))
+    assert outage.since is None
+
+
+@able
+def test_keeper_is_wary_after_an_outage(broker):
+    """What those enqueue who do not know yet that it is over is found, though all was quiet."""
+    keeper = steps.make_reconciler()
+    known.of("default").outage.began(BrokerAway("so says the test"))
+    keeper.run()
+    made = store(3)
+
+    keeper.run(), keeper.run()
+
+    broker.await_held(len(made))
 
 
 def test_restart_between_two_enqueues_is_not_noticed(mortal, caplog):

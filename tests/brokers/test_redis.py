@@ -7,6 +7,7 @@ import pytest
 from django.db import transaction
 
 from django_tasks.brokers import known
+from django_tasks.worker.reconciler import CONFIRM_AFTER
 from tests.brokers.steps import guided_claimer, ids_of, make_reconciler
 from tests.conformance.steps import store
 from tests.worker import tasks
@@ -96,10 +97,10 @@ def test_loss_of_everything_is_seen_and_made_good_at_once(redis, monkeypatch):
     made = [tasks.add.enqueue(number, 1).id for number in range(9)]
     redis.delete_all()
 
-    rounds = [keeper.run().is_unfinished for _ in range(3)]
+    pauses = [keeper.run().pause for _ in range(3)]
 
     assert redis.held() == made
-    assert rounds == [True, True, False]
+    assert pauses == [CONFIRM_AFTER, CONFIRM_AFTER, 1.0]
 
 
 def test_every_keeper_notices_the_loss(redis):

@@ -27,6 +27,7 @@ from tests.conformance.steps import (
     make,
     prune,
 )
+from tests.conformance.test_workers import info as worker_info
 from tests.tasks import add
 
 BESIDE = 50_000 if IS_POSTGRESQL else 5_000
@@ -244,7 +245,7 @@ KEEPERS_WORK = {
     "prune failed": lambda: prune([Status.FAILED, Status.CANCELLED], 1e9),
     "orphans": lambda: workers.orphans_of_dead_workers("default"),
     "orphans of a process": lambda: workers.orphans_of_process("default", uuid4(), [1, 2]),
-    "signs of death": lambda: workers.signs_of_death("default", uuid4(), [1, 2]),
+    "signs": lambda: workers.signs("default", worker_info(), [1, 2]),
     "cancelled": lambda: workers.cancelled_tasks("default", uuid4()),
     "ready queues": lambda: dialects.of(connection).ready_queues(connection, "default"),
     "adopt": lambda: claimer().adopt(set()),

@@ -96,6 +96,26 @@ def test_worker_reads_all_wishes_by_one_statement():
     assert wishes.read(DATABASE, "other", uuid4()) == Wishes(frozenset({"other"}))
 
 
+@pytest.mark.parametrize(
+    ("ask", "is_told"),
+    [
+        (lambda worker: wishes.ask_to_stop(DATABASE, worker.id), True),
+        (lambda worker: wishes.ask_for_concurrency(DATABASE, worker.id, 6), True),
+        (lambda worker: pause("mail"), True),
+        (lambda worker: pause("mail", backend="other"), False),
+        (lambda worker: wishes.ask_to_stop(DATABASE, registered().id), False),
+    ],
+)
+def test_sweeps_see_whether_there_are_wishes(ask, is_told):
+    """By the statement that they need anyway; those of others are none."""
+    worker = registered(max_concurrency=8)
+    assert not workers.signs(DATABASE, worker, []).has_wishes
+
+    ask(worker)
+
+    assert workers.signs(DATABASE, worker, []).has_wishes == is_told
+
+
 def test_worker_is_asked_to_stop_once():
     worker = registered()
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from uuid import uuid4
 
 from tests.brokers.steps import Redis
@@ -15,7 +16,7 @@ class MortalBroker:
 
     #: What is done to it in turn under load; after what the time to the next pick-up is measured.
     faults = ()
-    losses = ("crash", "away")
+    losses = ()
     #: Tasks and faults of the short test; rounds of losses in it.
     smoke = (0, 0)
     smoke_rounds = 1
@@ -85,23 +86,55 @@ class MortalRedis(MortalBroker):
 
 
 class MortalRabbitMQ(MortalBroker):
-    """Takes seconds to start, so that workers are without it for a part of each round."""
+    """
+    Seldom killed: it takes many seconds to start beside the work.
 
-    faults = ("stop", "away", "forge", "crash")
-    smoke = (600, 2)
+    Mostly its queues are deleted behind a gate that is shut, which to its clients is the same.
+    """
 
-    def __init__(self, server):
+    faults = ("cut", "lose", "away", "forge", "stop", "cut", "lose", "away", "forge", "crash")
+    losses = ("lose", "crash", "away")
+    smoke = (1_200, 4)
+
+    #: Seconds for which it is gone when it loses its queues: pauses between attempts grow.
+    GONE_FOR = 2.0
+
+    def __init__(self, server, gate):
         from tests.brokers.kombu_steps import Post
 
         super().__init__(server)
-        self.post = Post(self.url)
+        self.gate = gate
+        self.post = Post(server.url().replace(f":{server.port}/", f":{gate.port}/"))
         self.broker = self.post.broker
 
+    def cut(self):
+        """Cut all connections; it is there all the time."""
+        self.gate.shut()
+        self.gate.open()
+
+    def lose(self):
+        """Be gone for a while, and come back empty."""
+        with self.away():
+            time.sleep(self.GONE_FOR)  # nothing happens that could be awaited
+
+    @contextlib.contextmanager
+    def away(self):
+        """Be gone for as long as the `with` lasts, and come back empty."""
+        self.gate.shut()
+        try:
+            yield
+        finally:
+            from kombu import Connection
+
+            with Connection(self.url) as connection:
+                connection.channel().queue_delete(self.post.queue())
+            self.gate.open()
+
     def forge(self, task_ids):
-        """Be killed, and come back with ids twice, ids that are of nothing, and garbage."""
+        """Come back with ids twice, ids that are of nothing, and garbage."""
         from tests.brokers.kombu_steps import body_of
 
-        self.crash()
+        self.lose()
         ids = [*list(task_ids)[-2_000:], *(uuid4() for _ in range(UNKNOWN))]
         garbage = [b"", b"\xff" * 41, "x" * 41, "../../etc/passwd", "1" * 10_000]
         self.post.forge(*map(body_of, ids), *garbage, priority=9)

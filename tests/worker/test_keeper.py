@@ -10,6 +10,7 @@ from django.db import connection
 
 from django_tasks.conf import app_settings
 from django_tasks.routing import QueueSelection
+from django_tasks.store import queues
 from django_tasks.store.dialects import WISH, of
 from django_tasks.wakeups import WakeUp
 from django_tasks.worker.board import Board
@@ -103,3 +104,26 @@ def test_keeper_that_is_not_told_looks_at_each_poll(keep):
         waits.append(look.seconds_left(time.monotonic()))
 
     assert waits[0] <= app_settings.POLL_INTERVAL < waits[1]
+
+
+def test_sweep_that_sees_no_wish_is_as_good_as_a_look(keep):
+    """The look is put off, unless queues are paused, or were at the last look."""
+    keeper = keep(SilentBroker(mock.Mock(read=set)))
+    keeper._listen(), keeper._renew(), keeper._obey()
+    look = keeper._duties.of(keeper._obey)
+
+    def is_put_off():
+        look.hurry()
+        keeper._sweep()
+        return not look.is_due(time.monotonic())
+
+    found = [is_put_off()]
+    queues.pause("default", "default", "mail")
+    found.append(is_put_off())
+    keeper._obey()
+    queues.resume("default", "default", "mail")
+    found.append(is_put_off())
+    keeper._obey()
+    found.append(is_put_off())
+
+    assert found == [True, False, False, True]
