@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,14 @@ def main() -> int:
     started = time.time()
     try:
         found = facts.collect(postgres, redis)
-        runs = measure(arguments, postgres, redis)
+        for number, runs in enumerate(measure(arguments, postgres, redis), start=1):
+            done = {"runs": number, "minutes": (time.time() - started) / 60}
+            text = report.render(found, runs, vars(arguments) | done)
+            arguments.out.write_text(text)  # after each run: a later one may be interrupted
     finally:
         for server in filter(None, (postgres, redis)):
             server.stop()
-    text = report.render(found, runs, vars(arguments) | {"minutes": (time.time() - started) / 60})
     print(text)
-    arguments.out.write_text(text)
     return 1 if any("error" in numbers for all_runs in runs.values() for numbers in all_runs) else 0
 
 
@@ -81,8 +83,12 @@ def ensure_environment() -> None:
     os.execv(python, [python, "-m", "benchmarks", *sys.argv[1:]])
 
 
-def measure(arguments: argparse.Namespace, postgres: Any, redis: Any) -> Runs:
-    """Alternate the systems within each run, so that a slow minute hits all alike."""
+def measure(arguments: argparse.Namespace, postgres: Any, redis: Any) -> Iterator[Runs]:
+    """
+    Yield all that was measured after each run.
+
+    The systems take turns within a run, so that a slow minute hits all alike.
+    """
     systems = chosen(arguments.systems, redis is not None)
     pids = {
         name: server.pid for name, server in (("postgres", postgres), ("redis", redis)) if server
@@ -100,7 +106,7 @@ def measure(arguments: argparse.Namespace, postgres: Any, redis: Any) -> Runs:
             }
             runs[system].append(measure_quietness(order))
             print(f"run {number + 1}: {system}: {brief(runs[system][-1])}", flush=True)
-    return runs
+        yield runs
 
 
 def chosen(names: list[str] | None, has_redis: bool) -> list[str]:
