@@ -267,7 +267,7 @@ MUTATIONS = [
     Mutation(
         name="a claim takes the broker's word for it",
         file="store/dialects/postgresql.py",
-        old="WHERE id = ANY(%s::uuid[]) AND status = 'READY' AND queue_name",
+        old="WHERE id = ANY(%s::uuid[]) AND status LIKE 'READY' AND queue_name",
         new="WHERE id = ANY(%s::uuid[]) AND queue_name",
         tests="test_brokers.py",
         select="what_it_likes",
