@@ -186,8 +186,8 @@ def run_tox(tox, legs, interpreters, arguments):
         report_path(leg).unlink(missing_ok=True)
     results = WORK / "results.json"
     results.unlink(missing_ok=True)
-    # Three at a time on two cores: the legs wait for processes and servers half of their time.
-    at_once = str((os.cpu_count() or 1) + 1)
+    # Four at a time on two cores: the legs wait for processes and servers half of their time.
+    at_once = str(2 * (os.cpu_count() or 1))
     command = [tox, "run-parallel", "--parallel", at_once, "--parallel-no-spinner"]
     command += ["--result-json", results, "-e", ",".join(legs)]
     command += ["--discover", *interpreters.values()]
