@@ -36,12 +36,14 @@ COLUMNS = (
     "id, task_path, args, kwargs, queue_name, priority, status, backend, enqueued_at,"
     " attempts, claims, lost, cancel_requested"
 )
-REST = "'[7]', '{}', 'default', 0, 'READY', 'default', now(), 0, 0, 0, false"
+ARGS = "'[7]'"
+REST = "'{}', 'default', 0, 'READY', 'default', now(), 0, 0, 0, false"
 PATH = "benchmarks.bodies.noop"
-INSERT = f"INSERT INTO task ({COLUMNS}) VALUES (%s, %s, {REST})"
+INSERT = f"INSERT INTO task ({COLUMNS}) VALUES (%s, %s, {ARGS}, {REST})"
 UNNEST = (
     f"INSERT INTO task ({COLUMNS})"
-    f" SELECT new.id, new.path, {REST} FROM unnest(%s::uuid[], %s::text[]) AS new (id, path)"
+    f" SELECT new.id, new.path, {ARGS}, {REST}"
+    " FROM unnest(%s::uuid[], %s::text[]) AS new (id, path)"
 )
 COPY = f"COPY task ({COLUMNS}) FROM STDIN"
 COPY_REST = ("[7]", "{}", "default", 0, "READY", "default", "now", 0, 0, 0, False)

@@ -17,10 +17,7 @@ from benchmarks import bodies
 from benchmarks.systems import raw
 from benchmarks.systems.base import System, python
 
-INSERT = (
-    f"INSERT INTO task ({raw.COLUMNS})"
-    " VALUES (%s, %s, %s, '{}', 'default', 0, 'READY', 'default', now(), 0, 0, 0, false)"
-)
+INSERT = f"INSERT INTO task ({raw.COLUMNS}) VALUES (%s, %s, %s, {raw.REST})"
 #: The channel in PostgreSQL and the key in Redis, where nobody else uses this database.
 PLACE, REDIS_DATABASE = "pickup", 12
 

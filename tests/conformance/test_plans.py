@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import json
 import re
-from contextlib import closing
 from uuid import uuid4
 
 import psycopg
@@ -81,10 +80,15 @@ class Recorder:
 
 def plans(call):
     """Return the plans of the statements that `call(dialect, connection)` executes, as JSON."""
+    return [explain(*statement) for statement in statements_of(call)]
+
+
+def statements_of(call):
+    """Return what `call(dialect, connection)` would execute, with its parameters."""
     recorder = Recorder()
     with contextlib.suppress(ValueError):  # it does not like the empty answer
         call(dialects.of(connection), recorder)
-    return [explain(*statement) for statement in recorder.statements]
+    return recorder.statements
 
 
 def explain(sql, parameters):
@@ -171,7 +175,7 @@ def test_postgresql_kept_plans_go_by_indexes_row_by_row():
     """A general plan is kept while the table changes, and knows neither limit nor ids."""
     own = connection.copy()
     dialects.of(own).prepare_claiming_connection(own)
-    with closing(own):
+    with contextlib.closing(own):
         for change in (analyze, fill, make_all_ready):
             change()
             for name, call in STEPS.items():
@@ -200,10 +204,7 @@ def indexes(found):
 
 def kept_plan(own, call):
     """Return the nodes of the plan that `own` keeps for a statement."""
-    recorder = Recorder()
-    with contextlib.suppress(ValueError):  # it does not like the empty answer
-        call(dialects.of(own), recorder)
-    [(sql, parameters)] = recorder.statements
+    [(sql, parameters)] = statements_of(call)
     numbers = itertools.count(1)
     own.ensure_connection()
     with psycopg.ClientCursor(own.connection) as cursor:

@@ -2,37 +2,25 @@
 
 import asyncio
 import struct
-import threading
 from urllib.parse import urlsplit, urlunsplit
+
+from tests.reliability.loop_server import LoopServer
 
 BACKEND_IDLE = b"I"
 
 
-class Proxy:
+class Proxy(LoopServer):
     """Use in a `with`; `url(of)` is where clients connect instead of `of`."""
 
     def __init__(self, url):
+        super().__init__()
         parts = urlsplit(url)
         self.target = parts.hostname, parts.port
-        self.port = None
         self.connections = set()
         #: Answers swallowed so far.
         self.swallowed = 0
         self._pattern = None
         self._left = 0
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        self._call(self._open())
-        return self
-
-    def __exit__(self, *_exception):
-        self._call(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
     def url(self, of):
         parts = urlsplit(of)
@@ -70,21 +58,13 @@ class Proxy:
             return True
         return False
 
-    def _call(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
-
     async def _open(self):
         self.light = asyncio.Event()
         self.light.set()
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        await super()._open()
 
-    async def _close(self):
-        self._server.close()
-        lines = [line.task for line in self.connections]
-        for task in lines:
-            task.cancel()
-        await asyncio.gather(*lines, return_exceptions=True)
+    def _tasks(self):
+        return [line.task for line in self.connections]
 
     async def _set_light(self, is_on):
         if is_on:
