@@ -129,6 +129,9 @@ class Task(_Task[P, R], Generic[P, R]):
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return _unpickled, (type(self), values | {"func": self.module_path})
 
+    def get_backend(self) -> Any:
+        return task_backends[self.backend]
+
     def using(
         self,
         *,

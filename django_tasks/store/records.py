@@ -68,9 +68,9 @@ class NewTask:
         """Whether it may run at once."""
         return self.run_after is None or self.run_after <= self.moment
 
-    def shared_values(self, database: str) -> tuple[Any, ...]:
+    def shared_values(self, connection: BaseDatabaseWrapper) -> tuple[Any, ...]:
         """Return the values of `_SHARED` as the database's driver takes them."""
-        adapt = connections[database].ops.adapt_datetimefield_value
+        adapt = connection.ops.adapt_datetimefield_value
         task = self.task
         return (
             task.module_path,
@@ -133,7 +133,7 @@ def insert(
     """Store one task in the caller's transaction, if there is one."""
     connection = connections[database]
     dialect = dialects.of(connection)
-    shared = new.shared_values(database)
+    shared = new.shared_values(connection)
     given = [i for i, value in enumerate(shared) if value is not None]
     row = NewRow(
         columns=("id", "args", "kwargs", *[_SHARED[i] for i in given]),
@@ -150,7 +150,7 @@ def insert_many(
     """Store tasks that differ in their arguments only, all or none."""
     connection = connections[database]
     dialect = dialects.of(connection)
-    shared = new.shared_values(database)
+    shared = new.shared_values(connection)
 
     def insert_all() -> None:
         with transaction.atomic(using=database, savepoint=False):

@@ -25,8 +25,7 @@ CLAIMED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class NewRow:
+class NewRow(NamedTuple):
     """
     A row to insert: columns and their values as the driver takes them, without the status.
 
@@ -66,8 +65,7 @@ class Claim(NamedTuple):
     is_expired: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimRequest:
+class ClaimRequest(NamedTuple):
     """
     Whose claim, of which queue and backend, and how many.
 
@@ -82,8 +80,7 @@ class ClaimRequest:
     beyond: tuple[int, UUID] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PointedRequest:
+class PointedRequest(NamedTuple):
     """Whose claim of the tasks with these ids, as far as they are ready in one of these queues."""
 
     ids: Sequence[UUID]

@@ -371,15 +371,17 @@ class Engine:
         if len(self.outcomes) < self._wake_at and not self.errands and not self._is_done():
             self._wait(waits, timeout)
         self.is_sleeping = False
-        self._own_wake.take(1000)
 
     def _wait(self, waits: list[Readable], timeout: float) -> None:
         try:
             readable = self.lookout.wait(waits, timeout)
-            if any(ready not in (self._own_wake, self.wake_up) for ready in readable):
-                self.lookout.look_at_once()  # the broker has something
         except CONNECTION_ERRORS as error:  # met by a glance
             self._cut_off(error)
+            return
+        if self._own_wake in readable:
+            self._own_wake.take(1000)
+        if any(ready not in (self._own_wake, self.wake_up) for ready in readable):
+            self.lookout.look_at_once()  # the broker has something
 
     def _seconds_to_sleep(self) -> float:
         now = time.monotonic()

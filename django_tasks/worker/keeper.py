@@ -142,15 +142,20 @@ class Keeper:
         self.board.beat_keeper(finished_round=True)
 
     def _sleep(self) -> None:
-        timeout = self._duties.pause(without=None if self._dead else self._bury)
+        """Sleep until a duty is due, and pass wake-ups on in the meantime."""
+        until = time.monotonic() + self._duties.pause(without=None if self._dead else self._bury)
         waits: list[Any] = [self.reports]
         if self._listener is not None:
             waits.append(self._listener)
-        readable, _, _ = select.select(waits, [], [], timeout)
-        if self.reports in readable:
-            self._read_reports()
-        if self._listener is not None and self._listener in readable:
-            self._read_wake_ups()
+        while True:
+            left = until - time.monotonic()
+            readable, _, _ = select.select(waits, [], [], max(0.0, left))
+            if self.reports in readable:
+                self._read_reports()
+                return
+            # Back to sleep without a round: whom it woke often waits for this very processor.
+            if self._listener not in readable or not self._pass_wake_ups_on() or left <= 0:
+                return
 
     # --- lease --------------------------------------------------------------------------------
 
@@ -331,7 +336,7 @@ class Keeper:
         """Start listening, or prove that it still works: a cut line is silent."""
         if self._listener is not None:
             self._listener.ping()
-            self._read_wake_ups()  # what came before the ping's answer leaves the line silent
+            self._pass_wake_ups_on()  # what came before the ping's answer leaves the line silent
             return
         self._listener = self.broker.listen(self.connection)
         self.board.is_listening = self._listener is not None
@@ -342,20 +347,22 @@ class Keeper:
     def _wake_all(self) -> None:
         self.wake_up.send(max(self.config.processes, self.board.process_count))
 
-    def _read_wake_ups(self) -> None:
+    def _pass_wake_ups_on(self) -> bool:
+        """Wake processes for what is ready; return whether that was all that there was to do."""
         assert self._listener is not None
         try:
             queues = self._listener.read()
         except CONNECTION_ERRORS as error:
             self._duties.cut_off(error)
             self._stop_listening()
-            return
-        if WISH in queues:
-            queues.remove(WISH)
-            self._duties.of(self._obey).hurry()
-        matching = sum(map(self.obedience.serves, queues))
-        if matching:
+            return False
+        has_wish = WISH in queues
+        queues.discard(WISH)
+        if matching := sum(map(self.obedience.serves, queues)):
             self.wake_up.send(matching)
+        if has_wish:
+            self._duties.of(self._obey).hurry()
+        return not has_wish
 
     def _stop_listening(self) -> None:
         listener, self._listener = self._listener, None

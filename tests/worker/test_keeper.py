@@ -86,10 +86,59 @@ def test_wish_has_the_keeper_look_at_once(keep, wake_up):
     look = keeper._duties.of(keeper._obey)
     look.next_in(60.0)
 
-    keeper._read_wake_ups()
+    keeper._pass_wake_ups_on()
 
     assert look.is_due(time.monotonic())
     assert wake_up.take(10) == 0
+
+
+class NoisyListener:
+    """A listener that always has something: what `words` say, then the last of them for ever."""
+
+    def __init__(self, words):
+        self.words = list(words)
+        self.until = time.monotonic() + 10.0
+        self.pipe = WakeUp()
+        self.pipe.send()
+
+    def fileno(self):
+        return self.pipe.fileno()
+
+    def read(self):
+        assert time.monotonic() < self.until, "the keeper does nothing else any more"
+        return {self.words.pop(0) if len(self.words) > 1 else self.words[0]}
+
+    def close(self):
+        self.pipe.close()
+
+
+def sleep(keeper, words, *, duty_in):
+    """Let the keeper sleep, with one duty, beside a noisy listener; return that duty."""
+    keeper._duties._duties = [keeper._duties.of(keeper._obey)]
+    [duty] = keeper._duties._duties
+    duty.next_in(duty_in)
+    with closing(NoisyListener(words)) as keeper._listener:
+        keeper._sleep()
+    return duty
+
+
+def test_wake_ups_are_passed_on_while_the_keeper_sleeps(keep, wake_up):
+    """Each at once and without a round; a wish ends the sleep."""
+    keeper = keep(SilentBroker())
+
+    duty = sleep(keeper, ["default", "mail", "default", WISH], duty_in=0.9)
+
+    assert wake_up.take(10) == 3
+    assert duty.is_due(time.monotonic())
+
+
+def test_wake_ups_do_not_keep_the_keeper_from_its_duties(keep, wake_up):
+    keeper = keep(SilentBroker())
+
+    duty = sleep(keeper, ["default"], duty_in=0.05)
+
+    assert duty.is_due(time.monotonic())
+    assert wake_up.take(1) == 1
 
 
 def test_keeper_that_is_not_told_looks_at_each_poll(keep):
