@@ -238,10 +238,8 @@ def _unknown_here(record: TaskRecord) -> Iterator[Reason]:
 
 
 def _paused(record: TaskRecord, now: datetime) -> Iterator[Reason]:
-    states = QueueState.objects.using(_database(record)).filter(
-        backend=record.backend, queue_name=record.queue_name, paused_at__isnull=False
-    )
-    state = states.first()
+    paused = QueueState.objects.using(_database(record)).paused()
+    state = paused.filter(backend=record.backend, queue_name=record.queue_name).first()
     if state is None or state.paused_at is None:
         return
     text = (

@@ -15,6 +15,7 @@ from typing import Any
 from django.conf import settings
 
 from .conf import app_settings
+from .refusals import is_refusal, number_of
 
 #: What stands for the text of what a body raised, and of what others did.
 OF_TASK = "(text not logged: see the task in the admin)"
@@ -28,13 +29,10 @@ _cause = vars(BaseException)["__cause__"].__get__
 _context = vars(BaseException)["__context__"].__get__
 _suppresses_context = vars(BaseException)["__suppress_context__"].__get__
 _traceback = vars(BaseException)["__traceback__"].__get__
-_arguments = vars(BaseException)["args"].__get__
 _members = vars(BaseExceptionGroup)["exceptions"].__get__
 
 #: PEP 249's names, which drivers and Django share, of errors whose text quotes values of rows.
 _QUOTING = {"DataError", "IntegrityError"}
-#: MySQL's "incorrect string value", which its driver files under another class.
-_QUOTING_CODE = 1366
 
 
 def are_logged() -> bool:
@@ -77,7 +75,7 @@ def summary(error: BaseException) -> str:
 
 def _quotes(error: BaseException) -> bool:
     is_named_so = any(base.__name__ in _QUOTING for base in type(error).__mro__)
-    return is_named_so or _number_of(error) == _QUOTING_CODE
+    return is_named_so or is_refusal(error)
 
 
 def _code_of(error: BaseException) -> str:
@@ -86,13 +84,7 @@ def _code_of(error: BaseException) -> str:
     for name in ("sqlstate", "pgcode", "sqlite_errorname"):
         if code := getattr(of_driver, name, None):
             return str(code)
-    return str(_number_of(error) or "")
-
-
-def _number_of(error: BaseException) -> int | None:
-    """Return the number that MySQL and MariaDB put first."""
-    first = next(iter(_arguments(error)), None)
-    return first if isinstance(first, int) else None
+    return str(number_of(error) or "")
 
 
 class _Chain:

@@ -195,7 +195,7 @@ def _queues(database: str, known: Iterable[str], now: datetime) -> list[QueueSum
 
 def _pauses(database: str, now: datetime) -> dict[str, list[Pause]]:
     found: dict[str, list[Pause]] = {}
-    for state in QueueState.objects.using(database).filter(paused_at__isnull=False):
+    for state in QueueState.objects.using(database).paused():
         seconds = _seconds(state.paused_at or now, now)
         pause = Pause(backend=state.backend, seconds=seconds, by=state.paused_by)
         found.setdefault(state.queue_name, []).append(pause)

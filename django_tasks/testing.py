@@ -34,7 +34,8 @@ def run_pending_tasks(
     """
     Run the tasks that are ready, here and now, and return their results.
 
-    Tasks that those enqueue are run, too. `limit`: most tasks to run; None: until none is left.
+    Tasks that those enqueue are run, too; those of paused queues are left, as by a worker.
+    `limit`: most tasks to run; None: until none is left.
     `include_scheduled`: run also what is due later, as retries, without waiting for its time.
     Time limits are not enforced. Raise nothing for a task that fails: look at its result.
     """

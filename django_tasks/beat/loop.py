@@ -20,7 +20,7 @@ from ..wakeups import WakeUp
 from ..worker.board import clock
 from ..worker.duties import Duties, Duty
 from ..worker.faults import CONNECTION_ERRORS
-from .tick import tick
+from .tick import disable_unreadable, tick
 
 logger = logging.getLogger("django_tasks.beat")
 
@@ -115,7 +115,8 @@ class Beat:
     # --- duties -------------------------------------------------------------------------------
 
     def _sync(self) -> None:
-        """Make rows of what the code declares, once."""
+        """Make rows of what the code declares, once; a row that cannot be read stops none."""
+        disable_unreadable(self.database)
         declared.sync(self.database)
 
     def _tick(self) -> None:

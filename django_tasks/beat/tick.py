@@ -45,6 +45,28 @@ def tick(database: str) -> float | None:
     Return the seconds until the next look is worth while: 0 when more may be due, None when no
     schedule has a next run.
     """
+    try:
+        return _tick(database)
+    except Exception as error:
+        if is_outage(error) or not disable_unreadable(database):
+            raise
+        return 0.0
+
+
+def disable_unreadable(database: str) -> int:
+    """Disable schedules whose moments cannot be read, and tell of each; return how many."""
+    found = slots.unreadable(database)
+    for schedule_id, name, columns in found:
+        text = (
+            f"{', '.join(columns)}: this is no moment; was it written by SQL? Enable the schedule"
+            " to have its next run planned anew; correct other columns than next_run_at before."
+        )
+        slots.disable(database, schedule_id, text)
+        logger.error("%s (id %d) was disabled: %s", printable(name), schedule_id, text)
+    return len(found)
+
+
+def _tick(database: str) -> float | None:
     found = slots.look(database)
     if found is None:
         return None

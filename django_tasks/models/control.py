@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+
+class QueueStates(models.QuerySet["QueueState"]):
+    """Chosen by what people said."""
+
+    def paused(self) -> Self:
+        """Return those of queues that workers leave out."""
+        return self.filter(paused_at__isnull=False)
 
 
 class QueueState(models.Model):
@@ -22,6 +32,8 @@ class QueueState(models.Model):
     paused_by = models.CharField(_("paused by"), max_length=255, blank=True, default="")
     created_at = models.DateTimeField(_("created"))
     changed_at = models.DateTimeField(_("changed"))
+
+    objects = QueueStates.as_manager()
 
     class Meta:
         verbose_name = _("queue")

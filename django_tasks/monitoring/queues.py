@@ -102,11 +102,8 @@ def read_queues(
     ready = _ready(database, backends)
     scheduled, due = _scheduled(database)
     rates = history.read_rates(database, now)
-    paused = set(
-        QueueState.objects.using(database)
-        .filter(paused_at__isnull=False)
-        .values_list("backend", "queue_name")
-    )
+    states = QueueState.objects.using(database).paused()
+    paused = set(states.values_list("backend", "queue_name"))
     found = {*ready, *running.by_queue, *scheduled, *rates, *_known(backends)}
     shown = [backend.alias for backend in backends]
     return [

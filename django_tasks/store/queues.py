@@ -23,16 +23,15 @@ def pause(database: str, backend: str, queue_name: str, by: str = "") -> bool:
 
 def resume(database: str, backend: str, queue_name: str) -> bool:
     """Let a queue run again; return False when it was not paused."""
-    rows = QueueState.objects.using(database).filter(
-        backend=backend, queue_name=queue_name, paused_at__isnull=False
-    )
+    paused = QueueState.objects.using(database).paused()
+    rows = paused.filter(backend=backend, queue_name=queue_name)
     is_changed = bool(rows.update(paused_at=None, paused_by="", changed_at=DatabaseNow()))
     return _told(database, is_changed)
 
 
 def paused_names(database: str, backend: str) -> frozenset[str]:
     """Return the queues of a backend that are paused."""
-    rows = QueueState.objects.using(database).filter(backend=backend, paused_at__isnull=False)
+    rows = QueueState.objects.using(database).paused().filter(backend=backend)
     return frozenset(rows.values_list("queue_name", flat=True))
 
 

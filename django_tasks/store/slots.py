@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import connections, transaction
-from django.db.models import QuerySet
+from django.db import DataError, connections, transaction
+from django.db.models import DateTimeField, QuerySet
 
 from ..models import Schedule, ScheduleRun, TaskRecord
 from ..scheduled_calls import ScheduledCall
@@ -124,6 +124,33 @@ def _update(database: str, rows: Sequence[Schedule]) -> None:
     ]
     with connection.cursor() as cursor:
         cursor.executemany(_UPDATE, values)
+
+
+def unreadable(database: str) -> list[tuple[int, str, list[str]]]:
+    """
+    Return (id, name, columns) of planned schedules with columns that hold no moment.
+
+    SQLite takes any text from who writes SQL, and PostgreSQL moments that Python does not have.
+    """
+    rows = Schedule.objects.using(database).filter(next_run_at__isnull=False).order_by("pk")
+    columns = [f.name for f in Schedule._meta.concrete_fields if isinstance(f, DateTimeField)]
+    if all(_is_readable(rows, column) for column in columns):
+        return []
+    found = []
+    for pk, name in list(rows.values_list("pk", "name")):
+        odd = [column for column in columns if not _is_readable(rows.filter(pk=pk), column)]
+        if odd:
+            found.append((pk, name, odd))
+    return found
+
+
+def _is_readable(rows: QuerySet[Schedule], column: str) -> bool:
+    """Tell whether Django makes moments of all that is not NULL: it raises, or reads None."""
+    present = rows.filter(**{f"{column}__isnull": False})
+    try:
+        return None not in list(present.values_list(column, flat=True))
+    except (DataError, AttributeError, TypeError, ValueError):  # its converters raise any
+        return False
 
 
 def disable(database: str, schedule_id: int, error: str) -> None:

@@ -40,13 +40,11 @@ def read(database: str, backend: str, worker_id: UUID) -> Wishes:
     """Return what is asked of a worker of this backend, by one statement."""
     # Without an order: parts of a union may have none.
     own = WorkerRecord.objects.using(database).filter(pk=worker_id).order_by()
-    states = QueueState.objects.using(database).order_by()
+    paused = QueueState.objects.using(database).paused().filter(backend=backend).order_by()
     rows = own.values_list(
         _NO_TEXT, "stop_requested_at", "wanted_concurrency", "stop_requested_by", "wanted_by"
     ).union(
-        states.filter(backend=backend, paused_at__isnull=False).values_list(
-            "queue_name", "paused_at", _NO_NUMBER, _NO_TEXT, _NO_TEXT
-        ),
+        paused.values_list("queue_name", "paused_at", _NO_NUMBER, _NO_TEXT, _NO_TEXT),
         all=True,
     )
     wishes, names = Wishes(), set()

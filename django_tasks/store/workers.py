@@ -111,7 +111,7 @@ class Signs(NamedTuple):
 def signs(database: str, info: WorkerInfo, live_processes: Sequence[int]) -> Signs:
     """Tell in one statement what it is worth asking for: what the dead have left, and wishes."""
     own = WorkerRecord.objects.using(database).filter(pk=info.id)
-    paused = QueueState.objects.filter(backend=info.backend, paused_at__isnull=False)
+    paused = QueueState.objects.paused().filter(backend=info.backend)
     found = own.values_list(
         Exists(WorkerRecord.objects.filter(expires_at__lte=DatabaseNow())),
         Exists(_without_live_worker(TaskRecord.objects.all())),

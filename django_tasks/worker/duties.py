@@ -10,7 +10,7 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from ..exception_texts import loggable_fault
 from ..outages import Outage
-from .faults import CONNECTION_ERRORS
+from .faults import CONNECTION_ERRORS, is_outage
 
 #: Seconds that a round's sleep takes at most, so that whoever sleeps shows signs of life.
 LONGEST_SLEEP = 1.0
@@ -86,9 +86,9 @@ class Duties:
         """Do a duty; one that fails for its own reasons does not stop the others."""
         try:
             duty.do(now)
-        except CONNECTION_ERRORS:
-            raise
         except Exception as error:
+            if is_outage(error):
+                raise
             self._logger.error(
                 "The %s's duty %s failed.",
                 self._owner, duty.action.__name__, exc_info=loggable_fault(error),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from .faults import CONNECTION_ERRORS
+from .faults import is_outage
 
 
 class Errands:
@@ -31,8 +31,9 @@ class Errands:
             function, answer = self._waiting[0]
             try:
                 answer.set_result(function())
-            except CONNECTION_ERRORS:
-                raise
-            except Exception as error:  # noqa: BLE001 - for the body that asked
+            except Exception as error:
+                if is_outage(error):
+                    raise
+                # For the body that asked.
                 answer.set_exception(error)
             self._waiting.popleft()

@@ -14,6 +14,7 @@ from django.db import connections
 from .. import registry
 from ..listeners import has_listeners
 from ..signals import task_started
+from ..store import queues
 from ..store.claims import Claimer
 from .board import Board
 from .config import WorkerConfig
@@ -64,7 +65,12 @@ class InlineWorker:
         return function()
 
     def run_next(self) -> UUID | None:
-        """Run the next ready task to its end; return its id, or None when none is ready."""
+        """
+        Run the next ready task to its end; return its id, or None when none is ready.
+
+        What is paused is asked each time: the task before may have paused a queue.
+        """
+        self.claimer.leave_out(queues.paused_names(self.config.database, self.config.backend))
         claims = self.claimer.claim(1)
         if not claims:
             return None

@@ -34,7 +34,7 @@ from .board import Board, clock
 from .config import WorkerConfig
 from .connections import ReceiverConnections
 from .duties import Duties, Duty
-from .faults import CONNECTION_ERRORS
+from .faults import CONNECTION_ERRORS, is_outage
 from .limits import LOOK
 from .logs import log_ending
 from .obedience import Obedience
@@ -225,9 +225,9 @@ class Keeper:
             try:
                 decided = obituaries.of_process(self.database, report, self.config.host)
                 self._settle(decided, self.info.id, report["process"])
-            except CONNECTION_ERRORS:
-                raise
             except Exception as error:
+                if is_outage(error):
+                    raise
                 shown = loggable_fault(error)
                 logger.error("A dead process' report fails; the sweep settles it.", exc_info=shown)
             self._dead.pop(0)
@@ -269,9 +269,10 @@ class Keeper:
                 settled = transitions.settle(
                     self.database, [ending], worker_id, process, self.config.host, writes_late=False
                 )
-            except CONNECTION_ERRORS:
-                raise
-            except DatabaseError as error:  # this row is odd; the others must not wait for it
+            except DatabaseError as error:
+                if is_outage(error):
+                    raise
+                # This row is odd; the others must not wait for it.
                 shown = loggable_fault(error)
                 logger.error("The end of task %s cannot be written.", claim.id, exc_info=shown)
                 continue

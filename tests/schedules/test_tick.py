@@ -10,7 +10,7 @@ from django.db import DataError, connection, transaction
 from django.test.utils import CaptureQueriesContext, override_settings
 
 from django_tasks import registry
-from django_tasks.beat.tick import LEFT_TO_OTHERS, tick
+from django_tasks.beat.tick import LEFT_TO_OTHERS, disable_unreadable, tick
 from django_tasks.ids import uuid7
 from django_tasks.models import Schedule, ScheduleRun, TaskRecord
 from django_tasks.signals import task_enqueued
@@ -20,6 +20,11 @@ from tests.conformance.steps import IS_POSTGRESQL, IS_SQLITE, at_once
 from tests.schedules.steps import DATABASE, ago, now, outcomes, overdue, saved, slots_of
 
 SECOND = timedelta(seconds=1)
+#: What a column takes, before all moments, and Python does not. MySQL takes only moments.
+NO_MOMENTS = [("next_run_at", "-infinity")] if IS_POSTGRESQL else []
+if IS_SQLITE:
+    NO_MOMENTS = [("next_run_at", ""), ("next_run_at", "0 o'clock")]
+    NO_MOMENTS += [(name, "2020-99-99 00:00:00") for name in ("next_run_at", "last_slot_at")]
 
 
 def stored(row):
@@ -294,6 +299,42 @@ def test_unknown_task_is_looked_at_again(monkeypatch, caplog):
     tick(DATABASE)
 
     assert slots_of(row) == [slot] and stored(row).error == ""
+
+
+@pytest.mark.parametrize(("column", "text"), NO_MOMENTS)
+def test_text_that_is_no_moment_disables_its_schedule(column, text, caplog):
+    """Raw SQL may write it: one error says which schedule, and what to do; the others go on."""
+    before, odd, after = (overdue(late=late) for late in (3, 2, 1))
+    with connection.cursor() as cursor:
+        sql = f"UPDATE {Schedule._meta.db_table} SET {column} = %s WHERE id = %s"
+        cursor.execute(sql, [text, odd.pk])
+
+    with caplog.at_level("ERROR", "django_tasks.beat"):
+        while tick(DATABASE) == 0.0:
+            pass
+
+    assert outcomes(before) == outcomes(after) == [("ENQUEUED", 0)]
+    [state] = Schedule.objects.filter(pk=odd.pk).values("enabled", "next_run_at", "error")
+    assert (state["enabled"], state["next_run_at"]) == (False, None)
+    [record] = caplog.records
+    assert record.getMessage() == f"{odd.name} (id {odd.pk}) was disabled: {state['error']}"
+    assert state["error"].startswith(f"{column}: this is no moment")
+
+
+@pytest.mark.skipif(not IS_SQLITE, reason="the others take no such text")
+def test_text_that_sorts_after_all_moments_is_found_at_the_start():
+    """No look comes to it while other schedules have a next run; a beat that starts looks."""
+    odd, other = overdue(), overdue()
+    with connection.cursor() as cursor:
+        sql = f"UPDATE {Schedule._meta.db_table} SET next_run_at = 'soon' WHERE id = %s"
+        cursor.execute(sql, [odd.pk])
+
+    assert disable_unreadable(DATABASE) == 1
+
+    assert stored(odd).next_run_at is None and "next_run_at" in stored(odd).error
+    assert stored(other).enabled and disable_unreadable(DATABASE) == 0
+    schedules.set_enabled([odd.pk], True, using=DATABASE)
+    assert stored(odd).next_run_at is not None and stored(odd).error == ""
 
 
 def test_row_that_the_database_refuses_stays_alone():

@@ -17,6 +17,7 @@ from django_tasks import (
     Snooze,
     SoftTimeLimitExceeded,
     TaskContext,
+    control,
     task,
 )
 from django_tasks.exceptions import TaskCancelRequested, TaskInterruption
@@ -47,6 +48,11 @@ def fail(message):
 async def fail_async(message):
     await asyncio.sleep(0)
     raise ValueError(message)
+
+
+@task
+def pause_queue(name):
+    control.pause_queue(name)
 
 
 @task

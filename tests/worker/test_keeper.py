@@ -6,16 +6,19 @@ from contextlib import closing
 from unittest import mock
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from django_tasks.conf import app_settings
 from django_tasks.routing import QueueSelection
-from django_tasks.store import queues
+from django_tasks.statuses import Status
+from django_tasks.store import queues, transitions, workers
 from django_tasks.store.dialects import WISH, of
 from django_tasks.wakeups import WakeUp
+from django_tasks.worker import obituaries
 from django_tasks.worker.board import Board
 from django_tasks.worker.config import WorkerConfig
 from django_tasks.worker.keeper import Keeper
+from tests.conformance.steps import statuses, store
 
 
 class SilentBroker:
@@ -176,3 +179,35 @@ def test_sweep_that_sees_no_wish_is_as_good_as_a_look(keep):
     found.append(is_put_off())
 
     assert found == [True, False, False, True]
+
+
+def test_row_that_mysql_refuses_leaves_the_others_their_rescue(keep, monkeypatch, caplog):
+    """Its drivers file what one row met under lost connections."""
+    odd, *others = store(3, status=Status.RUNNING)
+    settle = transitions.settle
+
+    def refuse_odd(database, endings, *args, **kwargs):
+        if endings[0].id == odd:
+            raise OperationalError(1366, "Incorrect string value")
+        return settle(database, endings, *args, **kwargs)
+
+    monkeypatch.setattr(transitions, "settle", refuse_odd)
+    keep(SilentBroker())._rescue(workers.orphans_of_dead_workers("default"))
+
+    assert statuses([odd, *others]) == [Status.RUNNING, Status.READY, Status.READY]
+    assert f"The end of task {odd} cannot be written." in caplog.text
+
+
+def test_report_that_mysql_refuses_stops_no_other(keep, monkeypatch, caplog):
+    """The sweep settles what it was about."""
+    refused = OperationalError(1366, "Incorrect string value")
+    seen = mock.Mock(side_effect=[refused, []])
+    monkeypatch.setattr(obituaries, "of_process", seen)
+    keeper = keep(SilentBroker())
+    keeper._dead = [{"process": 1}, {"process": 2}]
+
+    keeper._bury()
+
+    assert seen.call_count == 2
+    assert not keeper._dead
+    assert "A dead process' report fails" in caplog.text

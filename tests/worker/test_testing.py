@@ -7,6 +7,7 @@ from django.db import transaction
 from django.test import TestCase
 
 from django_tasks import TaskResultStatus
+from django_tasks.control import pause_queue, resume_queue
 from django_tasks.models import TaskAttempt
 from django_tasks.testing import enqueued_tasks, run_pending_tasks
 from tests.worker import ledger, tasks
@@ -76,6 +77,24 @@ class RunPendingTasks(TestCase):
 
         self.assertEqual([result.task.queue_name for result in results], ["mail"])
         self.assertEqual(len(enqueued_tasks()), 1)
+
+    def test_paused_queues_stay(self):
+        """A worker would leave them, too, until they are resumed."""
+        pause_queue("mail")
+        waiting = tasks.add.using(queue_name="mail").enqueue(1, 2)
+
+        self.assertEqual(run_pending_tasks(), [])
+        self.assertEqual(run_pending_tasks(queues="mail"), [])
+
+        resume_queue("mail")
+        self.assertEqual([result.id for result in run_pending_tasks()], [waiting.id])
+
+    def test_task_that_pauses_a_queue_is_the_last_of_it(self):
+        """As with a body that finds out that a service is down."""
+        pausing = tasks.pause_queue.using(queue_name="mail", priority=1).enqueue("mail")
+        tasks.add.using(queue_name="mail").enqueue(1, 2)
+
+        self.assertEqual([result.id for result in run_pending_tasks()], [pausing.id])
 
     def test_on_commit_with_captured_callbacks(self):
         """What is enqueued when another transaction commits comes with captureOnCommitCallbacks."""
