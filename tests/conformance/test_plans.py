@@ -15,6 +15,7 @@ from django_tasks.models import TaskRecord
 from django_tasks.statuses import Status
 from django_tasks.store import dialects, transitions, workers
 from django_tasks.store.dialects import TABLE, base
+from django_tasks.store.dialects.mysql import NAMES_READ
 from django_tasks.store.rows import ClaimRequest, PointedRequest, Success
 from tests.conformance.steps import (
     FAR_AHEAD,
@@ -277,6 +278,29 @@ def test_mysql_claims_do_not_sort():
 
     assert "filesort" not in json.dumps(plan)
     assert {n["key"] for n in nodes(plan) if "key" in n} == {"django_tasks_ready"}
+
+
+@mysql
+def test_mysql_ready_queues_are_found_by_few_of_their_tasks():
+    """A long queue is not read to its end, and not once per queue."""
+    fill()
+    for name in ("a", "m", "z"):
+        make(2000, queue_name=name)
+    dialect = dialects.of(connection)
+
+    before = rows_read()
+    names = dialect.ready_queues(connection, "default")
+    read = rows_read() - before
+
+    assert names == ["a", "default", "m", "z"]
+    assert read < 5 * 2 * NAMES_READ  # of them, and of their names
+
+
+def rows_read():
+    """Return how many rows this session has read by an index or from a temporary table."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
+        return sum(int(value) for _name, value in cursor.fetchall())
 
 
 @mysql
