@@ -7,13 +7,16 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from django_tasks import inspection, task
-from django_tasks.models import Schedule, ScheduleRun, TaskAttempt, TaskRecord, WorkerRecord
+from django_tasks.models import Rollup, Schedule, ScheduleRun, TaskAttempt, TaskRecord, WorkerRecord
+from django_tasks.models.rollups import Span
+from django_tasks.monitoring import queues, snapshot
 from django_tasks.statuses import Status
 from django_tasks.store import workers
 
@@ -191,6 +194,20 @@ def test_the_only_backend_that_stores_tasks_is_taken():
 # --- tasks_inspect -------------------------------------------------------------------------------
 
 
+def fail(queue_name, hours):
+    """Store the rollup of a minute in which a task failed."""
+    starts_at = (NOW - timedelta(hours=hours)).replace(second=0, microsecond=0)
+    for span, begin in ((Span.MINUTE, starts_at), (Span.HOUR, starts_at.replace(minute=0))):
+        values = {"span": span, "starts_at": begin, "failed": 1}
+        Rollup.objects.create(backend="default", queue_name=queue_name, **values)
+
+
+def inspected():
+    """Return the document, and its queues by name."""
+    document = json.loads(run("tasks_inspect", "--json"))
+    return document, {queue["name"]: queue for queue in document["queues"]}
+
+
 def fill():
     """Store a bit of everything; return the running task."""
     worker = make_worker()
@@ -199,8 +216,8 @@ def fill():
     make(enqueued_at=NOW - timedelta(seconds=30))
     make(queue_name="mail")
     make(Status.SCHEDULED)
-    make(Status.FAILED)
-    make(Status.FAILED, finished_at=days_ago(2))
+    fail("default", hours=2)
+    fail("default", hours=48)
     return make(
         Status.RUNNING,
         worker_id=worker.id,
@@ -214,13 +231,14 @@ def fill():
 def test_inspect_as_json_has_queues_workers_and_running_tasks():
     running = fill()
 
-    document = json.loads(run("tasks_inspect", "--json"))
+    document, found = inspected()
 
     assert (document["backend"], document["database"]) == ("default", "default")
-    queues = {queue.pop("name"): queue for queue in document["queues"]}
-    oldest = queues["default"].pop("oldest")
+    assert document["capped"] == []
+    oldest = found["default"].pop("oldest")
     assert 90 <= oldest <= seconds_since(NOW) + 91
-    assert queues["default"] == {
+    assert found["default"] == {
+        "name": "default",
         "ready": 2,
         "running": 1,
         "scheduled": 1,
@@ -228,8 +246,8 @@ def test_inspect_as_json_has_queues_workers_and_running_tasks():
         "paused": [],
         "capped": [],
     }
-    assert queues["mail"]["ready"] == 1
-    assert queues["known-queue"]["oldest"] is None
+    assert found["mail"]["ready"] == 1
+    assert found["known-queue"]["oldest"] is None
     assert {w["versions"] for w in document["workers"]} == {workers.VERSIONS}
     assert {w["host"]: (w["state"], w["running"]) for w in document["workers"]} == {
         "host1": ("alive", 1),
@@ -268,21 +286,71 @@ def test_inspect_says_when_no_worker_is_alive():
 
 
 def test_inspect_caps_its_counts(monkeypatch):
-    monkeypatch.setattr(inspection, "CAP", 3)
+    """What there is more of is named, and a queue with none of the first may have others."""
+    monkeypatch.setattr(queues, "CAP", 3)
     monkeypatch.setattr(inspection.capped_count, "__defaults__", (3,))
     for _ in range(5):
         make()
         make(Status.SCHEDULED)
 
-    [queue] = [
-        queue
-        for queue in json.loads(run("tasks_inspect", "--json"))["queues"]
-        if queue["name"] == "default"
-    ]
+    document, found = inspected()
 
-    assert queue["ready"] == 3
-    assert queue["capped"] == ["ready", "scheduled"]
+    assert (found["default"]["ready"], found["default"]["scheduled"]) == (3, 3)
+    assert found["default"]["capped"] == ["ready", "scheduled"]
+    assert (found["known-queue"]["scheduled"], found["known-queue"]["capped"]) == (0, ["scheduled"])
+    assert document["capped"] == []
     assert "3+" in run("tasks_inspect")
+
+
+def test_inspect_says_which_lists_are_cut(monkeypatch):
+    monkeypatch.setattr(snapshot, "RUNNING_LISTED", 2)
+    monkeypatch.setattr(inspection.capped_count, "__defaults__", (1,))
+    for name in ("a", "b"):
+        make(Status.RUNNING)
+        Schedule.objects.create(
+            name=name, task_path=nothing.module_path, kind="INTERVAL", every=60, next_run_at=NOW
+        )
+    assert inspected()[0]["capped"] == ["schedules"]
+    assert "have run longest" not in run("tasks_inspect")
+
+    make(Status.RUNNING)
+
+    document, _queues = inspected()
+    assert (document["schedules"], len(document["running"])) == (1, 2)
+    assert document["capped"] == ["schedules", "running"]
+    assert "(the 2 that have run longest)" in run("tasks_inspect")
+
+
+def test_inspect_counts_every_queue(monkeypatch):
+    """A monitor looks at one of them, wherever it comes: so many are asked for at a time."""
+    monkeypatch.setattr(queues, "MOST_COUNTED", 2)
+    names = [f"queue-{number}" for number in range(5)]
+    for name in names:
+        make(queue_name=name, enqueued_at=NOW - timedelta(seconds=60))
+        make(queue_name=name)
+
+    _document, found = inspected()
+
+    assert [(found[name]["ready"], found[name]["capped"]) for name in names] == [(2, [])] * 5
+    assert all(60 <= found[name]["oldest"] <= seconds_since(NOW) + 61 for name in names)
+
+
+def test_inspect_sums_up_queues_of_one_name(monkeypatch):
+    """Several backends may have one each; capped is the sum of which a part is."""
+    monkeypatch.setattr(queues, "CAP", 3)
+    for _ in range(5):
+        make(queue_name="mail")
+    make(queue_name="mail", backend="second", enqueued_at=NOW - timedelta(seconds=60))
+    make(Status.RUNNING, queue_name="mail", backend="second")
+    fail("mail", hours=2)
+    own = settings.TASKS["default"]
+    with override_settings(TASKS={"default": own, "second": own}):
+        _document, found = inspected()
+
+    mail = found["mail"]
+    assert (mail["ready"], mail["running"], mail["failed"]) == (4, 1, 1)
+    assert mail["capped"] == ["ready"]
+    assert mail["oldest"] >= 60
 
 
 def test_queries_of_inspect_do_not_grow_with_the_tasks():

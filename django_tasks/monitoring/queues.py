@@ -96,10 +96,19 @@ def read_running(database: str, live_workers: Set[UUID]) -> RunningTasks:
 
 
 def read_queues(
-    database: str, backends: Sequence[DatabaseBackend], running: RunningTasks, now: datetime
+    database: str,
+    backends: Sequence[DatabaseBackend],
+    running: RunningTasks,
+    now: datetime,
+    *,
+    counts_all: bool = False,
 ) -> list[QueueFigures]:
-    """Read the queues of `backends`: those with tasks, and those that settings and code name."""
-    ready = _ready(database, backends)
+    """
+    Read the queues of `backends`: those with tasks, and those that settings and code name.
+
+    `counts_all`: count the ready tasks of queues beyond MOST_COUNTED, too.
+    """
+    ready = _ready(database, backends, counts_all=counts_all)
     scheduled, due = _scheduled(database)
     rates = history.read_rates(database, now)
     states = QueueState.objects.using(database).paused()
@@ -137,7 +146,7 @@ def _known(backends: Iterable[DatabaseBackend]) -> set[Queue]:
 
 
 def _ready(
-    database: str, backends: Iterable[DatabaseBackend]
+    database: str, backends: Iterable[DatabaseBackend], *, counts_all: bool
 ) -> dict[Queue, tuple[int, float | None]]:
     """Return how many are ready in each queue that has some, and for how long the first is."""
     connection = connections[database]
@@ -147,16 +156,22 @@ def _ready(
         for backend in backends
         for name in dialect.ready_queues(connection, backend.alias)
     ]
-    counted = queues[:MOST_COUNTED]
-    looks = dialect.look_at_ready(connection, counted, counted=CAP + 1, aged=AGED)
     figures: dict[Queue, tuple[int, float | None]] = dict.fromkeys(queues, (CappedCount(1), None))
-    for queue, (count, age) in zip(counted, looks, strict=True):
-        figures[queue] = (CappedCount(CAP) if count > CAP else count, age)
+    # So many at a time: a statement cannot have any number of parts.
+    for first in range(0, len(queues) if counts_all else 1, MOST_COUNTED):
+        counted = queues[first : first + MOST_COUNTED]
+        looks = dialect.look_at_ready(connection, counted, counted=CAP + 1, aged=AGED)
+        for queue, (count, age) in zip(counted, looks, strict=True):
+            figures[queue] = (CappedCount(CAP) if count > CAP else count, age)
     return figures
 
 
-def _scheduled(database: str) -> tuple[Counter[Queue], Counter[Queue]]:
-    """Return how many of the CAP that are due first are in each queue, and how many are due."""
+def _scheduled(database: str) -> tuple[Mapping[Queue, int], Counter[Queue]]:
+    """
+    Return how many of the CAP that are due first are in each queue, and how many are due.
+
+    When there are more, any queue may have some of those, also one that is not among them.
+    """
     rows: Any = (
         TaskRecord.objects.using(database)
         .filter(status_is(Status.SCHEDULED))
@@ -165,8 +180,10 @@ def _scheduled(database: str) -> tuple[Counter[Queue], Counter[Queue]]:
         .values_list("backend", "queue_name", "is_due")[: CAP + 1]
     )
     found = list(rows)
-    scheduled = Counter((backend, name) for backend, name, _is_due in found)
-    due = Counter((backend, name) for backend, name, is_due in found if is_due)
+    first = found[:CAP]
+    scheduled: Mapping[Queue, int] = Counter((backend, name) for backend, name, _is_due in first)
+    due = Counter((backend, name) for backend, name, is_due in first if is_due)
     if len(found) > CAP:
-        scheduled = Counter({queue: CappedCount(count) for queue, count in scheduled.items()})
+        capped = {queue: CappedCount(count) for queue, count in scheduled.items()}
+        scheduled = defaultdict(CappedCount, capped)
     return scheduled, due

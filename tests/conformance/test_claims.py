@@ -14,6 +14,7 @@ from django_tasks.models import TaskRecord
 from django_tasks.statuses import Status
 from django_tasks.store import claims as claims_module
 from django_tasks.store import dialects, transitions
+from django_tasks.store.dialects import mysql
 from tests.conformance.steps import (
     DATABASE,
     FAR_AHEAD,
@@ -397,6 +398,20 @@ def test_ready_queues_are_found_without_reading_the_tasks():
     make(1, queue_name="d", status=Status.SCHEDULED)
 
     assert dialects.of(connection).ready_queues(connection, "default") == ["a", "b"]
+
+
+@pytest.mark.parametrize("read", [1, 2, 3, 4, 5, 1000])
+@from_the_table
+def test_all_ready_queues_are_found_by_a_few_tasks_at_a_time(monkeypatch, read):
+    """MySQL and MariaDB read the names a few tasks at a time, wherever a queue of them ends."""
+    monkeypatch.setattr(mysql, "NAMES_READ", read)
+    names = ["", "Mail", "a", "ab", "mail", "maíl", "z" * 100, "\U0001f40d"]
+    for place, name in enumerate(names):
+        make(1 + place % 3, queue_name=name)
+        make(1, queue_name=f"{name}!"[-100:], backend="other")
+
+    assert sorted(dialects.of(connection).ready_queues(connection, "default")) == names
+    assert dialects.of(connection).ready_queues(connection, "none") == []
 
 
 @from_the_table

@@ -13,17 +13,15 @@ from django.core.management.base import CommandError
 from ...backends.database import DatabaseBackend
 from ...context import Progress
 from ...diagnosis import Reason
-from ...inspection import (
-    RUNNING_LISTED,
+from ...inspection import CappedCount
+from ...monitoring.snapshot import (
     BeatSummary,
-    CappedCount,
     Pause,
     QueueSummary,
     RunningTask,
     Snapshot,
     WorkerSummary,
     look,
-    queue_names,
 )
 from ...statuses import PENDING_STATUSES
 from ...worker.logs import printable
@@ -49,15 +47,15 @@ class Command(TasksCommand):
             "--json",
             action="store_true",
             dest="as_json",
-            help="print one JSON document; durations are seconds, a count that was capped is in"
-            ' the list "capped" of its queue',
+            help="print one JSON document; durations are seconds, what was counted or listed up to"
+            ' a cap is named in the list "capped" beside it',
         )
 
     def run(self, backend: DatabaseBackend, options: dict[str, Any]) -> None:
         if options["id"] is not None:
             self._show_task(backend, options["id"], as_json=options["as_json"])
             return
-        snapshot = look(backend.database, queue_names([backend]))
+        snapshot = look(backend.database)
         if options["as_json"]:
             self.say(json.dumps(_document(backend, snapshot), indent=2))
             return
@@ -70,8 +68,8 @@ class Command(TasksCommand):
         self.show_table(
             "Running", _RUNNING_HEADERS, [_running_cells(task) for task in snapshot.running]
         )
-        if len(snapshot.running) == RUNNING_LISTED:
-            self.say(f"(the {RUNNING_LISTED} that have run longest)")
+        if "running" in _capped(snapshot):
+            self.say(f"(the {len(snapshot.running)} that have run longest)")
 
     def _show_task(self, backend: DatabaseBackend, task_id: UUID, *, as_json: bool) -> None:
         report = report_of(backend.database, task_id)
@@ -178,7 +176,18 @@ def _document(backend: DatabaseBackend, snapshot: Snapshot) -> dict[str, Any]:
         "beats": [asdict(beat) for beat in snapshot.beats],
         "schedules": int(snapshot.schedules),
         "running": [_running_document(task) for task in snapshot.running],
+        "capped": _capped(snapshot),
     }
+
+
+def _capped(snapshot: Snapshot) -> list[str]:
+    """Return what there is more of than the snapshot has."""
+    running = sum(queue.running for queue in snapshot.queues)
+    is_capped = {
+        "schedules": isinstance(snapshot.schedules, CappedCount),
+        "running": running > len(snapshot.running),
+    }
+    return [name for name, more in is_capped.items() if more]
 
 
 def _queue_document(queue: QueueSummary) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from .base import MOST_ATTEMPTS, TABLE, Dialect, columns
 
 #: Seconds.
 CONNECT_TIMEOUT = 10
+#: Ready tasks that one statement of ready_queues() reads, in about a millisecond.
+NAMES_READ = 500
 #: Drivers that know the three timeouts by these names.
 _WITH_TIMEOUTS = ("MySQLdb", "pymysql")
 
@@ -31,6 +33,11 @@ class MySQL(Dialect):
 
     has_claim_cursor = False
     _ORDER = "priority DESC, id"
+    _NAMES = f"""
+SELECT queue_name, COUNT(*) FROM (
+  SELECT queue_name FROM {TABLE} FORCE INDEX (django_tasks_ready)
+  WHERE status = 'READY' AND backend = %s{{beyond}} ORDER BY queue_name LIMIT %s) AS ahead
+GROUP BY queue_name ORDER BY queue_name"""
 
     def __init__(self, lock: str) -> None:
         found = f"SELECT {columns()}, COALESCE(expires_at <= {self.now()}, 0) FROM {TABLE}"
@@ -86,6 +93,24 @@ class MySQL(Dialect):
                 [request.worker_id.hex, request.process, *(row[0] for row in rows)],
             )
         return [self._claimed(row) for row in rows]
+
+    def ready_queues(self, connection: BaseDatabaseWrapper, backend: str) -> list[str]:
+        """
+        Return the names of a backend's queues with ready tasks, by one statement for most.
+
+        Not by the hops of the base class: compared with a value of another row, queue_name is no
+        range of the index, and each hop would read all that is ready. GROUP BY alone would, too:
+        MariaDB makes no hops in an index that has a descending part.
+        """
+        names: list[str] = []
+        with connection.cursor() as cursor:
+            while True:
+                sql = self._NAMES.format(beyond=" AND queue_name > %s" if names else "")
+                cursor.execute(sql, [backend, *names[-1:], NAMES_READ])
+                found = cursor.fetchall()
+                names += [name for name, _count in found]
+                if sum(count for _name, count in found) < NAMES_READ:
+                    return names
 
     def _picking(self, request: AnyRequest) -> tuple[str, list[Any]]:
         if not isinstance(request, PointedRequest):
