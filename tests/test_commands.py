@@ -14,7 +14,15 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from django_tasks import inspection, task
-from django_tasks.models import Rollup, Schedule, ScheduleRun, TaskAttempt, TaskRecord, WorkerRecord
+from django_tasks.models import (
+    Rollup,
+    RollupMark,
+    Schedule,
+    ScheduleRun,
+    TaskAttempt,
+    TaskRecord,
+    WorkerRecord,
+)
 from django_tasks.models.rollups import Span
 from django_tasks.monitoring import queues, snapshot
 from django_tasks.statuses import Status
@@ -333,6 +341,28 @@ def test_inspect_counts_every_queue(monkeypatch):
 
     assert [(found[name]["ready"], found[name]["capped"]) for name in names] == [(2, [])] * 5
     assert all(60 <= found[name]["oldest"] <= seconds_since(NOW) + 61 for name in names)
+
+
+def test_inspect_knows_failures_that_nobody_has_counted_yet(monkeypatch):
+    """Keepers count a minute when it is over; what they have counted is not counted again."""
+    counted_until = NOW - timedelta(hours=1)
+    fail("mail", hours=2)
+    for hours, queue_name in ((2, "mail"), (1, "mail"), (0, "mail"), (0, "new")):
+        finished_at = NOW - timedelta(hours=hours)
+        make(Status.FAILED, queue_name=queue_name, finished_at=finished_at)
+    make(Status.SUCCESSFUL, queue_name="mail", finished_at=NOW)
+    make(Status.FAILED, queue_name="mail", finished_at=NOW - timedelta(hours=25))
+
+    _document, found = inspected()
+    assert (found["mail"]["failed"], found["new"]["failed"]) == (4, 1)  # no keeper has begun
+
+    RollupMark.objects.create(pk=1, counted_until=counted_until)
+    _document, found = inspected()
+    assert (found["mail"]["failed"], found["new"]["failed"]) == (3, 1)
+
+    monkeypatch.setattr(snapshot, "CAP", 1)
+    _document, found = inspected()
+    assert (found["mail"]["failed"], found["mail"]["capped"]) == (2, ["failed"])
 
 
 def test_inspect_sums_up_queues_of_one_name(monkeypatch):

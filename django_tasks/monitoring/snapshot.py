@@ -6,22 +6,32 @@ It costs the same however many tasks there are. No arguments and no results are 
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from ..aliases import database_backends
 from ..context import Progress
-from ..inspection import CappedCount, capped_count, database_now, readable_progress, wanted_slots
+from ..inspection import (
+    CAP,
+    CappedCount,
+    capped_count,
+    database_now,
+    readable_progress,
+    wanted_slots,
+)
 from ..models import QueueState, Schedule, TaskRecord, WorkerRecord
 from ..statuses import Status
 from ..store.dialects import status_is
+from ..store.rollups import uncounted
 from .queues import QueueFigures, RunningTasks, read_queues, read_running
 from .workers import WorkerFigures, figures, is_beat
 
 #: Running tasks that are listed, the longest first.
 RUNNING_LISTED = 100
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +55,7 @@ class QueueSummary:
     oldest: float | None
     running: int
     scheduled: int
-    #: Those that failed in the last 24 hours, as far as they are counted.
+    #: Those that failed in the last 24 hours, also when they were run again since.
     failed: int
     #: By backend: each has its own queue of this name.
     paused: Sequence[Pause] = ()
@@ -128,7 +138,8 @@ def _queues(database: str, running: RunningTasks, now: datetime) -> list[QueueSu
     """Sum up the queues of one name: several backends may have one each."""
     backends = [b for b in database_backends().values() if b.database == database]
     paused = _pauses(database, now)
-    by_name: dict[str, list[QueueFigures]] = {name: [] for name in paused}
+    failed = _just_failed(database, now)
+    by_name: dict[str, list[QueueFigures]] = {name: [] for name in (*paused, *failed)}
     for queue in read_queues(database, backends, running, now, counts_all=True):
         by_name.setdefault(queue.name, []).append(queue)
     return [
@@ -138,11 +149,24 @@ def _queues(database: str, running: RunningTasks, now: datetime) -> list[QueueSu
             oldest=max((q.oldest for q in queues if q.oldest is not None), default=None),
             running=_sum(queue.running for queue in queues),
             scheduled=_sum(queue.scheduled for queue in queues),
-            failed=_sum(queue.failed for queue in queues),
+            failed=_sum([failed[name], *(queue.failed for queue in queues)]),
             paused=paused.get(name, ()),
         )
         for name, queues in sorted(by_name.items())
     ]
+
+
+def _just_failed(database: str, now: datetime) -> Mapping[str, int]:
+    """
+    Count by queue the failures that keepers have not counted yet, among the CAP tasks next to be.
+
+    They count a minute when it is over, and nothing while no worker runs.
+    """
+    finished = uncounted(database, now - _DAY, CAP + 1)
+    failed = Counter(name for name, status in finished[:CAP] if status == Status.FAILED)
+    if len(finished) <= CAP:
+        return failed
+    return defaultdict(CappedCount, {name: CappedCount(count) for name, count in failed.items()})
 
 
 def _sum(counts: Iterable[int]) -> int:

@@ -80,6 +80,15 @@ def count_next(database: str) -> float:
     return (end + _MINUTE + SETTLED_AFTER - now).total_seconds()
 
 
+def uncounted(database: str, since: datetime, most: int) -> list[tuple[str, str]]:
+    """Return (queue, status) of tasks that finished since, not counted: `most` of them."""
+    marks = RollupMark.objects.using(database).filter(pk=_MARK)
+    counted_until = marks.values_list("counted_until", flat=True).first()
+    start = max(since, counted_until) if counted_until else since
+    rows: Any = TaskRecord.objects.using(database).filter(finished_at__gte=start)
+    return list(rows.order_by("finished_at").values_list("queue_name", "status")[:most])
+
+
 def prune(database: str, now: datetime) -> None:
     """Delete old rollups, up to PRUNED."""
     rollups = Rollup.objects.using(database)
