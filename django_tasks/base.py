@@ -130,6 +130,7 @@ class Task(_Task[P, R], Generic[P, R]):
         return _unpickled, (type(self), values | {"func": self.module_path})
 
     def get_backend(self) -> Any:
+        """Return its backend. Django's own method imports the handler on each call."""
         return task_backends[self.backend]
 
     def using(
