@@ -15,7 +15,7 @@ over little and over much history, on one database: its unit is another one on e
   when they end), so a process that the block runs to its end is counted, too.
 - MariaDB and MySQL: rows that handlers were asked for, from tables, indexes and temporary tables,
   and index entries that a pushed condition dropped (MariaDB alone tells of those).
-- SQLite: jumps of its virtual machine: one to three per row that a loop visits, and some five per
+- SQLite: jumps of its virtual machine: one to four per row that a loop visits, and some five per
   statement. A bare COUNT(*) without a condition loops inside one step: it hardly counts.
 
 It counts for one connection, `using`, but where said otherwise. Statistics of PostgreSQL 14 arrive
