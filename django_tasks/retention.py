@@ -1,56 +1,33 @@
-"""How long finished tasks, and the runs of schedules, are kept."""
+"""How long finished tasks, and the runs of schedules, are kept, as far as the settings say."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
-from . import registry
 from .conf import app_settings
+from .options import LONGEST
 from .statuses import FINAL_STATUSES, Status
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetentionRule:
+def seconds_kept(status: Status) -> float | None:
     """
-    Which finished tasks go after `age` seconds.
+    Return for how many seconds a task that ended in `status` is kept if it says nothing itself.
 
-    `task_path`: those of one task; None: all but those of `except_paths`.
+    None: for ever. A century at most, so that it stays a date that every database knows. Raise
+    ValueError for a status that is not final.
     """
-
-    statuses: Sequence[Status]
-    age: float
-    task_path: str | None = None
-    except_paths: Sequence[str] = ()
-
-
-def retention_rules() -> list[RetentionRule]:
-    """Return the rules of the settings, and of the tasks that have a result_ttl of their own."""
-    own = {
-        task.module_path: _seconds(task.result_ttl)
-        for task in registry.known_tasks()
-        if task.result_ttl is not None
-    }
-    settings = (
-        ([Status.SUCCESSFUL], app_settings.RETENTION_SUCCESSFUL),
-        ([Status.FAILED, Status.CANCELLED], app_settings.RETENTION_FAILED),
-    )
-    general = [
-        RetentionRule(statuses=statuses, age=_seconds(age), except_paths=tuple(own))
-        for statuses, age in settings
-        if age is not None
-    ]
-    return general + [
-        RetentionRule(statuses=FINAL_STATUSES, age=age, task_path=path) for path, age in own.items()
-    ]
+    if status not in FINAL_STATUSES:
+        raise ValueError(f"Only finished tasks have a retention, not {status!r}.")
+    is_success = status == Status.SUCCESSFUL
+    kept = app_settings.RETENTION_SUCCESSFUL if is_success else app_settings.RETENTION_FAILED
+    return None if kept is None else min(seconds(kept), LONGEST)
 
 
 def runs_age() -> float | None:
     """Return the age at which runs of schedules go, in seconds: that of successful tasks."""
-    age = app_settings.RETENTION_SUCCESSFUL
-    return None if age is None else _seconds(age)
+    return seconds_kept(Status.SUCCESSFUL)
 
 
-def _seconds(age: float | timedelta) -> float:
-    return age.total_seconds() if isinstance(age, timedelta) else float(age)
+def seconds(duration: float | timedelta) -> float:
+    """Return a duration in seconds."""
+    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)

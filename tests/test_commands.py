@@ -43,11 +43,6 @@ def nothing():
     """Do nothing."""
 
 
-@task(result_ttl=timedelta(hours=1))
-def short_lived():
-    """Do nothing."""
-
-
 def make(status=Status.READY, **fields):
     """Store a task record in this status."""
     values = {
@@ -503,37 +498,58 @@ def test_the_question_can_be_answered_beforehand(option):
 # --- tasks_prune ---------------------------------------------------------------------------------
 
 
-def test_prune_takes_the_ages_of_the_settings():
-    kept = make(Status.SUCCESSFUL, finished_at=days_ago(5)), make(Status.RUNNING)
-    old = make(Status.SUCCESSFUL, finished_at=days_ago(15))
-    failed = make(Status.FAILED, finished_at=days_ago(15))
+def test_prune_takes_what_its_row_says():
+    tomorrow = NOW + timedelta(days=1)
+    kept = make(Status.SUCCESSFUL, prune_after=tomorrow), make(Status.RUNNING)
+    old = make(Status.SUCCESSFUL, prune_after=days_ago(1))
+    failed = make(Status.FAILED, finished_at=days_ago(4000))
     TaskAttempt.objects.create(task=old, number=1, claim=1, outcome="ERROR", finished_at=NOW)
 
     text = run("tasks_prune")
 
     lines = text.splitlines()
     assert [*lines[:3], lines[-1]] == [
-        "SUCCESSFUL: 1 task older than 14 d deleted.",
-        "FAILED: 0 tasks older than 30 d deleted.",
-        "CANCELLED: 0 tasks older than 30 d deleted.",
+        "SUCCESSFUL: 1 task past its time deleted.",
+        "FAILED: 0 tasks past their time deleted.",
+        "CANCELLED: 0 tasks past their time deleted.",
         "Runs of schedules: 0 runs older than 14 d deleted.",
     ]
     assert statuses(old) == [None] and None not in statuses(*kept, failed)
     assert not TaskAttempt.objects.exists()
 
 
-def test_prune_obeys_the_ttl_of_a_task():
-    path, yesterday = short_lived.module_path, days_ago(1)
-    gone = make(Status.SUCCESSFUL, task_path=path, finished_at=yesterday)
-    stays = [
-        make(Status.SUCCESSFUL, finished_at=yesterday),
-        make(Status.SUCCESSFUL, task_path=path),
-    ]
+def test_prune_applies_new_settings_when_it_is_told_to():
+    """What finished under others is kept for as long as they said, until somebody says so."""
+    old = make(Status.SUCCESSFUL, finished_at=days_ago(15))
+    own = make(Status.SUCCESSFUL, finished_at=days_ago(15), result_ttl=86400.0 * 365)
+    failed = make(Status.FAILED, finished_at=days_ago(15))
+    run("tasks_prune")
+    assert None not in statuses(old, own, failed)
 
-    assert f"{path}: 1 task older than 1 h would be deleted." in run("tasks_prune", "--dry-run")
-    assert None not in statuses(gone, *stays)
-    assert f"{path}: 1 task older than 1 h deleted." in run("tasks_prune")
-    assert statuses(gone) == [None] and None not in statuses(*stays)
+    dry = run("tasks_prune", "--apply-retention", "--dry-run")
+    assert dry == "Would be kept for another time: 3 tasks.\n"
+    assert None not in statuses(old, own, failed)
+    text = run("tasks_prune", "--apply-retention", "--status", "SUCCESSFUL")
+    assert text.startswith("Kept for another time now: 2 tasks.\nSUCCESSFUL: 1 task past")
+    assert statuses(old, own, failed) == [None, Status.SUCCESSFUL, Status.FAILED]
+
+    again = run("tasks_prune", "--apply-retention", "--status", "SUCCESSFUL")
+    assert again.startswith("Kept for another time now: 0 tasks.")
+
+
+def test_prune_says_how_far_new_settings_have_come(monkeypatch):
+    """A table of millions takes a while."""
+    monkeypatch.setattr("django_tasks.store.pruning.CHUNK", 2)
+    monkeypatch.setattr("django_tasks.management.commands.tasks_prune.CHUNKS_PER_LINE", 1)
+    made = [make(Status.SUCCESSFUL) for _ in range(5)]
+
+    lines = run("tasks_prune", "--apply-retention").splitlines()
+
+    assert lines[:3] == [
+        f"Up to task {made[1].pk}: kept for another time now: 2 tasks.",
+        f"Up to task {made[3].pk}: kept for another time now: 4 tasks.",
+        "Kept for another time now: 5 tasks.",
+    ]
 
 
 @override_settings(DJANGO_TASKS={"RETENTION_FAILED": None})
@@ -600,10 +616,17 @@ def test_prune_leaves_runs_when_successful_tasks_stay():
     assert ages_of_runs() == [40]
 
 
-@pytest.mark.parametrize("arguments", [["--older-than", "7"], ["--status", "RUNNING"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--older-than", "7"],
+        ["--status", "RUNNING"],
+        ["--older-than", "7d", "--apply-retention"],
+    ],
+)
 def test_prune_refuses_wrong_arguments(arguments):
     record = make(Status.RUNNING)
-    with pytest.raises(CommandError, match=r"is no age|choose from"):
+    with pytest.raises(CommandError, match=r"is no age|choose from|not allowed with"):
         run("tasks_prune", *arguments)
     assert statuses(record) == [Status.RUNNING]
 

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from .. import registry
 from ..conf import app_settings
 from ..inspection import most_attempts
 from ..models import TaskAttempt, TaskRecord
@@ -224,8 +223,7 @@ def _after_error(step: Step, later: Step | None, record: TaskRecord, now: dateti
 def _after_loss(later: Step | None, record: TaskRecord) -> str:
     if later is not None or record.status != Status.FAILED:
         return _("It does not count as an attempt: the task runs again.")
-    known = registry.find(record.task_path)
-    if known is not None and known.on_lost == "fail":
+    if record.on_lost == "fail":
         return _("The task is not to run again after a loss.")
     text = _("The task lost its worker %(lost)d times, and fails at %(most)d: it may be the cause.")
     return text % {"lost": record.lost, "most": app_settings.MAX_LOST}

@@ -22,7 +22,7 @@ from ..statuses import (
     Status,
     public_status,
 )
-from . import dialects
+from . import dialects, policy
 from .rows import NewRow, NewRows
 
 #: Columns that the rows of one enqueue_many() share.
@@ -135,9 +135,14 @@ def insert(
     dialect = dialects.of(connection)
     shared = new.shared_values(connection)
     given = [i for i, value in enumerate(shared) if value is not None]
+    policies = policy.of(new.task)
     row = NewRow(
-        columns=("id", "args", "kwargs", *[_SHARED[i] for i in given]),
-        values=(dialect.to_id(task_id), args, kwargs, *[shared[i] for i in given]),
+        columns=("id", "args", "kwargs", *[_SHARED[i] for i in given], *policies),
+        values=(
+            *(dialect.to_id(task_id), args, kwargs),
+            *[shared[i] for i in given],
+            *policies.values(),
+        ),
         run_after=shared[_RUN_AFTER],
         queue_name=new.task.queue_name,
     )
@@ -151,13 +156,14 @@ def insert_many(
     connection = connections[database]
     dialect = dialects.of(connection)
     shared = new.shared_values(connection)
+    policies = policy.of(new.task)
 
     def insert_all() -> None:
         with transaction.atomic(using=database, savepoint=False):
             for start in range(0, len(own), CHUNK):
                 rows = NewRows(
-                    columns=_SHARED,
-                    shared=shared,
+                    columns=(*_SHARED, *policies),
+                    shared=(*shared, *policies.values()),
                     own=own[start : start + CHUNK],
                     run_after=shared[_RUN_AFTER],
                     queue_name=new.task.queue_name,
@@ -323,6 +329,7 @@ def _task_of(record: TaskRecord) -> Task[..., Any]:
         backend=record.backend,
         max_attempts=known.max_attempts if record.max_attempts is None else record.max_attempts,
         metadata=serializers.loads(record.metadata) if record.metadata else known.metadata,
+        **policy.restored(known, record.result_ttl, record.on_lost),
     )
 
 
@@ -344,4 +351,5 @@ def _unknown_task(record: TaskRecord) -> Task[..., Any]:
         queue_name=record.queue_name,
         run_after=record.run_after,
         backend=record.backend,
+        **policy.restored(blank, record.result_ttl, record.on_lost),
     )

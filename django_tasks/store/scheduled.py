@@ -17,7 +17,7 @@ from ..models import TaskRecord
 from ..scheduled_calls import ScheduledCall
 from ..signals import task_enqueued
 from ..statuses import Status
-from . import dialects, records
+from . import dialects, policy, records
 
 
 def record_of(
@@ -46,6 +46,7 @@ def record_of(
         kwargs=call.kwargs,
         metadata=_metadata(call),
         max_attempts=task.max_attempts,
+        **policy.of(task),
         run_after=run_after,
         expires_at=expires_at or _own_expiry(call, now),
         enqueued_at=now,

@@ -30,7 +30,7 @@ from django.db.models.functions import Least
 from ..brokers import publishing
 from ..models import TaskAttempt, TaskRecord
 from ..statuses import PENDING_STATUSES, AttemptOutcome, Status
-from . import attempts, dialects
+from . import attempts, dialects, policy
 from .chunks import CHUNK, chunks, lock_all, lock_available, lock_ids
 from .dialects import DatabaseNow, status_is
 from .repeating import repeated
@@ -42,7 +42,11 @@ _LOST_AGAIN = Least(F("lost"), 2**31 - 2) + 1
 
 
 def _finished(status: Status) -> dict[str, Any]:
-    return {"status": status, "finished_at": DatabaseNow()}
+    return {
+        "status": status,
+        "finished_at": DatabaseNow(),
+        "prune_after": policy.prune_after(status),
+    }
 
 
 def _again(delay: float) -> dict[str, Any]:
@@ -285,6 +289,7 @@ def _requeue_chunk(database: str, ids: Sequence[UUID]) -> int:
     changed = ended.update(
         status=Status.READY,
         finished_at=None,
+        prune_after=None,
         run_after=DatabaseNow(),  # what it waits is counted from here
         expires_at=None,
         attempts=0,
@@ -334,6 +339,7 @@ _CALL = (
     "kwargs",
     "metadata",
     "max_attempts",
+    *policy.COLUMNS,
 )
 #: Arguments may be large: fewer at a time than where they stay in the database.
 COPIED = 50

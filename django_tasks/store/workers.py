@@ -133,6 +133,7 @@ class Orphan(NamedTuple):
     claim: Claim
     worker_id: UUID
     process: int
+    on_lost: str | None = None
 
 
 def orphans_of_dead_workers(database: str) -> list[Orphan]:
@@ -166,10 +167,13 @@ def _of_dead_process(
 
 def _orphans(rows: QuerySet[TaskRecord]) -> list[Orphan]:
     # No order: the table's own would walk its primary key.
-    found = rows.order_by().values_list(*CLAIMED, "worker_id", "process")[:SWEEP_CHUNK]
-    return [
-        Orphan(Claim._make((*row[:-2], False)), worker_id=row[-2], process=row[-1]) for row in found
-    ]
+    found = rows.order_by().values_list(*CLAIMED, *_OWNED)[:SWEEP_CHUNK]
+    split = len(CLAIMED)
+    return [Orphan(Claim._make((*row[:split], False)), *row[split:]) for row in found]
+
+
+#: What a rescuer needs to know beside the claim.
+_OWNED = ("worker_id", "process", "on_lost")
 
 
 def forget_dead(database: str) -> int:

@@ -23,8 +23,7 @@ from ..brokers.base import Broker, Listener
 from ..conf import app_settings
 from ..exception_texts import loggable_fault
 from ..outages import Outage
-from ..retention import retention_rules
-from ..store import deletions, dialects, rollups, transitions, workers
+from ..store import dialects, pruning, rollups, transitions, workers
 from ..store.dialects import WISH
 from ..store.rows import Claim, Ending, EndingKind
 from ..wakeups import WakeUp
@@ -54,6 +53,8 @@ PING_INTERVAL = 10.0
 #: Seconds that counting what finished may take before other duties have their turn, and then the
 #: pause.
 COUNT_FOR, COUNT_PAUSE = 0.1, 0.1
+#: The same for pruning.
+PRUNE_FOR, PRUNE_PAUSE = 0.3, 0.1
 #: Keepers begin to count a minute within so many seconds of each other.
 COUNT_SPREAD = 5.0
 
@@ -395,13 +396,13 @@ class Keeper:
         self._duties.of(self._count_finished).next_in(more_in + _spread())
 
     def _prune(self) -> None:
-        counted_after = rollups.COUNTED_AFTER.total_seconds()
-        rules = [replace(rule, age=max(rule.age, counted_after)) for rule in retention_rules()]
-        deleted = [deletions.prune(self.database, rule, most=AT_ONCE) for rule in rules]
-        if any(deleted):
-            logger.info("Pruned %d finished tasks.", sum(deleted))
-        if max(deleted, default=0) >= AT_ONCE:
-            self._duties.of(self._prune).next_in(0.1)  # there is more
+        """Delete tasks that are due, some at a time; not before they are counted."""
+        late = rollups.COUNTED_AFTER.total_seconds()
+        pruned = pruning.prune_due(self.database, late=late, seconds=PRUNE_FOR)
+        if pruned.deleted:
+            logger.info("Pruned %d finished tasks.", pruned.deleted)
+        if not pruned.is_done:
+            self._duties.of(self._prune).next_in(PRUNE_PAUSE)
 
 
 def _spread() -> float:

@@ -37,17 +37,19 @@ def of_process(database: str, report: dict[str, Any], host: str) -> list[tuple[C
     """Decide for all that a dead process had claimed and not finished."""
     entries = {UUID(entry["id"]): entry for entry in report["entries"]}
     rows = TaskRecord.objects.using(database).filter(pk__in=list(entries), status=Status.RUNNING)
-    claims = [Claim._make((*row, False)) for row in rows.values_list(*CLAIMED)]
+    found = rows.values_list(*CLAIMED, "on_lost")
+    claims = [(Claim._make((*row[:-1], False)), row[-1]) for row in found]
     return [
-        (claim, _ending(database, claim, entries[claim.id], report, host))
-        for claim in claims
+        (claim, _ending(database, claim, on_lost, entries[claim.id], report, host))
+        for claim, on_lost in claims
         if claim.claims == entries[claim.id]["claims"]
     ]
 
 
 def _ending(
-    database: str, claim: Claim, entry: dict[str, Any], report: dict[str, Any], host: str
-) -> Ending:
+    database: str, claim: Claim, on_lost: str | None, entry: dict[str, Any],
+    report: dict[str, Any], host: str,
+) -> Ending:  # fmt: skip
     match entry["verdict"]:
         case "unstarted":
             return _give_back(claim, None)
@@ -67,7 +69,7 @@ def _ending(
         f"Process {report['pid']} on {host} {_how(report)} while it ran this task (or before the"
         " result was written)."
     )
-    return _lost(claim, _attempt(AttemptOutcome.LOST, error, entry, report))
+    return _lost(claim, on_lost, _attempt(AttemptOutcome.LOST, error, entry, report))
 
 
 def _attempt(
@@ -133,12 +135,11 @@ def of_orphan(orphan: Orphan, finder_id: UUID) -> Ending:
         )
     error = WorkerLost(text)
     attempt = _attempt(AttemptOutcome.LOST, error, {"run_time": None})
-    return _lost(orphan.claim, attempt)
+    return _lost(orphan.claim, orphan.on_lost, attempt)
 
 
-def _lost(claim: Claim, attempt: Attempt) -> Ending:
-    task = registry.find(claim.task_path)
-    is_poison = claim.lost + 1 >= app_settings.MAX_LOST
-    fails = is_poison or (task is not None and task.on_lost == "fail")
+def _lost(claim: Claim, on_lost: str | None, attempt: Attempt) -> Ending:
+    """Decide by the row: the code of the task may be another one here, or unknown."""
+    fails = on_lost == "fail" or claim.lost + 1 >= app_settings.MAX_LOST
     kind = EndingKind.POISON if fails else EndingKind.LOSE
     return Ending.of(claim, kind, attempt, claim.lost * DELAY_PER_LOSS)

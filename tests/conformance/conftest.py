@@ -14,14 +14,16 @@ by what the broker points to, and the store has to tell it. What has none in it 
 - what is cancelled, expired or left alone without being ready, or by the thousand.
 """
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from django_tasks.brokers import known
 from django_tasks.models import QueueState, TaskAttempt, TaskRecord, WorkerRecord
 from tests.brokers.steps import Redis
-from tests.conformance.steps import DATABASE, claimers
+from tests.conformance.steps import DATABASE, LONG_AGO, claimers
 from tests.worker.conftest import tables  # noqa: F401
 
 HERE = Path(__file__).parent
@@ -78,3 +80,22 @@ def kombu_broker(rabbitmq_url):
     post = SharedPost(rabbitmq_url, QUEUES)
     yield post
     post.close()
+
+
+@pytest.fixture
+def wrong_clock(monkeypatch):
+    """Let this process believe that it is the year 2001: nothing may depend on its clock."""
+
+    class AnyDatetime(type):
+        def __instancecheck__(cls, value):
+            return isinstance(value, datetime)
+
+    class Clock(metaclass=AnyDatetime):
+        @staticmethod
+        def now(tz=None):
+            return LONG_AGO.astimezone(tz)
+
+    for module in ("django_tasks.backends.database", "django_tasks.store.records"):
+        monkeypatch.setattr(f"{module}.datetime", Clock)
+    monkeypatch.setattr(timezone, "now", lambda: LONG_AGO)
+    monkeypatch.setattr("time.time", LONG_AGO.timestamp)

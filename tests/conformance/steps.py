@@ -20,10 +20,9 @@ from django_tasks.brokers import known, publishing
 from django_tasks.brokers.base import Ready
 from django_tasks.ids import uuid7
 from django_tasks.models import TaskAttempt, TaskRecord
-from django_tasks.retention import RetentionRule
 from django_tasks.routing import QueueSelection
 from django_tasks.statuses import FINAL_STATUSES, AttemptOutcome, Status
-from django_tasks.store import deletions, transitions
+from django_tasks.store import pruning, transitions
 from django_tasks.store.dialects import DatabaseNow
 from django_tasks.store.rows import Attempt, Ending, Success
 from django_tasks.worker.claimers import make_claimer
@@ -152,8 +151,8 @@ def ending(claim, kind, *, outcome=AttemptOutcome.ERROR, delay=0.0, fields=None,
     )
 
 
-def prune(statuses, age, **rule):
-    return deletions.prune(DATABASE, RetentionRule(statuses=statuses, age=age, **rule))
+def prune(statuses, age):
+    return pruning.prune_older(DATABASE, statuses, age)
 
 
 def settle(*endings):

@@ -1,22 +1,18 @@
-"""What happens to tasks that no worker owns: promote, expire, cancel, requeue, purge, prune."""
+"""What happens to tasks that no worker owns: promote, expire, cancel, requeue, purge, delete."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import IntegrityError, connection, transaction
-from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
+from django.db import IntegrityError, transaction
 
 from django_tasks.models import TaskAttempt, TaskRecord
-from django_tasks.retention import RetentionRule
 from django_tasks.statuses import FINAL_STATUSES, PENDING_STATUSES, AttemptOutcome, Status
 from django_tasks.store import chunks, deletions, transitions
 from tests.conformance.steps import (
     DATABASE,
     FAR_AHEAD,
     LONG_AGO,
-    at_once,
     claim_one,
     claimer,
     ending,
@@ -24,7 +20,6 @@ from tests.conformance.steps import (
     make,
     outcomes,
     point_to,
-    prune,
     record,
     settle,
     shift,
@@ -36,25 +31,6 @@ from tests.tasks import add
 
 #: One chunk and a part of the next.
 MANY = chunks.CHUNK + 234
-
-
-@pytest.fixture
-def wrong_clock(monkeypatch):
-    """Let this process believe that it is the year 2001: nothing may depend on its clock."""
-
-    class AnyDatetime(type):
-        def __instancecheck__(cls, value):
-            return isinstance(value, datetime)
-
-    class Clock(metaclass=AnyDatetime):
-        @staticmethod
-        def now(tz=None):
-            return LONG_AGO.astimezone(tz)
-
-    for module in ("django_tasks.backends.database", "django_tasks.store.records"):
-        monkeypatch.setattr(f"{module}.datetime", Clock)
-    monkeypatch.setattr(timezone, "now", lambda: LONG_AGO)
-    monkeypatch.setattr("time.time", LONG_AGO.timestamp)
 
 
 # --- promote ------------------------------------------------------------------------------------
@@ -311,48 +287,6 @@ def test_purge_deletes_what_has_not_started():
     assert {claim.queue_name for claim in claimer("*").claim(10)} == {"elsewhere"}
 
 
-def test_prune_deletes_finished_tasks_of_an_age():
-    """By status, age in seconds and path; attempts go too; nothing unfinished is touched."""
-    old = {status: make(status=status)[0] for status in Status}
-    young = make(status=Status.SUCCESSFUL)
-    shift(young, "finished_at", seconds=-50)
-    TaskAttempt.objects.create(
-        task_id=old[Status.FAILED], number=1, claim=1, outcome="ERROR", finished_at=LONG_AGO
-    )
-
-    assert prune([Status.SUCCESSFUL], 100.0) == 1
-    assert TaskAttempt.objects.count() == 1
-    assert prune(FINAL_STATUSES, 100.0) == 2
-    assert TaskAttempt.objects.count() == 0
-    assert prune(FINAL_STATUSES, 10.0) == 1
-
-    left = set(TaskRecord.objects.values_list("status", flat=True))
-    assert left == set(Status) - set(FINAL_STATUSES)
-
-
-def test_prune_can_be_limited_to_a_task():
-    """result_ttl of one task does not touch others, and the general rule not that one."""
-    [one] = make(status=Status.SUCCESSFUL, task_path="app.one")
-    [other] = make(status=Status.SUCCESSFUL, task_path="app.other")
-    [third] = make(status=Status.SUCCESSFUL, task_path="app.third")
-
-    assert prune([Status.SUCCESSFUL], 0.0, task_path="app.one") == 1
-    assert statuses([one, other, third]) == [None, Status.SUCCESSFUL, Status.SUCCESSFUL]
-    assert prune([Status.SUCCESSFUL], 0.0, except_paths=["app.third"]) == 1
-    assert statuses([other, third]) == [None, Status.SUCCESSFUL]
-
-
-def test_pruning_about_so_many():
-    """`most` bounds a round, so that a keeper comes back to its heartbeat."""
-    make(MANY + chunks.CHUNK, status=Status.SUCCESSFUL)
-    rule = RetentionRule(statuses=[Status.SUCCESSFUL], age=0.0)
-
-    deleted = deletions.prune(DATABASE, rule, most=1)
-
-    assert deleted == chunks.CHUNK
-    assert TaskRecord.objects.count() == MANY
-
-
 def test_finished_tasks_are_deleted_by_id():
     """Unfinished ones of the same list stay."""
     made = {status: make(status=status)[0] for status in Status}
@@ -360,50 +294,6 @@ def test_finished_tasks_are_deleted_by_id():
     assert deletions.delete_finished(DATABASE, made.values()) == len(FINAL_STATUSES)
     left = set(TaskRecord.objects.values_list("pk", flat=True))
     assert left == {task_id for s, task_id in made.items() if s not in FINAL_STATUSES}
-
-
-@pytest.mark.parametrize("status", [s for s in Status if s not in FINAL_STATUSES])
-def test_prune_refuses_unfinished_statuses(status):
-    """A mistaken caller cannot delete tasks that are still to run."""
-    make(status=status)
-
-    with pytest.raises(ValueError, match="Only finished tasks"):
-        prune([Status.FAILED, status], 0.0)
-
-    assert TaskRecord.objects.count() == 1
-
-
-def test_prune_is_by_the_databases_clock(wrong_clock):
-    """Nothing is deleted early because a process's clock is wrong."""
-    young = make(status=Status.FAILED)
-    shift(young, "finished_at", seconds=-50)
-
-    assert prune([Status.FAILED], 100.0) == 0
-    assert prune([Status.FAILED], 10.0) == 1
-
-
-def test_prune_works_in_chunks_without_loading_rows():
-    """Thousands of rows go in short transactions of a few statements each, after a glance."""
-    make(MANY, status=Status.SUCCESSFUL)
-
-    with CaptureQueriesContext(connection) as captured:
-        assert prune([Status.SUCCESSFUL], 0.0) == MANY
-
-    assert len(captured) <= 1 + 2 * 5
-    assert not any('"args"' in query["sql"] or "`args`" in query["sql"] for query in captured)
-
-
-def test_two_pruners_delete_each_row_once():
-    """Every worker has a keeper: they share the work and do not wait for each other."""
-    make(2 * MANY, status=Status.SUCCESSFUL)
-
-    def prune_all():
-        return prune([Status.SUCCESSFUL], 0.0)
-
-    counts = at_once(prune_all, prune_all)
-
-    assert sum(counts) == 2 * MANY
-    assert not TaskRecord.objects.exists()
 
 
 # --- constraints --------------------------------------------------------------------------------

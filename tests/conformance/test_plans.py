@@ -14,7 +14,7 @@ from django_tasks.ids import uuid7
 from django_tasks.models import TaskRecord
 from django_tasks.monitoring import snapshot
 from django_tasks.statuses import Status
-from django_tasks.store import dialects, transitions, workers
+from django_tasks.store import dialects, pruning, transitions, workers
 from django_tasks.store.dialects import TABLE, base
 from django_tasks.store.dialects.mysql import NAMES_READ
 from django_tasks.store.rows import ClaimRequest, PointedRequest, Success
@@ -26,7 +26,6 @@ from tests.conformance.steps import (
     LONG_AGO,
     claimer,
     make,
-    prune,
 )
 from tests.conformance.test_workers import info as worker_info
 from tests.tasks import add
@@ -246,8 +245,7 @@ def is_scan_of_tasks(plan):
 KEEPERS_WORK = {
     "promote": lambda: transitions.promote("default"),
     "expire": lambda: transitions.expire("default"),
-    "prune": lambda: prune([Status.SUCCESSFUL], 1e9),
-    "prune failed": lambda: prune([Status.FAILED, Status.CANCELLED], 1e9),
+    "prune": lambda: pruning.prune_due("default"),
     "orphans": lambda: workers.orphans_of_dead_workers("default"),
     "orphans of a process": lambda: workers.orphans_of_process("default", uuid4(), [1, 2]),
     "signs": lambda: workers.signs("default", worker_info(), [1, 2]),

@@ -246,7 +246,7 @@ def test_losses_are_told_plainly(root, fields, words):
 def test_the_last_loss_says_why_there_is_no_further_run(root):
     poison = make(Status.FAILED, lost=3)
     attempt(poison, AttemptOutcome.LOST)
-    once = make(Status.FAILED, lost=1, task_path=fragile.module_path)
+    once = make(Status.FAILED, lost=1, on_lost="fail")
     attempt(once, AttemptOutcome.LOST)
 
     assert "The task lost its worker 3 times, and fails at 3" in text_of(root, poison)

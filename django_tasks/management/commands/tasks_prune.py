@@ -3,36 +3,48 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
-from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from ...backends.database import DatabaseBackend
-from ...conf import app_settings
-from ...retention import RetentionRule, retention_rules, runs_age
+from ...retention import runs_age, seconds_kept
 from ...statuses import FINAL_STATUSES, Status
-from ...store import deletions, slots
+from ...store import pruning, slots
 from ..tasks_command import TasksCommand, age, counted, duration
+
+#: Chunks of --apply-retention after which it says how far it is.
+CHUNKS_PER_LINE = 100
 
 
 class Command(TasksCommand):
     help = (
-        "Delete finished tasks that are older than RETENTION_SUCCESSFUL, RETENTION_FAILED or the"
-        " task's own result_ttl says, and the runs of schedules with the successful tasks."
-        " Workers and beats do so by themselves; this is for doing it now, or with another age."
+        "Delete finished tasks that were kept for as long as their own result_ttl, or"
+        " RETENTION_SUCCESSFUL or RETENTION_FAILED when they finished, said, and the runs of"
+        " schedules with the successful tasks. Workers and beats do so by themselves; this is for"
+        " doing it now, with another age, or after the settings changed."
     )
     examples = """\
   manage.py tasks_prune --dry-run
   manage.py tasks_prune --older-than 7d
   manage.py tasks_prune --status FAILED,CANCELLED --older-than 12h
+  manage.py tasks_prune --apply-retention
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument(
+        which = parser.add_mutually_exclusive_group()
+        which.add_argument(
             "--older-than",
             type=age,
             metavar="AGE",
-            help="since they finished: 45s, 30m, 12h, 7d or 2w (default: the RETENTION settings)",
+            help="since they finished, however long they were to be kept: 45s, 30m, 12h, 7d or 2w"
+            " (default: those whose time is over)",
+        )
+        which.add_argument(
+            "--apply-retention",
+            action="store_true",
+            help="first have the RETENTION settings of now decide on tasks that finished under"
+            " others; safe to interrupt and to repeat",
         )
         parser.add_argument(
             "--status",
@@ -44,18 +56,52 @@ class Command(TasksCommand):
         parser.add_argument("--dry-run", action="store_true", help="only count them")
 
     def run(self, backend: DatabaseBackend, options: dict[str, Any]) -> None:
-        for rule in _rules(options["status"], options["older_than"]):
+        if options["apply_retention"]:
+            self._apply_retention(backend.database, options)
             if options["dry_run"]:
-                count = deletions.prunable(backend.database, rule).count()
-            else:
-                count = deletions.prune(backend.database, rule)
-            what = rule.task_path or ", ".join(rule.statuses)
-            self._tell(what, counted(count), rule.age, options["dry_run"])
+                return  # what it would make due is not due yet
+        for status in options["status"]:
+            self._prune(backend.database, status, options)
         self._prune_runs(backend.database, options)
         if options["older_than"] is None:
             for status in options["status"]:
-                if _is_kept_for_ever(status):
+                if seconds_kept(status) is None:
                     self.say(f"{status}: kept for ever; give --older-than to delete some.")
+
+    def _apply_retention(self, database: str, options: dict[str, Any]) -> None:
+        """Give finished tasks the time that the settings say now, chunk by chunk."""
+        is_dry = options["dry_run"]
+        done = "Would be kept for another time" if is_dry else "Kept for another time now"
+        changed = chunks = 0
+        after: UUID | None = None
+        while True:
+            number, after = pruning.apply_retention(
+                database, options["status"], after, is_dry=is_dry
+            )
+            changed += number
+            chunks += 1
+            if after is None:
+                break
+            if chunks % CHUNKS_PER_LINE == 0:
+                self.say(f"Up to task {after}: {done.lower()}: {counted(changed)}.")
+        self.say(f"{done}: {counted(changed)}.")
+
+    def _prune(self, database: str, status: Status, options: dict[str, Any]) -> None:
+        """Delete the tasks of one status that are due, or as old as a person says."""
+        age, is_dry = options["older_than"], options["dry_run"]
+        if age is None:
+            if is_dry:
+                count = pruning.due(database, statuses=[status]).count()
+            else:
+                count = pruning.prune_due(database, statuses=[status]).deleted
+            which = "past its time" if count == 1 else "past their time"
+        else:
+            which = f"older than {duration(age)}"
+            if is_dry:
+                count = pruning.older(database, [status], age).count()
+            else:
+                count = pruning.prune_older(database, [status], age)
+        self._tell(status, counted(count), which, is_dry)
 
     def _prune_runs(self, database: str, options: dict[str, Any]) -> None:
         """Delete the runs of schedules that are as old as successful tasks get, as beats do."""
@@ -66,23 +112,12 @@ class Command(TasksCommand):
             count = slots.prunable_runs(database, age).count()
         else:
             count = slots.prune_runs(database, age)
-        self._tell("Runs of schedules", counted(count, "run"), age, options["dry_run"])
+        which = f"older than {duration(age)}"
+        self._tell("Runs of schedules", counted(count, "run"), which, options["dry_run"])
 
-    def _tell(self, what: str, count: str, age: float, is_dry: bool) -> None:
+    def _tell(self, what: str, count: str, which: str, is_dry: bool) -> None:
         done = "would be deleted" if is_dry else "deleted"
-        self.say(f"{what}: {count} older than {duration(age)} {done}.")
-
-
-def _rules(statuses: list[Status], age: float | None) -> list[RetentionRule]:
-    """Return a rule per status; for another age than the settings', or by all that they say."""
-    if age is not None:
-        return [RetentionRule(statuses=[status], age=age) for status in statuses]
-    return [
-        replace(rule, statuses=[status])
-        for rule in retention_rules()
-        for status in rule.statuses
-        if status in statuses
-    ]
+        self.say(f"{what}: {count} {which} {done}.")
 
 
 def _statuses(text: str) -> list[Status]:
@@ -90,9 +125,3 @@ def _statuses(text: str) -> list[Status]:
     if not names or not set(names) <= set(FINAL_STATUSES):
         raise ArgumentTypeError(f"{text!r}: choose from {', '.join(FINAL_STATUSES)}.")
     return [status for status in FINAL_STATUSES if status in names]
-
-
-def _is_kept_for_ever(status: Status) -> bool:
-    if status == Status.SUCCESSFUL:
-        return app_settings.RETENTION_SUCCESSFUL is None
-    return app_settings.RETENTION_FAILED is None

@@ -26,6 +26,7 @@ __all__ = [
     "WISH",
     "DatabaseNow",
     "Dialect",
+    "Later",
     "SecondsBetween",
     "is_idle",
     "of",
@@ -80,6 +81,17 @@ class DatabaseNow(Func):
 
     def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> Any:  # type: ignore[override]
         return of(connection).now(self.delay), []
+
+
+class Later(Func):
+    """The moment so many seconds, an expression, after another; NULL if one of them is."""
+
+    arity = 2
+    output_field = DateTimeField()
+
+    def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> Any:  # type: ignore[override]
+        since, seconds = map(compiler.compile, self.source_expressions)
+        return of(connection).later(since[0], seconds[0]), [*since[1], *seconds[1]]
 
 
 class SecondsBetween(Func):

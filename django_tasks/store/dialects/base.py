@@ -39,6 +39,10 @@ class Dialect:
         """Return SQL for the seconds from one time to another; `since` comes first in it."""
         raise NotImplementedError
 
+    def later(self, since: str, seconds: str) -> str:
+        """Return SQL for the moment `seconds` after `since`, both SQL; NULL if one of them is."""
+        raise NotImplementedError
+
     def to_id(self, task_id: UUID) -> Any:
         """Return an id as the driver takes it."""
         return task_id.hex
@@ -228,6 +232,8 @@ class Dialect:
 
 
 SCHEDULED = "status = 'SCHEDULED'"
+#: For how long a row is kept: as it says itself, or as many seconds as a parameter says.
+KEPT = "COALESCE(result_ttl, %s)"
 UNSTARTED = "status IN ('SCHEDULED', 'READY') AND expires_at IS NOT NULL"
 
 LOOSE_SCAN = f"""

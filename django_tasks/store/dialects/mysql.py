@@ -13,8 +13,10 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ...conf import app_settings
+from ...retention import seconds_kept
+from ...statuses import Status
 from ..rows import AnyRequest, Claim, PointedRequest, Success
-from .base import MOST_ATTEMPTS, TABLE, Dialect, columns
+from .base import KEPT, MOST_ATTEMPTS, TABLE, Dialect, columns
 
 #: Seconds.
 CONNECT_TIMEOUT = 10
@@ -55,6 +57,9 @@ GROUP BY queue_name ORDER BY queue_name"""
         if delay:
             return f"(UTC_TIMESTAMP(6) + INTERVAL {round(delay * 1e6)} MICROSECOND)"
         return "UTC_TIMESTAMP(6)"
+
+    def later(self, since: str, seconds: str) -> str:
+        return f"({since} + INTERVAL ROUND({seconds} * 1e6) MICROSECOND)"
 
     def seconds_between(self, since: str, until: str) -> str:
         return f"(TIMESTAMPDIFF(MICROSECOND, {since}, {until}) / 1e6)"
@@ -152,9 +157,10 @@ GROUP BY queue_name ORDER BY queue_name"""
                 " value LONGTEXT PATH '$[2]', run_time DOUBLE PATH '$[3]')) done"
                 f" STRAIGHT_JOIN {TABLE} t ON t.id = done.id AND t.claims = done.claims"
                 f" SET t.status = 'SUCCESSFUL', t.finished_at = {self.now()},"
+                f" t.prune_after = {self.later(self.now(), KEPT)},"
                 " t.return_value = done.value, t.run_time = done.run_time"
                 " WHERE t.status = 'RUNNING'",
-                [document],
+                [document, seconds_kept(Status.SUCCESSFUL)],
             )
             return int(cursor.rowcount)
 

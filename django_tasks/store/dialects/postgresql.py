@@ -13,8 +13,10 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
+from ...retention import seconds_kept
+from ...statuses import Status
 from ..rows import CLAIMED, AnyRequest, Claim, NewRow, NewRows, PointedRequest, Success
-from .base import MOST_ATTEMPTS, NOTIFY_CHANNEL, TABLE, Dialect, columns
+from .base import KEPT, MOST_ATTEMPTS, NOTIFY_CHANNEL, TABLE, Dialect, columns
 
 
 class PostgreSQL(Dialect):
@@ -43,6 +45,7 @@ FROM picked WHERE t.id = picked.id
 RETURNING {columns("t.")}, COALESCE(t.expires_at <= statement_timestamp(), FALSE) AS is_expired"""
     _FINISH = f"""
 UPDATE {TABLE} t SET status = 'SUCCESSFUL', finished_at = statement_timestamp(),
+  prune_after = statement_timestamp() + make_interval(secs => {KEPT}),
   return_value = done.value, run_time = done.run_time
 FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::float8[])
   AS done(id, claims, value, run_time)
@@ -58,6 +61,9 @@ WHERE t.id = done.id AND t.claims = done.claims AND t.status = 'RUNNING'"""
 
     def seconds_between(self, since: str, until: str) -> str:
         return f"(-EXTRACT(EPOCH FROM {since} - {until})::float8)"
+
+    def later(self, since: str, seconds: str) -> str:
+        return f"({since} + make_interval(secs => {seconds}))"
 
     def to_id(self, task_id: UUID) -> Any:
         return str(task_id)
@@ -147,9 +153,10 @@ WHERE t.id = done.id AND t.claims = done.claims AND t.status = 'RUNNING'"""
             picked = [request.queue_name, request.backend, *beyond, request.limit]
         return [*picked, str(request.worker_id), request.process]
 
-    def _success_parameters(self, successes: Sequence[Success]) -> list[str]:
+    def _success_parameters(self, successes: Sequence[Success]) -> list[Any]:
         ids, claims, values, run_times = zip(*successes, strict=True)
         return [
+            seconds_kept(Status.SUCCESSFUL),
             _array(map(str, ids)),
             _array(map(str, claims)),
             _text_array(values),

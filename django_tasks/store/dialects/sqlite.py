@@ -9,8 +9,10 @@ from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from ...retention import seconds_kept
+from ...statuses import Status
 from ..rows import AnyRequest, Claim, PointedRequest, Success
-from .base import MOST_ATTEMPTS, TABLE, Dialect, columns
+from .base import KEPT, MOST_ATTEMPTS, TABLE, Dialect, columns
 
 
 class SQLite(Dialect):
@@ -30,17 +32,17 @@ ORDER BY (priority * -1), id LIMIT %s"""
 SELECT id FROM {TABLE} WHERE id IN (SELECT value FROM json_each(%s)) AND status = 'READY'
   AND +queue_name IN (SELECT value FROM json_each(%s)) AND +backend = %s"""
     _FINISH = f"""
-UPDATE {TABLE} SET status = 'SUCCESSFUL', finished_at = {{now}},
+UPDATE {TABLE} SET status = 'SUCCESSFUL', finished_at = {{now}}, prune_after = {{prune_after}},
   return_value = json_extract(done.value, '$[2]'), run_time = json_extract(done.value, '$[3]')
 FROM json_each(%s) AS done
 WHERE {TABLE}.id = json_extract(done.value, '$[0]') AND claims = json_extract(done.value, '$[1]')
   AND status = 'RUNNING'"""
 
     def now(self, delay: float = 0.0) -> str:
-        shift = f", '{delay:+.3f} seconds'" if delay else ""
-        # Django's own text format: microseconds, which SQLite has none of, as zeros. Doubled
-        # percent signs: Django formats statements with parameters.
-        return f"strftime('%%Y-%%m-%%d %%H:%%M:%%f000', 'now'{shift})"
+        return _moment("'now'", f"'{delay:+.3f} seconds'" if delay else None)
+
+    def later(self, since: str, seconds: str) -> str:
+        return _moment(since, f"({seconds}) || ' seconds'")
 
     def seconds_between(self, since: str, until: str) -> str:
         return f"((julianday({since}) - julianday({until})) * -86400.0)"
@@ -79,5 +81,16 @@ WHERE {TABLE}.id = json_extract(done.value, '$[0]') AND claims = json_extract(do
     def succeed(self, connection: BaseDatabaseWrapper, successes: Sequence[Success]) -> int:
         document = json.dumps([(s[0].hex, s[1], s[2], round(s[3], 6)) for s in successes])
         with connection.cursor() as cursor:
-            cursor.execute(self._FINISH.format(now=self.now()), [document])
+            cursor.execute(
+                self._FINISH.format(now=self.now(), prune_after=self.later(self.now(), KEPT)),
+                [seconds_kept(Status.SUCCESSFUL), document],
+            )
             return int(cursor.rowcount)
+
+
+def _moment(*arguments: str | None) -> str:
+    """Return SQL for a moment, shifted or not, in Django's own text format."""
+    # Microseconds, which SQLite has none of, as zeros. Doubled percent signs: Django formats
+    # statements with parameters.
+    given = ", ".join(argument for argument in arguments if argument is not None)
+    return f"strftime('%%Y-%%m-%%d %%H:%%M:%%f000', {given})"

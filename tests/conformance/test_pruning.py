@@ -1,0 +1,540 @@
+"""How long finished tasks are kept: the row says it, and pruning reads only what it deletes."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from django_tasks import scheduled_calls
+from django_tasks.base import task
+from django_tasks.models import Schedule, TaskAttempt, TaskRecord
+from django_tasks.options import LONGEST
+from django_tasks.statuses import FINAL_STATUSES, AttemptOutcome, Status
+from django_tasks.store import chunks, policy, pruning, records, scheduled, transitions
+from tests.conformance.steps import (
+    DATABASE,
+    FAR_AHEAD,
+    IS_MYSQL,
+    LONG_AGO,
+    at_once,
+    claim_one,
+    claimer,
+    ending,
+    make,
+    prune,
+    record,
+    settle,
+    shift,
+    statuses,
+    store,
+    success,
+)
+from tests.rows_read import rows_read
+from tests.tasks import add
+
+#: One chunk and a part of the next.
+MANY = chunks.CHUNK + 234
+DAY = 86400.0
+
+
+@task(result_ttl=timedelta(hours=1), on_lost="fail")
+def particular():
+    """Do nothing: it says how long it is kept, and what becomes of it when its worker is lost."""
+
+
+# --- who finishes a task says how long it is kept -------------------------------------------------
+
+
+def fused(claim):
+    claimer().finish_and_claim([success(claim)], 10)
+
+
+def in_transaction(claim):
+    with transaction.atomic():
+        assert transitions.succeed_in_transaction(DATABASE, success(claim), {})
+
+
+def cancelled_while_it_ran(claim):
+    transitions.cancel(DATABASE, [claim.id])
+    settle(ending(claim, "retry"))
+
+
+def given_back(claim):
+    settle(ending(claim, "release", outcome=None))
+
+
+def expired(claim):
+    given_back(claim)
+    shift([claim.id], "expires_at", seconds=-1)
+    transitions.expire(DATABASE)
+
+
+def cancelled(claim):
+    given_back(claim)
+    transitions.cancel(DATABASE, [claim.id])
+
+
+#: Every way to a final status, for a claimed task.
+ENDS = {
+    "succeed": lambda claim: claimer().finish([success(claim)]),
+    "succeed and claim": fused,
+    "succeed in a transaction": in_transaction,
+    "fail": lambda claim: settle(ending(claim, "fail")),
+    "poison": lambda claim: settle(ending(claim, "poison", outcome=AttemptOutcome.LOST)),
+    "cancel": lambda claim: settle(ending(claim, "cancel", outcome=AttemptOutcome.CANCELLED)),
+    "expire": lambda claim: settle(ending(claim, "expire", outcome=AttemptOutcome.EXPIRED)),
+    "cancelled while it ran": cancelled_while_it_ran,
+    "cancelled before": cancelled,
+    "expired before": expired,
+}
+
+KEPT = [
+    # result_ttl of the row, and how long it is kept by settings of 2 days and of None
+    (None, 2 * DAY, None),
+    (0.0, 0.0, 0.0),
+    (0.5, 0.5, 0.5),
+    (100.0, 100.0, 100.0),
+    (LONGEST, LONGEST, LONGEST),
+]
+
+
+def seconds_kept(task_id):
+    row = record(task_id)
+    assert row.status in FINAL_STATUSES
+    if row.prune_after is None:
+        return None
+    return (row.prune_after - row.finished_at).total_seconds()
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_who_finishes_a_task_writes_until_when_it_is_kept(end, settings):
+    """As the row says, else as the settings of who finishes it say; None is for ever."""
+    for ttl, by_settings, by_none in KEPT:
+        for kept, expected in ((timedelta(days=2), by_settings), (None, by_none)):
+            settings.DJANGO_TASKS = {"RETENTION_SUCCESSFUL": kept, "RETENTION_FAILED": kept}
+            [task_id] = make(result_ttl=ttl)
+
+            ENDS[end](claim_one())
+
+            assert seconds_kept(task_id) == (
+                expected if expected is None else pytest.approx(expected, abs=0.001)
+            )
+
+
+def test_failures_have_a_retention_of_their_own(settings):
+    """RETENTION_FAILED is that of failed and of cancelled tasks."""
+    settings.DJANGO_TASKS = {
+        "RETENTION_SUCCESSFUL": timedelta(days=1),
+        "RETENTION_FAILED": timedelta(days=3),
+    }
+    days = {}
+    for name in ("succeed", "fail", "cancelled before"):
+        [task_id] = make()
+        ENDS[name](claim_one())
+        days[name] = seconds_kept(task_id) / DAY
+
+    assert days == {"succeed": 1, "fail": 3, "cancelled before": 3}
+
+
+def test_the_longest_retention_is_a_date_that_every_database_knows(settings):
+    """It would be the year 2,700,000."""
+    settings.DJANGO_TASKS = {
+        "RETENTION_SUCCESSFUL": timedelta.max,
+        "RETENTION_FAILED": timedelta.max,
+    }
+    for name in ("succeed", "fail"):
+        [task_id] = make()
+        ENDS[name](claim_one())
+        assert seconds_kept(task_id) == pytest.approx(LONGEST)
+
+
+def test_a_batch_keeps_each_of_its_tasks_as_its_row_says():
+    """One statement ends tasks with different times."""
+    ids = [make(result_ttl=ttl)[0] for ttl in (None, 5.0, None, 0.0)]
+    claims = claimer().claim(10)
+
+    claimer().finish([success(claim) for claim in claims])
+
+    assert [seconds_kept(task_id) for task_id in ids] == [14 * DAY, 5.0, 14 * DAY, 0.0]
+
+
+def test_a_task_that_runs_again_is_not_about_to_be_deleted():
+    """requeue() takes back what its end had written; the row's own policy stays."""
+    [task_id] = make(result_ttl=0.0, on_lost="fail")
+    settle(ending(claim_one(), "fail"))
+    assert record(task_id).prune_after is not None
+
+    transitions.requeue(DATABASE, [task_id])
+
+    row = record(task_id)
+    assert (row.prune_after, row.result_ttl, row.on_lost) == (None, 0.0, "fail")
+    assert pruning.prune_due(DATABASE) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"prune_after": LONG_AGO},
+        {"result_ttl": -1.0},
+        {"result_ttl": LONGEST * 2},
+        {"result_ttl": 1e300},
+    ],
+)
+def test_absurd_policies_cannot_be_stored(columns):
+    """An unfinished task is never due, and no row can break the statement that ends a batch."""
+    with pytest.raises(IntegrityError), transaction.atomic():
+        make(**columns)
+
+
+# --- the policy travels with the row --------------------------------------------------------------
+
+
+def policy_of(task_id):
+    return TaskRecord.objects.values_list(*policy.COLUMNS).get(pk=task_id)
+
+
+def test_every_way_to_enqueue_writes_what_the_code_says():
+    """One, many, and by a schedule."""
+    one = particular.enqueue()
+    many = particular.enqueue_many([(), ()])
+    row = Schedule(task_path=particular.module_path, args="[]", kwargs="{}", backend="default")
+    by_schedule = scheduled.record_of(scheduled_calls.call_of(row, DATABASE), LONG_AGO)
+    by_schedule.save(force_insert=True)
+
+    ids = [one.id, *many.ids, by_schedule.pk]
+    assert [policy_of(task_id) for task_id in ids] == [(3600.0, "fail")] * 4
+
+
+def test_every_way_to_run_again_keeps_it():
+    """A retry, a run after a loss, a requeue, and a copy of a task that has succeeded."""
+    result = particular.using(max_attempts=5).enqueue()
+    for end in (ending(claim_one(), "retry"), None):
+        settle(end or ending(claim_one(), "lose", outcome=AttemptOutcome.LOST))
+        assert policy_of(result.id) == (3600.0, "fail")
+    claimer().finish([success(claim_one())])
+
+    transitions.copy(DATABASE, [record(result.id).pk])
+
+    [copied] = TaskRecord.objects.exclude(pk=result.id)
+    assert policy_of(copied.pk) == (3600.0, "fail")
+
+
+def test_plain_tasks_write_no_columns_for_it():
+    """The INSERT of a task that says nothing is what it was; of one that does, two longer."""
+    inserts = {}
+    for name, each in {"plain": add, "particular": particular}.items():
+        with CaptureQueriesContext(connection) as captured:
+            each.enqueue(*[1, 2] if each is add else [])
+            each.enqueue_many([(1, 2)] if each is add else [()])
+        inserts[name] = [q["sql"] for q in captured if "INSERT" in q["sql"]]
+
+    for sql in inserts["plain"]:
+        assert not [column for column in policy.COLUMNS if column in sql], sql
+    for sql in inserts["particular"]:
+        assert not [column for column in policy.COLUMNS if column not in sql], sql
+    assert {len(each) for each in inserts.values()} == {2}
+
+
+def test_a_result_says_what_the_row_says(monkeypatch):
+    """Code that changed since does not matter; in its own words while it says the same."""
+    result = particular.enqueue()
+    plain = add.enqueue(1, 2)
+
+    assert particular.get_result(result.id).task == particular
+    changed = particular.restored(result_ttl=5.0, on_lost="retry")
+    monkeypatch.setattr("django_tasks.registry.find", lambda path: changed)
+    stored = records.load(DATABASE, record(result.id).pk).task
+    assert (stored.result_ttl, stored.on_lost) == (3600.0, "fail")
+
+    monkeypatch.setattr("django_tasks.registry.find", lambda path: None)
+    unknown = records.load(DATABASE, record(result.id).pk).task
+    assert (unknown.result_ttl, unknown.on_lost) == (3600.0, "fail")
+    of_plain = records.load(DATABASE, record(plain.id).pk).task
+    assert (of_plain.result_ttl, of_plain.on_lost) == (None, "retry")
+
+
+# --- what is due ----------------------------------------------------------------------------------
+
+
+def kept(task_ids, **delta):
+    """Let finished tasks be kept until a timedelta from the database's present."""
+    shift(task_ids, "prune_after", **delta)
+
+
+def test_what_is_due_goes_and_nothing_else():
+    """With its attempts; not what is kept longer, or for ever, or has not finished."""
+    gone = make(2, status=Status.SUCCESSFUL) + make(status=Status.FAILED)
+    kept(gone, seconds=-1)
+    TaskAttempt.objects.create(
+        task_id=gone[-1], number=1, claim=1, outcome="ERROR", finished_at=LONG_AGO
+    )
+    later = make(status=Status.SUCCESSFUL)
+    kept(later, seconds=60)
+    stays = [task_id for status in Status for task_id in make(status=status)]
+
+    assert pruning.prune_due(DATABASE) == (3, True)
+
+    assert statuses(gone) == [None] * 3
+    assert None not in statuses(later + stays)
+    assert not TaskAttempt.objects.exists()
+
+
+def test_what_is_due_late_waits():
+    """So that what has just finished is counted first."""
+    made = make(2, status=Status.SUCCESSFUL)
+    kept(made[:1], seconds=-100)
+    kept(made[1:], seconds=-200)
+
+    assert pruning.prune_due(DATABASE, late=150.0) == (1, True)
+    assert statuses(made) == [Status.SUCCESSFUL, None]
+
+
+def test_what_is_due_can_be_chosen_by_status():
+    """For tasks_prune --status."""
+    made = [make(status=status)[0] for status in FINAL_STATUSES]
+    kept(made, seconds=-1)
+
+    assert pruning.prune_due(DATABASE, statuses=[Status.FAILED]) == (1, True)
+    assert set(statuses(made)) == {Status.SUCCESSFUL, Status.CANCELLED, None}
+
+
+def test_a_round_begins_no_further_chunk_after_its_time():
+    """A keeper comes back to its heartbeat, and goes on in the next round."""
+    kept(make(MANY, status=Status.SUCCESSFUL), seconds=-1)
+
+    assert pruning.prune_due(DATABASE, seconds=0.0) == (chunks.CHUNK, False)
+    assert pruning.prune_due(DATABASE, seconds=0.0) == (MANY - chunks.CHUNK, True)
+    assert pruning.prune_due(DATABASE, seconds=0.0) == (0, True)
+
+
+def test_two_pruners_share_what_is_due():
+    """Every worker has a keeper: they do not wait for each other."""
+    kept(make(2 * MANY, status=Status.SUCCESSFUL), seconds=-1)
+
+    def prune_all():
+        deleted = 0
+        while TaskRecord.objects.exists():
+            deleted += pruning.prune_due(DATABASE).deleted
+        return deleted
+
+    assert sum(at_once(prune_all, prune_all)) == 2 * MANY
+
+
+def test_due_tasks_go_in_chunks_without_loading_rows():
+    """Thousands of rows go in short transactions of a few statements each, after a glance."""
+    kept(make(MANY, status=Status.SUCCESSFUL), seconds=-1)
+
+    with CaptureQueriesContext(connection) as captured:
+        assert pruning.prune_due(DATABASE).deleted == MANY
+
+    assert len(captured) <= 1 + 2 * 5
+    assert not any('"args"' in query["sql"] or "`args`" in query["sql"] for query in captured)
+
+
+# --- rows read ------------------------------------------------------------------------------------
+
+#: What is not due, of as many task types as a large project has; each kept for another time.
+LITTLE, TYPES = 1_000, 200
+MUCH = 10 * LITTLE
+DUE = 50
+
+
+def history(count):
+    """Store finished tasks that are not due: some for long, some for ever, most a `result_ttl`."""
+    made = []
+    for number in range(count):
+        status = FINAL_STATUSES[number % len(FINAL_STATUSES)]
+        ttl = None if number % 5 == 0 else 1000.0 + number % TYPES
+        made.append(
+            TaskRecord(
+                task_path=f"app.tasks.task{number % TYPES}", queue_name="default", status=status,
+                backend="default", args="[]", kwargs="{}", enqueued_at=LONG_AGO,
+                finished_at=LONG_AGO + timedelta(seconds=number), result_ttl=ttl,
+                prune_after=FAR_AHEAD + timedelta(seconds=number) if number % 7 else None,
+                worker_id=uuid4(), claims=1,
+            )
+        )  # fmt: skip
+    TaskRecord.objects.bulk_create(made, batch_size=1000)
+
+
+def analyze():
+    with connection.cursor() as cursor:
+        kind = "ANALYZE TABLE" if IS_MYSQL else "ANALYZE"
+        cursor.execute(f"{kind} {TaskRecord._meta.db_table}")
+        cursor.fetchall() if IS_MYSQL else None
+
+
+def read_by(function):
+    with rows_read() as read:
+        function()
+    return read.total
+
+
+@pytest.mark.parametrize("is_analyzed", [True, False], ids=["fresh statistics", "stale"])
+def test_pruning_reads_what_it_deletes_and_nothing_more(is_analyzed):
+    """The same with a tenth of the history, whatever 200 types of tasks ask for."""
+    analyze()
+    read = {}
+    for size, more in ((LITTLE, LITTLE), (MUCH, MUCH - LITTLE)):
+        history(more)
+        if is_analyzed:
+            analyze()
+        nothing = read_by(lambda: pruning.prune_due(DATABASE, late=120.0))
+        kept(store(DUE, status=Status.SUCCESSFUL), seconds=-300)
+        due = read_by(lambda: pruning.prune_due(DATABASE, late=120.0))
+        read[size] = nothing, due
+        assert TaskRecord.objects.count() == size
+
+    nothing, due = read[MUCH]
+    assert nothing < 20 + 5 * DUE, read  # entries of what was deleted before are passed once
+    assert due < 80 * DUE, read  # each row, its attempts, and its entry in each index
+    assert due < read[LITTLE][1] * 1.5, read
+
+
+def test_chunks_do_not_read_what_earlier_chunks_left_behind():
+    """Each begins where the last ended: entries of deleted rows stay in the index for a while."""
+    kept(store(4 * chunks.CHUNK, status=Status.SUCCESSFUL), seconds=-1)
+    analyze()
+
+    def reads(seconds):
+        with rows_read() as read:
+            pruning.prune_due(DATABASE, seconds=seconds)
+        return read.rows
+
+    first = reads(0.0)
+    others = reads(None)
+
+    assert others < 3.5 * first
+
+
+# --- by age, for people ---------------------------------------------------------------------------
+
+
+def test_prune_deletes_finished_tasks_of_an_age():
+    """By status, age in seconds and path; attempts go too; nothing unfinished is touched."""
+    old = {status: make(status=status)[0] for status in Status}
+    young = make(status=Status.SUCCESSFUL)
+    shift(young, "finished_at", seconds=-50)
+    TaskAttempt.objects.create(
+        task_id=old[Status.FAILED], number=1, claim=1, outcome="ERROR", finished_at=LONG_AGO
+    )
+
+    assert prune([Status.SUCCESSFUL], 100.0) == 1
+    assert TaskAttempt.objects.count() == 1
+    assert prune(FINAL_STATUSES, 100.0) == 2
+    assert TaskAttempt.objects.count() == 0
+    assert prune(FINAL_STATUSES, 10.0) == 1
+
+    left = set(TaskRecord.objects.values_list("status", flat=True))
+    assert left == set(Status) - set(FINAL_STATUSES)
+
+
+@pytest.mark.parametrize("status", [s for s in Status if s not in FINAL_STATUSES])
+def test_prune_refuses_unfinished_statuses(status):
+    """A mistaken caller cannot delete tasks that are still to run."""
+    make(status=status)
+
+    with pytest.raises(ValueError, match="Only finished tasks"):
+        prune([Status.FAILED, status], 0.0)
+
+    assert TaskRecord.objects.count() == 1
+
+
+def test_prune_is_by_the_databases_clock(wrong_clock):
+    """Nothing is deleted early because a process's clock is wrong."""
+    young = make(status=Status.FAILED)
+    shift(young, "finished_at", seconds=-50)
+
+    assert prune([Status.FAILED], 100.0) == 0
+    assert prune([Status.FAILED], 10.0) == 1
+
+
+def test_prune_works_in_chunks_without_loading_rows():
+    """Thousands of rows go in short transactions of a few statements each, after a glance."""
+    make(MANY, status=Status.SUCCESSFUL)
+
+    with CaptureQueriesContext(connection) as captured:
+        assert prune([Status.SUCCESSFUL], 0.0) == MANY
+
+    assert len(captured) <= 1 + 2 * 5
+    assert not any('"args"' in query["sql"] or "`args`" in query["sql"] for query in captured)
+
+
+def test_two_pruners_delete_each_row_once():
+    """Every worker has a keeper: they share the work and do not wait for each other."""
+    make(2 * MANY, status=Status.SUCCESSFUL)
+
+    def prune_all():
+        return prune([Status.SUCCESSFUL], 0.0)
+
+    counts = at_once(prune_all, prune_all)
+
+    assert sum(counts) == 2 * MANY
+    assert not TaskRecord.objects.exists()
+
+
+# --- changed settings -----------------------------------------------------------------------------
+
+
+def apply_retention(**options):
+    """Apply the settings to all, and return how many rows were changed, chunk by chunk."""
+    changed, after = pruning.apply_retention(DATABASE, FINAL_STATUSES, **options)
+    numbers = [changed]
+    while after is not None:
+        changed, after = pruning.apply_retention(DATABASE, FINAL_STATUSES, after, **options)
+        numbers.append(changed)
+    return numbers
+
+
+def test_new_settings_reach_tasks_that_are_finished(settings):
+    """Those with a time of their own keep it, and so does what has not finished."""
+    settings.DJANGO_TASKS = {"RETENTION_SUCCESSFUL": None, "RETENTION_FAILED": None}
+    ids = {}
+    for end in ("succeed", "fail", "cancelled before"):
+        [ids[end]] = make()
+        ENDS[end](claim_one())
+    [own] = make(result_ttl=7.0)
+    ENDS["succeed"](claim_one())
+    [unfinished] = make()
+    assert [seconds_kept(task_id) for task_id in (*ids.values(), own)] == [None, None, None, 7.0]
+
+    settings.DJANGO_TASKS = {
+        "RETENTION_SUCCESSFUL": timedelta(days=1),
+        "RETENTION_FAILED": timedelta(days=2),
+    }
+    assert apply_retention(is_dry=True) == [3]
+    assert apply_retention() == [3]
+    assert apply_retention() == [0], "what is right is not written again"
+
+    assert [seconds_kept(task_id) / DAY for task_id in ids.values()] == [1, 2, 2]
+    assert seconds_kept(own) == 7.0
+    assert record(unfinished).prune_after is None
+
+    settings.DJANGO_TASKS = {"RETENTION_SUCCESSFUL": None, "RETENTION_FAILED": timedelta(days=2)}
+    assert apply_retention() == [1]
+    assert seconds_kept(ids["succeed"]) is None
+
+
+def test_new_settings_are_applied_in_chunks():
+    """A chunk of rows at a time, each read once, however many share a moment."""
+    store(MANY, status=Status.SUCCESSFUL)
+
+    assert apply_retention() == [chunks.CHUNK, MANY - chunks.CHUNK]
+    assert pruning.prune_due(DATABASE) == (MANY, True)
+
+
+def test_a_chunk_of_new_settings_reads_as_much_in_much_history():
+    """Its cost does not grow with what lies before and behind it."""
+    read = []
+    for more in (2 * LITTLE, MUCH - 2 * LITTLE):
+        history(more)
+        analyze()
+        first = TaskRecord.objects.order_by("pk").values_list("pk", flat=True)[10]
+        call = lambda after=first: pruning.apply_retention(  # noqa: E731
+            DATABASE, FINAL_STATUSES, after, is_dry=True
+        )
+        read.append(read_by(call))
+
+    assert read[1] < 1.5 * read[0], read
