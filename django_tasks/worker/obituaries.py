@@ -140,6 +140,6 @@ def of_orphan(orphan: Orphan, finder_id: UUID) -> Ending:
 
 def _lost(claim: Claim, on_lost: str | None, attempt: Attempt) -> Ending:
     """Decide by the row: the code of the task may be another one here, or unknown."""
-    fails = on_lost == "fail" or claim.lost + 1 >= app_settings.MAX_LOST
-    kind = EndingKind.POISON if fails else EndingKind.LOSE
+    is_poison = claim.lost + 1 >= app_settings.MAX_LOST
+    kind = EndingKind.POISON if is_poison or on_lost == "fail" else EndingKind.LOSE
     return Ending.of(claim, kind, attempt, claim.lost * DELAY_PER_LOSS)

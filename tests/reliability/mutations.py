@@ -59,6 +59,22 @@ MUTATIONS = [
         select="still_runs_is_refused",
     ),
     Mutation(
+        name="a loss judged by the code of who finds it",
+        file="worker/obituaries.py",
+        old='is_poison or on_lost == "fail"',
+        new='is_poison or getattr(registry.find(claim.task_path), "on_lost", None) == "fail"',
+        tests="test_releases.py",
+        select="on_lost_holds",
+    ),
+    Mutation(
+        name="pruned by the settings of who prunes",
+        file="store/pruning.py",
+        old="filter(prune_after__lte=DatabaseNow(-late))",
+        new="filter(prune_after__isnull=False, finished_at__lte=DatabaseNow(-14 * 86400.0))",
+        tests="test_releases.py",
+        select="outlive_keepers",
+    ),
+    Mutation(
         name="lease not renewed",
         file="worker/keeper.py",
         old="Duty(self._renew, settings.LEASE / BEATS_PER_LEASE),",

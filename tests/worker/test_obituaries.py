@@ -34,3 +34,12 @@ def test_orphan_of_the_own_worker_lost_its_process(orphan):
     assert ending.kind is EndingKind.LOSE
     assert "Process 3 of worker" in ending.attempt.traceback
     assert "lease" not in ending.attempt.traceback
+
+
+def test_the_row_says_whether_a_loss_is_the_end(orphan):
+    """Nobody here knows the code of this task."""
+    strange = orphan.claim._replace(task_path="another.release.task")
+
+    for on_lost, kind in ((None, EndingKind.LOSE), ("fail", EndingKind.POISON)):
+        found = orphan._replace(claim=strange, on_lost=on_lost)
+        assert of_orphan(found, finder_id=uuid4()).kind is kind
