@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -187,7 +188,7 @@ def check_time_zones(**kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.database)
 def check_databases(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """W002, W005, W007, W008: what each task database can do and how it is set up."""
+    """W002, W005, W007, W008, W012: what each task database can do and how it is set up."""
     messages: list[CheckMessage] = []
     for database, connection in _task_connections():
         if database not in (databases or ()):
@@ -254,6 +255,37 @@ def _check_charset(database: str, connection: BaseDatabaseWrapper) -> Iterable[C
         )
 
 
+#: By series of MariaDB, the first release that sorts and compares UUIDs of version 7 by their time.
+#: Earlier ones sort by the random end (MDEV-29959), or compare wrongly (MDEV-31926). Other series
+#: do right, or have no UUID columns.
+_FIRST_RIGHT: Mapping[tuple[int, int], float] = {
+    (10, 7): math.inf,
+    (10, 8): math.inf,
+    (10, 9): math.inf,
+    (10, 10): 7,
+    (10, 11): 6,
+    (11, 0): 4,
+    (11, 1): 3,
+    (11, 2): 2,
+}
+
+
+def _check_order_of_ids(database: str, connection: Any) -> Iterable[CheckMessage]:
+    major, minor, patch = connection.mysql_version
+    if connection.mysql_is_mariadb and patch < _FIRST_RIGHT.get((major, minor), 0):
+        yield Warning(
+            f"MariaDB {major}.{minor}.{patch} of database {database!r} does not sort the ids of"
+            " tasks by their time: tasks of one priority run in no order, and the larger the table,"
+            " the slower they are stored.",
+            hint=(
+                "Use MariaDB 10.11.6 or newer (of older series 10.6, or 10.10.7), then rebuild the"
+                " tables that have ids: ALTER TABLE django_tasks_taskrecord FORCE, and the same for"
+                " django_tasks_taskattempt."
+            ),
+            id="django_tasks.W012",
+        )
+
+
 def _check_durability(database: str, connection: BaseDatabaseWrapper) -> Iterable[CheckMessage]:
     if _value(connection, "SHOW synchronous_commit") == "off":
         yield Warning(
@@ -268,7 +300,7 @@ _DATABASE_CHECKS: dict[
     str, Sequence[Callable[[str, BaseDatabaseWrapper], Iterable[CheckMessage]]]
 ] = {
     "sqlite": (_check_sqlite,),
-    "mysql": (_check_skip_locked, _check_charset),
+    "mysql": (_check_skip_locked, _check_charset, _check_order_of_ids),
     "postgresql": (_check_durability,),
 }
 

@@ -2,11 +2,14 @@
 
 import importlib
 import json
+import random
 import re
 import subprocess
 import sys
 import warnings
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.apps import apps
@@ -19,6 +22,8 @@ from django.views.debug import SafeExceptionReporterFilter, get_default_exceptio
 import django_tasks
 from django_tasks import checks as our_checks
 from django_tasks import masking, mixed_install, task
+from django_tasks.ids import uuid7
+from django_tasks.models import TaskRecord
 
 ROOT = Path(__file__).resolve().parent.parent
 DATABASE = {"BACKEND": "django_tasks.backends.database.DatabaseBackend"}
@@ -271,6 +276,43 @@ def test_w007_tables_that_cannot_hold_all_text(monkeypatch, charset, expected):
 @pytest.mark.skipif(connection.vendor != "mysql", reason="asks a real MariaDB or MySQL")
 def test_w007_asks_for_the_tables_own_character_set():
     assert our_checks._value(connection, our_checks._CHARSET) == "utf8mb4"
+
+
+@pytest.mark.parametrize(
+    ("version", "is_right"),
+    [
+        *[((10, 6, 18), True), ((10, 7, 0), False), ((10, 9, 8), False), ((10, 10, 6), False)],
+        *[((10, 10, 7), True), ((10, 11, 5), False), ((10, 11, 6), True), ((11, 0, 3), False)],
+        *[((11, 1, 3), True), ((11, 2, 1), False), ((11, 4, 2), True), ((12, 0, 0), True)],
+    ],
+)
+def test_w012_a_mariadb_that_sorts_ids_by_their_random_end(version, is_right):
+    mariadb = SimpleNamespace(mysql_version=version, mysql_is_mariadb=True)
+    mysql = SimpleNamespace(mysql_version=version, mysql_is_mariadb=False)
+
+    messages = list(our_checks._check_order_of_ids("default", mariadb))
+
+    assert ids(messages) == (set() if is_right else {"django_tasks.W012"})
+    assert not list(our_checks._check_order_of_ids("default", mysql))
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "mysql", reason="asks a real MariaDB or MySQL")
+def test_w012_is_silent_where_ids_are_in_the_order_of_their_making():
+    made = [uuid7() for _ in range(1000)]
+    TaskRecord.objects.bulk_create(
+        TaskRecord(
+            id=task_id, task_path="x", queue_name="x", status="READY", backend="x", args="[]",
+            kwargs="{}", enqueued_at=datetime.now(UTC),
+        )
+        for task_id in random.sample(made, len(made))
+    )  # fmt: skip
+
+    in_order = list(TaskRecord.objects.order_by("pk").values_list("pk", flat=True)) == made
+    after = TaskRecord.objects.filter(pk__gt=made[499]).count() == 500
+
+    messages = list(our_checks._check_order_of_ids("default", connection))
+    assert (in_order and after) == (not messages)
 
 
 @pytest.mark.django_db
