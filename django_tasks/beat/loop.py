@@ -26,8 +26,8 @@ logger = logging.getLogger("django_tasks.beat")
 
 #: Heartbeats in the time of one lease.
 BEATS_PER_LEASE = 4
-#: Runs deleted by one round.
-AT_ONCE = 5000
+#: Seconds that pruning may take before other duties have their turn, and then the pause.
+PRUNE_FOR, PRUNE_PAUSE = 0.3, 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +139,11 @@ class Beat:
         age = runs_age()
         if age is None:
             return
-        deleted = slots.prune_runs(self.database, age, most=AT_ONCE)
-        if deleted:
-            logger.info("Pruned %d runs of schedules.", deleted)
-        if deleted >= AT_ONCE:
-            self._pruning.next_in(0.1)  # there is more
+        pruned = slots.prune_runs(self.database, age, seconds=PRUNE_FOR)
+        if pruned.number:
+            logger.info("Pruned %d runs of schedules.", pruned.number)
+        if not pruned.is_done:
+            self._pruning.next_in(PRUNE_PAUSE)
 
     def _leave(self) -> None:
         try:

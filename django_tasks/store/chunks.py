@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import count
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.models import Model, QuerySet
 
 from ..models import TaskRecord
+from .repeating import repeated
 
 Row = TypeVar("Row", bound=Model)
 
@@ -40,3 +43,48 @@ def lock_all(database: str, rows: QuerySet[Row]) -> QuerySet[Row]:
 def lock_ids(database: str, rows: QuerySet[TaskRecord]) -> list[UUID]:
     """Lock a chunk of tasks that nobody holds; return their ids."""
     return list(lock_available(database, rows).values_list("pk", flat=True)[:CHUNK])
+
+
+class Deleted(NamedTuple):
+    """How many rows went, and whether none is left that had to."""
+
+    number: int
+    is_done: bool
+
+
+def delete_along(
+    database: str,
+    rows: QuerySet[Any],
+    column: str,
+    delete: Callable[[list[Any]], object],
+    seconds: float | None = None,
+) -> Deleted:
+    """
+    Have `delete` delete `rows` by primary keys, in the order of `column`, which has an index.
+
+    `seconds`: begin no further chunk after so long; None: until all went.
+    """
+    end = float("inf") if seconds is None else time.monotonic() + seconds
+    deleted, mark = 0, None
+    while True:
+        # From where the last chunk ended: before it lie entries of rows that are deleted, or held.
+        ahead = rows if mark is None else rows.filter(**{f"{column}__gte": mark})
+        work = partial(_delete_chunk, database, ahead.order_by(column), column, delete)
+        number, mark = repeated(database, work)
+        deleted += number
+        if number < CHUNK:
+            return Deleted(deleted, is_done=True)
+        if time.monotonic() >= end:
+            return Deleted(deleted, is_done=False)
+
+
+def _delete_chunk(
+    database: str, rows: QuerySet[Any], column: str, delete: Callable[[list[Any]], object]
+) -> tuple[int, Any]:
+    """Delete the first rows that nobody holds; return how many, and the `column` of the last."""
+    with transaction.atomic(using=database):
+        picked = list(lock_available(database, rows).values_list("pk", column)[:CHUNK])
+        if not picked:
+            return 0, None
+        delete([pk for pk, _ in picked])
+        return len(picked), picked[-1][1]

@@ -7,20 +7,16 @@ and the settings of the keeper say. Ages are for people, who may read more.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from datetime import datetime
 from functools import partial
-from typing import NamedTuple
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import Case, DateTimeField, F, Q, QuerySet, When
 
 from ..models import TaskRecord
 from ..statuses import FINAL_STATUSES, Status
 from . import policy
-from .chunks import CHUNK, lock_available
+from .chunks import CHUNK, Deleted, delete_along
 from .deletions import delete_rows
 from .dialects import DatabaseNow
 from .repeating import repeated
@@ -34,20 +30,13 @@ _IS_OTHER = (
 )
 
 
-class Pruned(NamedTuple):
-    """How many tasks went, and whether none is left that had to."""
-
-    deleted: int
-    is_done: bool
-
-
 def prune_due(
     database: str,
     *,
     statuses: Sequence[Status] | None = None,
     late: float = 0.0,
     seconds: float | None = None,
-) -> Pruned:
+) -> Deleted:
     """
     Delete tasks whose `prune_after` is over for `late` seconds.
 
@@ -55,13 +44,14 @@ def prune_due(
     """
     rows = due(database, statuses=statuses, late=late)
     if not rows.order_by("prune_after").values_list("pk", flat=True)[:1]:
-        return Pruned(0, True)  # most of the time: no transaction for it
-    return _delete_along(database, rows, "prune_after", seconds)
+        return Deleted(0, is_done=True)  # most of the time: no transaction for it
+    return delete_along(database, rows, "prune_after", partial(delete_rows, database), seconds)
 
 
 def prune_older(database: str, statuses: Sequence[Status], age: float) -> int:
     """Delete all tasks that finished `age` seconds ago, however long they were to be kept."""
-    return _delete_along(database, older(database, statuses, age), "finished_at", None).deleted
+    rows = older(database, statuses, age)
+    return delete_along(database, rows, "finished_at", partial(delete_rows, database)).number
 
 
 def due(
@@ -78,34 +68,6 @@ def older(database: str, statuses: Sequence[Status], age: float) -> QuerySet[Tas
         raise ValueError(f"Only finished tasks are pruned, not {statuses!r}.")
     rows = TaskRecord.objects.using(database)
     return rows.filter(status__in=statuses, finished_at__lte=DatabaseNow(-age))
-
-
-def _delete_along(
-    database: str, rows: QuerySet[TaskRecord], column: str, seconds: float | None
-) -> Pruned:
-    """Delete `rows` in the order of `column`, a short transaction per chunk."""
-    end = float("inf") if seconds is None else time.monotonic() + seconds
-    deleted, mark = 0, None
-    while True:
-        # From where the last chunk ended: before it lie entries of what is deleted, or stays.
-        ahead = rows if mark is None else rows.filter(**{f"{column}__gte": mark})
-        work = partial(_delete_chunk, database, ahead, column)
-        count, mark = repeated(database, work)
-        deleted += count
-        if count < CHUNK:
-            return Pruned(deleted, True)
-        if time.monotonic() >= end:
-            return Pruned(deleted, False)
-
-
-def _delete_chunk(
-    database: str, rows: QuerySet[TaskRecord], column: str
-) -> tuple[int, datetime | None]:
-    with transaction.atomic(using=database):
-        found = lock_available(database, rows.order_by(column))
-        picked = list(found.values_list("pk", column)[:CHUNK])
-        delete_rows(database, [pk for pk, _ in picked])
-        return len(picked), picked[-1][1] if picked else None
 
 
 def apply_retention(

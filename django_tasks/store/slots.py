@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import DataError, connections, transaction
+from django.db import DataError, connections
 from django.db.models import DateTimeField, QuerySet
 
 from ..models import Schedule, ScheduleRun, TaskRecord
@@ -17,7 +16,6 @@ from ..scheduled_calls import ScheduledCall
 from ..statuses import FINAL_STATUSES
 from . import chunks, scheduled, transitions
 from .dialects import DatabaseNow
-from .repeating import repeated
 
 #: Schedules that one transaction handles.
 CHUNK = 500
@@ -164,26 +162,20 @@ def count_enabled(database: str) -> int:
     return Schedule.objects.using(database).filter(next_run_at__isnull=False).count()
 
 
-def prune_runs(database: str, age: float, *, most: int | None = None) -> int:
-    """Delete runs that are older than `age` seconds, about `most`; return how many."""
-    deleted = 0
-    while most is None or deleted < most:
-        count = repeated(database, partial(_prune_chunk, database, age))
-        deleted += count
-        if count < chunks.CHUNK:
-            break
-    return deleted
+def prune_runs(database: str, age: float, *, seconds: float | None = None) -> chunks.Deleted:
+    """
+    Delete runs that are older than `age` seconds.
+
+    `seconds`: begin no further chunk after so long; None: until all went.
+    """
+
+    def delete(ids: list[int]) -> None:
+        ScheduleRun.objects.using(database).filter(pk__in=ids)._raw_delete(database)
+
+    rows = prunable_runs(database, age)
+    return chunks.delete_along(database, rows, "created_at", delete, seconds)
 
 
 def prunable_runs(database: str, age: float) -> QuerySet[ScheduleRun]:
     """Return the runs that prune_runs() would delete."""
     return ScheduleRun.objects.using(database).filter(created_at__lte=DatabaseNow(-age))
-
-
-def _prune_chunk(database: str, age: float) -> int:
-    with transaction.atomic(using=database):
-        rows = chunks.lock_available(database, prunable_runs(database, age).order_by("created_at"))
-        ids = list(rows.values_list("pk", flat=True)[: chunks.CHUNK])
-        if ids:
-            ScheduleRun.objects.using(database).filter(pk__in=ids)._raw_delete(database)
-        return len(ids)

