@@ -35,9 +35,10 @@ class MySQL(Dialect):
     """
 
     has_claim_cursor = False
-    # STRAIGHT_JOIN: from the few values to the rows by primary key. The optimizer would read, and
-    # lock, all running rows while the statistics say they are few.
-    _UPDATE = f"UPDATE {{given}} STRAIGHT_JOIN {TABLE} t SET {{assignments}} WHERE {{match}}"
+    # From the few values to the rows by primary key. The optimizer would read, and lock, all
+    # running rows while the statistics say they are few, and the whole of a small table.
+    _JOINED = f"STRAIGHT_JOIN {TABLE} t FORCE INDEX (PRIMARY)"
+    _UPDATE = f"UPDATE {{given}} {_JOINED} SET {{assignments}} WHERE {{match}}"
     _ORDER = "priority DESC, id"
     _NAMES = f"""
 SELECT queue_name, COUNT(*) FROM (
@@ -190,11 +191,10 @@ GROUP BY queue_name ORDER BY queue_name"""
         waits = "" if _LIMITED not in vars(connection) else self._not_waiting(connection)
         with connection.cursor() as cursor:
             cursor.execute(
-                # STRAIGHT_JOIN: see _UPDATE.
                 f"{waits}UPDATE JSON_TABLE(%s, '$[*]' COLUMNS ("
                 " id CHAR(32) PATH '$[0]', claims BIGINT PATH '$[1]',"
                 " value LONGTEXT PATH '$[2]', run_time DOUBLE PATH '$[3]')) done"
-                f" STRAIGHT_JOIN {TABLE} t ON t.id = done.id AND t.claims = done.claims"
+                f" {self._JOINED} ON t.id = done.id AND t.claims = done.claims"
                 f" SET t.status = 'SUCCESSFUL', t.finished_at = {self.now()},"
                 " t.return_value = done.value, t.run_time = done.run_time"
                 " WHERE t.status = 'RUNNING'",
