@@ -44,7 +44,7 @@ class Step:
     @property
     def never_ran(self) -> bool:
         """Whether the task ended before a worker took it."""
-        return self.attempt is not None and self.attempt.claim == 0
+        return self.attempt is not None and self.attempt.worker_id is None
 
     @property
     def title(self) -> str:

@@ -40,6 +40,12 @@ def lock_all(database: str, rows: QuerySet[Row]) -> QuerySet[Row]:
     return rows.select_for_update() if has_lock else rows
 
 
+def lock_in_order(database: str, rows: QuerySet[Row]) -> None:
+    """Lock rows in the order of their ids, for a statement that would lock them in any order."""
+    if connections[database].features.has_select_for_update:
+        list(lock_all(database, rows.order_by("pk")).values_list("pk", flat=True))
+
+
 def lock_ids(database: str, rows: QuerySet[TaskRecord]) -> list[UUID]:
     """Lock a chunk of tasks that nobody holds; return their ids."""
     return list(lock_available(database, rows).values_list("pk", flat=True)[:CHUNK])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..brokers.base import Readable
@@ -15,12 +17,19 @@ from ..models import TaskRecord
 from ..routing import QueueSelection
 from ..statuses import Status
 from . import dialects
-from .rows import CLAIMED, Claim, ClaimRequest, Success
+from .repeating import repeated
+from .rows import CLAIMED, AnyRequest, Claim, ClaimRequest, Success
 
 #: Seconds after which a claim looks at the whole queue again, not only behind the last claim.
 RESCAN_INTERVAL = 0.5
 #: Seconds for which the list of queues with ready tasks is good enough under load.
 QUEUES_INTERVAL = 0.25
+
+
+#: Seconds for which successes are recorded carefully after somebody's lock was met.
+CAREFUL_FOR = 5.0
+
+T = TypeVar("T")
 
 
 class Claimer:
@@ -49,6 +58,7 @@ class Claimer:
         self.backend = backend
         self._beyond: dict[str, tuple[int, UUID]] = {}
         self._rescan_at = 0.0
+        self._careful_until = 0.0
         self._turn = 0
         self._queue_names: list[str] = []
         self._queues_read_at = float("-inf")
@@ -77,9 +87,7 @@ class Claimer:
         for queue_name in self._candidates(claimed, is_woken):
             request = self._request(queue_name, limit - len(claimed))
             if accepted is None:
-                accepted, taken = self.dialect.succeed_and_claim(
-                    self.connection, successes, request
-                )
+                accepted, taken = self._succeed_and_claim(successes, request)
             else:
                 taken = self.dialect.claim(self.connection, request)
             if not taken and request.beyond:
@@ -91,7 +99,7 @@ class Claimer:
                 self.may_have_more = True
                 break
         if accepted is None:
-            accepted = self.dialect.succeed(self.connection, successes)
+            accepted = self.finish(successes)
         return accepted, claimed
 
     @property
@@ -115,7 +123,29 @@ class Claimer:
 
     def finish(self, successes: list[Success]) -> int:
         """Record `successes`; return how many were accepted."""
-        return self.dialect.succeed(self.connection, successes)
+        return self._record(partial(self.dialect.succeed, self.connection, successes))
+
+    def _succeed_and_claim(
+        self, successes: list[Success], request: AnyRequest
+    ) -> tuple[int, list[Claim]]:
+        return self._record(
+            partial(self.dialect.succeed_and_claim, self.connection, successes, request)
+        )
+
+    def be_careful(self) -> None:
+        """Wait for no lock for a while: where one row is locked for long, others may be, too."""
+        self._careful_until = time.monotonic() + CAREFUL_FOR
+
+    def _record(self, succeed: Callable[..., T]) -> T:
+        """Record successes by the quick statement; carefully after it met somebody's lock."""
+        if time.monotonic() >= self._careful_until:
+            try:
+                return repeated(self.connection.alias, succeed)
+            except DatabaseError as error:
+                if not dialects.is_lock_timeout(error):
+                    raise
+            self.be_careful()
+        return succeed(carefully=True)
 
     def _candidates(self, claimed: list[Claim], is_woken: bool) -> Iterable[str]:
         """Yield the queues to look into, in order; `claimed` grows in the meantime."""

@@ -59,7 +59,7 @@ class GuidedClaimer(Claimer):
             return self.finish(successes) if successes else 0, []
         request = self._pointed_request(pointers)
         if successes:
-            accepted, claims = self.dialect.succeed_and_claim(self.connection, successes, request)
+            accepted, claims = self._succeed_and_claim(successes, request)
         else:
             accepted, claims = 0, self.dialect.claim(self.connection, request)
         del self._in_hand[:limit]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from ..statuses import AttemptOutcome
+from ..statuses import AttemptOutcome, Status
 
 #: Columns that a claim brings, in the order of `Claim`; the number of claims comes last.
 CLAIMED = (
@@ -102,6 +103,14 @@ class Success(NamedTuple):
     run_time: float
 
 
+class Writer(NamedTuple):
+    """The process that writes what became of tasks."""
+
+    worker_id: UUID
+    process: int
+    host: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """How an attempt that did not succeed ended, for its own row."""
@@ -112,6 +121,44 @@ class Attempt:
     run_time: float | None = None
     signal: int | None = None
     exit_code: int | None = None
+    #: Whose attempt it was. None: that of whoever writes it.
+    worker_id: UUID | None = None
+    process: int | None = None
+
+
+class AttemptRow(NamedTuple):
+    """The row of an attempt that ends now."""
+
+    task_id: UUID
+    number: int
+    claim: int
+    outcome: AttemptOutcome
+    worker_id: UUID | None = None
+    process: int | None = None
+    host: str = ""
+    run_time: float | None = None
+    exception_path: str = ""
+    traceback: str = ""
+    signal: int | None = None
+    exit_code: int | None = None
+
+
+class Change(NamedTuple):
+    """
+    What is written to a task's row, if it still has these `claims`.
+
+    `delay`: seconds until a SCHEDULED one runs. `attempts` and `lost` are added to the row's.
+    `run_time`: None leaves the row's. `fields`: columns of text, and their values.
+    """
+
+    id: UUID
+    claims: int
+    status: Status
+    delay: float = 0.0
+    attempts: int = 0
+    lost: int = 0
+    run_time: float | None = None
+    fields: Mapping[str, str | None] = MappingProxyType({})
 
 
 class EndingKind(StrEnum):

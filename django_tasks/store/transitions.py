@@ -24,21 +24,37 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connections, transaction
-from django.db.models import F, QuerySet
-from django.db.models.functions import Least
+from django.db.models import QuerySet
 
 from ..brokers import publishing
-from ..models import TaskAttempt, TaskRecord
+from ..models import TaskRecord
 from ..statuses import PENDING_STATUSES, AttemptOutcome, Status
 from . import attempts, dialects, policy
-from .chunks import CHUNK, chunks, lock_all, lock_available, lock_ids
-from .dialects import DatabaseNow, status_is
+from .chunks import CHUNK, chunks, lock_all, lock_available, lock_ids, lock_in_order
+from .dialects import DatabaseNow, by_id, next_claim, status_is
 from .repeating import repeated
-from .rows import Attempt, Ending, EndingKind, Success
+from .rows import AttemptRow, Change, Ending, EndingKind, Success, Writer
 
-_BACK = F("attempts") - 1
-#: Saturated: a counter that somebody set to its end must not make the statement fail.
-_LOST_AGAIN = Least(F("lost"), 2**31 - 2) + 1
+
+class _Effect(NamedTuple):
+    """What an ending makes of the row. READY: SCHEDULED, if it has a delay."""
+
+    status: Status
+    #: Added to the row's.
+    attempts: int = 0
+    lost: int = 0
+
+
+_EFFECTS = {
+    EndingKind.FAIL: _Effect(Status.FAILED),
+    EndingKind.RETRY: _Effect(Status.READY),
+    EndingKind.SNOOZE: _Effect(Status.READY, attempts=-1),
+    EndingKind.RELEASE: _Effect(Status.READY, attempts=-1),
+    EndingKind.LOSE: _Effect(Status.READY, attempts=-1, lost=1),
+    EndingKind.POISON: _Effect(Status.FAILED, lost=1),
+    EndingKind.CANCEL: _Effect(Status.CANCELLED),
+    EndingKind.EXPIRE: _Effect(Status.CANCELLED, attempts=-1),
+}
 
 
 def _finished(status: Status) -> dict[str, Any]:
@@ -49,33 +65,14 @@ def _finished(status: Status) -> dict[str, Any]:
     }
 
 
-def _again(delay: float) -> dict[str, Any]:
-    if delay <= 0:
-        return {"status": Status.READY, "run_after": None}
-    return {"status": Status.SCHEDULED, "run_after": DatabaseNow(delay)}
-
-
-_CHANGES: dict[EndingKind, Callable[[Ending], dict[str, Any]]] = {
-    EndingKind.FAIL: lambda ending: _finished(Status.FAILED),
-    EndingKind.RETRY: lambda ending: _again(ending.delay),
-    EndingKind.SNOOZE: lambda ending: _again(ending.delay) | {"attempts": _BACK},
-    EndingKind.RELEASE: lambda ending: _again(ending.delay) | {"attempts": _BACK},
-    EndingKind.LOSE: lambda ending: _again(ending.delay) | {"attempts": _BACK, "lost": _LOST_AGAIN},
-    EndingKind.POISON: lambda ending: _finished(Status.FAILED) | {"lost": _LOST_AGAIN},
-    EndingKind.CANCEL: lambda ending: _finished(Status.CANCELLED),
-    EndingKind.EXPIRE: lambda ending: _finished(Status.CANCELLED) | {"attempts": _BACK},
-}
-
-
-_RUNS_AGAIN = {EndingKind.RETRY, EndingKind.SNOOZE, EndingKind.RELEASE, EndingKind.LOSE}
-
-
 class Settled(NamedTuple):
     """What settle() did other than it was told."""
 
     refused: list[Ending]
     #: Tasks that would have run again, and were CANCELLED instead.
     cancelled: set[UUID]
+    #: Endings of which nothing is written, as somebody else has the task's row locked.
+    locked: list[Ending]
 
 
 def settle(
@@ -92,38 +89,104 @@ def settle(
 
     An ending is refused when the claim no longer holds; a LATE attempt tells of each, unless
     `writes_late` is off (for who speaks for others). One that was written before (its reply was
-    lost) counts as accepted.
+    lost) counts as accepted. It waits for nobody's lock, where the database can.
     """
-    refused: list[Ending] = []
+    writer = Writer(worker_id, process, host)
+    ordered = sorted(endings, key=by_id)
+    settled = Settled([], set(), [])
+    connection = connections[database]
     with transaction.atomic(using=database):
-        rows: list[TaskAttempt] = []
-        ordered = sorted(endings, key=lambda ending: ending.id)
+        ids = [ending.id for ending in ordered if ending.kind is not EndingKind.LATE]
+        held = dialects.of(connection).lock_running(connection, ids) if ids else {}
+        changes: list[Change] = []
+        rows: list[AttemptRow] = []
+        others: list[Ending] = []
         for ending in ordered:
-            if _settle_one(database, ending):
-                rows += attempts.of_ending(ending, ending.attempt, worker_id, process, host)
-            elif not attempts.was_written(database, ending):
-                refused.append(ending)
-                if not writes_late:
-                    continue
-                what = "success" if ending.kind is EndingKind.LATE else ending.kind
-                late = Attempt(outcome=AttemptOutcome.LATE, traceback=f"{what} refused")
-                rows += attempts.of_ending(ending, late, worker_id, process, host)
-        TaskAttempt.objects.using(database).bulk_create(rows)
-        cancelled = _obey_cancellations(database, ordered)
+            claims, is_cancelled = held.get(ending.id, _NOT_HELD)
+            if claims != ending.claims or ending.kind is EndingKind.LATE:
+                others.append(ending)
+                continue
+            del held[ending.id]
+            change = _change(ending)
+            rows += attempts.of_ending(ending, ending.attempt, writer)
+            if is_cancelled and ending.kind in _RUNS_AGAIN:
+                change = change._replace(status=Status.CANCELLED)
+                rows.append(_cancelled_meanwhile(ending))
+                settled.cancelled.add(ending.id)
+            changes.append(change)
+        if others:
+            rows += _look_into(database, others, writer, settled, writes_late=writes_late)
+        _write(database, changes, rows)
         again = [ending for ending in ordered if ending.kind in _RUNS_AGAIN]
         publishing.publish_again(database, (e.id for e in again if e.delay <= 0))
         if any(ending.delay > 0 for ending in again):
             publishing.expect(database)
-    return Settled(refused, cancelled)
+    return settled
 
 
-def _settle_one(database: str, ending: Ending) -> bool:
-    if ending.kind is EndingKind.LATE:
-        return False
-    changes = _CHANGES[ending.kind](ending) | ending.fields
-    if ending.attempt is not None and ending.attempt.run_time is not None:
-        changes["run_time"] = ending.attempt.run_time
-    return bool(_owned(database, ending.id, ending.claims).update(**changes))
+_NOT_HELD = (None, False)
+_RUNS_AGAIN = {kind for kind, effect in _EFFECTS.items() if effect.status == Status.READY}
+
+
+def _change(ending: Ending) -> Change:
+    status, attempts_, lost = _EFFECTS[ending.kind]
+    if status == Status.READY and ending.delay > 0:
+        status = Status.SCHEDULED
+    run_time = None if ending.attempt is None else ending.attempt.run_time
+    return Change(
+        ending.id, ending.claims, status, ending.delay, attempts_, lost, run_time, ending.fields
+    )
+
+
+def _cancelled_meanwhile(ending: Ending) -> AttemptRow:
+    number = ending.number + _EFFECTS[ending.kind].attempts
+    return attempts.cancelled_meanwhile(ending, number)
+
+
+def _look_into(
+    database: str, endings: list[Ending], writer: Writer, settled: Settled, *, writes_late: bool
+) -> list[AttemptRow]:
+    """Sort endings that were not accepted now into `settled`; return the LATE attempts."""
+    ids = {ending.id for ending in endings}
+    running = TaskRecord.objects.using(database).filter(pk__in=ids, status=Status.RUNNING)
+    claims = dict(running.values_list("pk", "claims"))
+    marks = attempts.written(database, endings)
+
+    def is_written(*rows: AttemptRow) -> bool:
+        return marks.issuperset(map(attempts.mark, rows))
+
+    told: list[AttemptRow] = []
+    for ending in endings:
+        if ending.kind is not EndingKind.LATE and claims.get(ending.id) == ending.claims:
+            settled.locked.append(ending)
+        # Nothing but "given back": whoever owns it now, it is not this claim's.
+        elif is_written(*attempts.of_ending(ending, ending.attempt, writer)):
+            if ending.kind in _RUNS_AGAIN and is_written(_cancelled_meanwhile(ending)):
+                settled.cancelled.add(ending.id)
+        else:
+            settled.refused.append(ending)
+            told += attempts.of_ending(ending, attempts.late(ending), writer)
+    return [row for row in told if not is_written(row)] if writes_late else []
+
+
+def _write(
+    database: str,
+    changes: Sequence[Change],
+    rows: Sequence[AttemptRow],
+    expected: Sequence[Status] = (Status.RUNNING,),
+) -> int:
+    """
+    Write what became of tasks whose rows are locked, with their attempts; return how many.
+
+    Every end other than a success passes here: what is to happen with it, in its transaction,
+    belongs here.
+    """
+    connection = connections[database]
+    dialect = dialects.of(connection)
+    changed = dialect.change(connection, changes, expected)
+    if rows:
+        dialect.insert_attempts(connection, rows)
+    return changed
 
 
 def _owned(database: str, task_id: UUID, claims: int) -> QuerySet[TaskRecord]:
@@ -131,28 +194,21 @@ def _owned(database: str, task_id: UUID, claims: int) -> QuerySet[TaskRecord]:
     return tasks.filter(pk=task_id, claims=claims, status=Status.RUNNING)
 
 
-def _obey_cancellations(database: str, endings: Iterable[Ending]) -> set[UUID]:
-    """End the tasks that somebody cancelled while they ran and that would run again."""
-    rows = TaskRecord.objects.using(database).filter(
-        pk__in=[ending.id for ending in endings],
-        cancel_requested=True,
-        status__in=PENDING_STATUSES,
-    )
-    told = set(lock_all(database, rows.order_by("pk")).values_list("pk", flat=True))
-    if told:
-        _cancel_pending(
-            database,
-            list(told),
-            AttemptOutcome.CANCELLED,
-            "TaskCancelled",
-            "The task was cancelled while it ran, and would have run again.",
-        )
-    return told
+def save_fields(
+    database: str, task_id: UUID, claims: int, fields: dict[str, Any], *, waits: bool = True
+) -> bool | None:
+    """
+    Write columns of a running task (progress, state, metadata, log) if the claim holds.
 
-
-def save_fields(database: str, task_id: UUID, claims: int, fields: dict[str, Any]) -> bool:
-    """Write columns of a running task (progress, state, metadata, log) if the claim holds."""
-    return bool(_owned(database, task_id, claims).update(**fields))
+    Without `waits`, return None if somebody else has the row locked.
+    """
+    if waits:
+        return bool(_owned(database, task_id, claims).update(**fields))
+    connection = connections[database]
+    with transaction.atomic(using=database):
+        if dialects.of(connection).lock_running(connection, [task_id]):
+            return bool(_owned(database, task_id, claims).update(**fields))
+        return None if _owned(database, task_id, claims).exists() else False
 
 
 def succeed_in_transaction(database: str, success: Success, fields: dict[str, Any]) -> bool:
@@ -220,21 +276,10 @@ def _cancel_pending(
 ) -> int:
     """READY, SCHEDULED, WAITING to CANCELLED, with an attempt row that says why."""
     pending = TaskRecord.objects.using(database).filter(pk__in=ids, status__in=PENDING_STATUSES)
-    numbers = dict(pending.values_list("pk", "attempts"))
-    changed = pending.update(**_finished(Status.CANCELLED))
-    TaskAttempt.objects.using(database).bulk_create(
-        TaskAttempt(
-            task_id=pk,
-            number=number,
-            claim=0,
-            outcome=outcome,
-            finished_at=DatabaseNow(),
-            exception_path=f"django_tasks.exceptions.{exception}",
-            traceback=f"django_tasks.exceptions.{exception}: {reason}\n",
-        )
-        for pk, number in numbers.items()
-    )
-    return changed
+    found = list(pending.order_by("pk").values_list("pk", "claims", "attempts"))
+    changes = [Change(pk, claims, Status.CANCELLED) for pk, claims, _ in found]
+    rows = [attempts.cancellation(pk, n, outcome, exception, reason) for pk, _, n in found]
+    return _write(database, changes, rows, PENDING_STATUSES)
 
 
 def cancel(database: str, task_ids: Iterable[UUID]) -> tuple[int, int]:
@@ -286,22 +331,24 @@ def _requeue_chunk(database: str, ids: Sequence[UUID]) -> int:
     ended = TaskRecord.objects.using(database).filter(
         pk__in=ids, status__in=(Status.FAILED, Status.CANCELLED)
     )
-    changed = ended.update(
-        status=Status.READY,
-        finished_at=None,
-        prune_after=None,
-        run_after=DatabaseNow(),  # what it waits is counted from here
-        expires_at=None,
-        attempts=0,
-        claims=F("claims") + 1,  # no outcome of before may reach the new run
-        lost=0,
-        cancel_requested=False,
-        progress=None,
-        custom_state=None,
-        meta=None,
-        return_value=None,
-    )
-    publishing.publish_again(database, ids)
+    with transaction.atomic(using=database):
+        lock_in_order(database, ended)
+        changed = ended.update(
+            status=Status.READY,
+            finished_at=None,
+            prune_after=None,
+            run_after=DatabaseNow(),  # what it waits is counted from here
+            expires_at=None,
+            attempts=0,
+            claims=next_claim(),  # no outcome of before may reach the new run
+            lost=0,
+            cancel_requested=False,
+            progress=None,
+            custom_state=None,
+            meta=None,
+            return_value=None,
+        )
+        publishing.publish_again(database, ids)
     return changed
 
 
@@ -312,7 +359,9 @@ def hurry(database: str, task_ids: Iterable[UUID]) -> int:
 
 def _hurry_chunk(database: str, ids: Sequence[UUID]) -> int:
     scheduled = TaskRecord.objects.using(database).filter(pk__in=ids, status=Status.SCHEDULED)
-    return scheduled.update(status=Status.READY, run_after=None)
+    with transaction.atomic(using=database):
+        lock_in_order(database, scheduled)
+        return scheduled.update(status=Status.READY, run_after=None)
 
 
 def copy(database: str, task_ids: Iterable[UUID]) -> int:

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import django
+from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from .. import __version__
 from ..models import QueueState, TaskRecord, WorkerRecord
 from ..statuses import Status
+from .chunks import lock_available
 from .dialects import DatabaseNow, status_is
 from .rows import CLAIMED, Claim
 
@@ -25,7 +27,7 @@ VERSIONS = (
     f"django_tasks {__version__}, Django {django.get_version()}, Python {platform.python_version()}"
 )
 
-#: Rows handled by one sweep; the next one follows at once when there are more.
+#: Orphans of one transaction: what may become of them is far from the length of a lease.
 SWEEP_CHUNK = 500
 
 
@@ -136,16 +138,23 @@ class Orphan(NamedTuple):
     on_lost: str | None = None
 
 
-def orphans_of_dead_workers(database: str) -> list[Orphan]:
-    """Return running tasks whose worker has no live row."""
-    return _orphans(_without_live_worker(TaskRecord.objects.using(database)))
+def lock_orphans_of_dead_workers(database: str) -> list[Orphan]:
+    """Lock running tasks whose worker has no live row, without those that another one rescues."""
+    tasks = TaskRecord.objects.using(database)
+    # By their owners, as a locking read may lock all that it looks at: tasks of the living, too.
+    orphans = _without_live_worker(tasks).order_by().values_list("worker_id", flat=True)
+    owners = set(orphans[:SWEEP_CHUNK])
+    if not owners:
+        return []
+    return _lock(database, tasks.filter(status_is(Status.RUNNING), worker_id__in=owners))
 
 
-def orphans_of_process(
+def lock_orphans_of_process(
     database: str, worker_id: UUID, live_processes: Sequence[int]
 ) -> list[Orphan]:
-    """Return running tasks of this worker whose process is none of its live ones."""
-    return _orphans(_of_dead_process(TaskRecord.objects.using(database), worker_id, live_processes))
+    """Lock running tasks of this worker whose process is none of its live ones."""
+    rows = _of_dead_process(TaskRecord.objects.using(database), worker_id, live_processes)
+    return _lock(database, rows)
 
 
 def _without_live_worker(rows: QuerySet[TaskRecord]) -> QuerySet[TaskRecord]:
@@ -165,9 +174,10 @@ def _of_dead_process(
     return own.exclude(process__in=live_processes)
 
 
-def _orphans(rows: QuerySet[TaskRecord]) -> list[Orphan]:
-    # No order: the table's own would walk its primary key.
-    found = rows.order_by().values_list(*CLAIMED, *_OWNED)[:SWEEP_CHUNK]
+def _lock(database: str, rows: QuerySet[TaskRecord]) -> list[Orphan]:
+    # No order: the table's own would walk its primary key. Whoever waits for nobody needs none.
+    free = lock_available(database, rows.order_by())
+    found = free.values_list(*CLAIMED, *_OWNED)[:SWEEP_CHUNK]
     split = len(CLAIMED)
     return [Orphan(Claim._make((*row[:split], False)), *row[split:]) for row in found]
 
@@ -177,12 +187,13 @@ _OWNED = ("worker_id", "process", "on_lost")
 
 
 def forget_dead(database: str) -> int:
-    """Delete the rows of dead workers that own nothing any more."""
+    """Delete the rows of dead workers that own nothing any more, and that nobody has locked."""
     owned = TaskRecord.objects.filter(status_is(Status.RUNNING), worker_id=OuterRef("pk"))
-    dead = WorkerRecord.objects.using(database).filter(
-        ~Exists(owned), expires_at__lte=DatabaseNow()
-    )
-    return dead.delete()[0]
+    workers = WorkerRecord.objects.using(database)
+    dead = workers.filter(~Exists(owned), expires_at__lte=DatabaseNow()).order_by()
+    with transaction.atomic(using=database):
+        ids = list(lock_available(database, dead).values_list("pk", flat=True)[:SWEEP_CHUNK])
+        return workers.filter(pk__in=ids).delete()[0] if ids else 0
 
 
 def cancelled_tasks(database: str, worker_id: UUID) -> list[tuple[UUID, int]]:

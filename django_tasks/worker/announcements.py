@@ -6,18 +6,19 @@ import logging
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.dispatch import Signal
 
 from .. import registry
 from ..base import TaskResult
-from ..exception_texts import OF_OTHERS, loggable
+from ..exception_texts import OF_OTHERS, loggable, summary
 from ..listeners import has_listeners
 from ..signals import task_finished
 from ..store import records
 from ..store.rows import Claim, Ending
 from .connections import OwnConnections, ReceiverConnections
-from .faults import CONNECTION_ERRORS
+from .faults import is_outage
 from .tellings import TELLINGS
 
 logger = logging.getLogger("django_tasks.worker")
@@ -41,40 +42,44 @@ class Announcer:
     def tell_of_successes(self, claims: Sequence[Claim]) -> None:
         """Send task_finished for each; whether somebody listens is asked once per batch."""
         audience = Audience(task_finished)
-        heard = [claim for claim in claims if audience.listens_to(claim)]
-        self._send([self._news(claim, task_finished, None) for claim in heard])
+        self._tell([(claim, task_finished, None) for claim in claims if audience.listens_to(claim)])
 
     def tell_of_endings(self, ended: Sequence[tuple[Claim, Ending, BaseException | None]]) -> None:
         """Send task_finished or task_retried; nothing for a task that was only given back."""
-        news = []
+        heard = []
         for claim, ending, exception in ended:
             signal = TELLINGS[ending.kind].signal
-            if signal is not None:
-                told = exception if signal is task_finished else None
-                news.append(self._news(claim, signal, told))
-        self._send(news)
+            told = exception if signal is task_finished else None
+            if signal is not None and _is_heard(claim, signal, told):
+                heard.append((claim, signal, told))
+        self._tell(heard)
 
-    def _news(self, claim: Claim, signal: Signal, exception: BaseException | None) -> News | None:
-        """Return what to send, if anybody listens."""
-        task = registry.find(claim.task_path)
-        if task is None:
-            return None
-        level = logging.INFO if exception is None else logging.ERROR
-        if not has_listeners(signal, type(task.get_backend()), level):
-            return None
+    def _tell(self, heard: Sequence[tuple[Claim, Signal, BaseException | None]]) -> None:
+        """Send signals with the tasks' results as they are stored; of one that is gone none."""
+        if heard:
+            results = self._load([claim for claim, _, _ in heard])
+            self._send(
+                News(signal, results[claim.id], exception)
+                for claim, signal, exception in heard
+                if claim.id in results
+            )
+
+    def _load(self, claims: Sequence[Claim]) -> dict[UUID, TaskResult[Any]]:
         try:
-            result = records.load(self.database, claim.id)
-        except CONNECTION_ERRORS as error:  # the outcome is written; only the telling is not
-            logger.warning("No signal was sent for task %s: %s", claim.id, error)
-            return None
-        return None if result is None else News(signal, result, exception)
+            results = records.load_many(self.database, [claim.id for claim in claims])
+        except Exception as error:  # noqa: BLE001 - the outcome is written; only the telling is not
+            if len(claims) > 1 and not is_outage(error):
+                return {key: value for one in claims for key, value in self._load([one]).items()}
+            reason = summary(error) if is_outage(error) else type(error).__name__
+            for claim in claims:
+                logger.warning("No signal was sent for task %s: %s", claim.id, reason)
+            return {}
+        return {UUID(result.id): result for result in results}
 
-    def _send(self, all_news: Iterable[News | None]) -> None:
-        to_send = [news for news in all_news if news is not None]
-        if to_send:
-            with self.receivers.lent():
-                for news in to_send:
-                    _send(news)
+    def _send(self, all_news: Iterable[News]) -> None:
+        with self.receivers.lent():
+            for news in all_news:
+                _send(news)
 
 
 class Audience:
@@ -92,6 +97,13 @@ class Audience:
             known = task is not None and has_listeners(self._signal, type(task.get_backend()))
             self._known[claim.task_path] = known
         return known
+
+
+def _is_heard(claim: Claim, signal: Signal, exception: BaseException | None) -> bool:
+    """Tell whether anybody listens to this one: Django's own receivers write to the log."""
+    task = registry.find(claim.task_path)
+    level = logging.INFO if exception is None else logging.ERROR
+    return task is not None and has_listeners(signal, type(task.get_backend()), level)
 
 
 def _send(news: News) -> None:

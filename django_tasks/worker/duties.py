@@ -10,16 +10,26 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from ..exception_texts import loggable_fault
 from ..outages import Outage
+from ..store.dialects import is_lock_timeout
 from .faults import CONNECTION_ERRORS, is_outage
 
 #: Seconds that a round's sleep takes at most, so that whoever sleeps shows signs of life.
 LONGEST_SLEEP = 1.0
+#: Seconds after which a duty is tried again that met a lock of somebody else.
+LOCK_PAUSE = 0.5
 
 
 class Duty:
-    """Something to do every `interval` seconds."""
+    """
+    Something to do every `interval` seconds, in bits that are short beside a lease.
 
-    def __init__(self, action: Callable[[], None], interval: float, first_in: float = 0.0) -> None:
+    The action returns True when there is more to do: it is due again at once, after other duties
+    that are due.
+    """
+
+    def __init__(
+        self, action: Callable[[], bool | None], interval: float, first_in: float = 0.0
+    ) -> None:
         self.action = action
         self.interval = interval
         self._pause = interval
@@ -32,8 +42,8 @@ class Duty:
     def do(self, now: float) -> None:
         """Do it, and plan the next time. Not planned when it raises: it stays due."""
         self._pause = self.interval
-        self.action()
-        if self._due_at <= now:
+        has_more = self.action()
+        if self._due_at <= now and not has_more:
             self._due_at = now + self.interval
 
     def next_in(self, seconds: float) -> None:
@@ -58,7 +68,8 @@ class Duties:
     """
     What a keeper or a beat (`owner`) does in rounds, on its thread's connection to `database`.
 
-    While the database is away all duties wait; when it is back, all are due.
+    The first duty is the one that must not be late, a lease: whether it is due is asked before
+    each other one. While the database is away all duties wait; when it is back, all are due.
     """
 
     def __init__(self, owner: str, duties: Sequence[Duty], database: str, outage: Outage) -> None:
@@ -70,30 +81,41 @@ class Duties:
 
     def do_due(self) -> bool:
         """Do what is due; return False if the database is away."""
-        now = time.monotonic()
-        if not self._outage.allows(now):
+        if not self._outage.allows(time.monotonic()):
             return False
+        first, *others = self._duties
         try:
-            for duty in self._duties:
-                if duty.is_due(now):
-                    self._do(duty, now)
+            self._do_if_due(first)
+            for duty in others:
+                if self._do_if_due(duty):
+                    self._do_if_due(first)
         except CONNECTION_ERRORS as error:
             self.cut_off(error)
             return False
         return True
 
-    def _do(self, duty: Duty, now: float) -> None:
-        """Do a duty; one that fails for its own reasons does not stop the others."""
+    def _do_if_due(self, duty: Duty) -> bool:
+        """Do a duty if it is due; one that fails for its own reasons does not stop the others."""
+        now = time.monotonic()
+        if not duty.is_due(now):
+            return False
         try:
             duty.do(now)
         except Exception as error:
             if is_outage(error):
                 raise
+            if is_lock_timeout(error):
+                self._logger.info(
+                    "The %s's duty %s met somebody else's lock.", self._owner, duty.action.__name__
+                )
+                duty.next_in(LOCK_PAUSE)
+                return True
             self._logger.error(
                 "The %s's duty %s failed.",
                 self._owner, duty.action.__name__, exc_info=loggable_fault(error),
             )  # fmt: skip
             duty.next_in(duty.interval)
+        return True
 
     def cut_off(self, error: Exception) -> None:
         """Note that the database is away, and drop the connection."""
@@ -105,11 +127,11 @@ class Duties:
         except (DatabaseError, InterfaceError) as closing:
             self._logger.debug("Closing the connection failed: %s", closing)
 
-    def of(self, action: Callable[[], None]) -> Duty:
+    def of(self, action: Callable[[], bool | None]) -> Duty:
         """Return the duty that is this action."""
         return next(duty for duty in self._duties if duty.action == action)
 
-    def pause(self, *, without: Callable[[], None] | None = None) -> float:
+    def pause(self, *, without: Callable[[], bool | None] | None = None) -> float:
         """Return for how many seconds to sleep; the duty `without` has nothing to do."""
         now = time.monotonic()
         if not self._outage.allows(now):

@@ -198,6 +198,8 @@ class Engine:
                 self._flush_at = time.monotonic() + FLUSH_AFTER
 
     def _is_flush_due(self, now: float) -> bool:
+        if self.recorder.retry_at is not None and now >= self.recorder.retry_at:
+            return True
         if self._flush_at is None:
             return False
         is_idle = not any(self._is_unstarted(job) for job in self.held.values())
@@ -392,6 +394,8 @@ class Engine:
         times = [now + (FLUSH_AFTER if self.batch.is_in_a_rush(len(self.held)) else BEAT)]
         if self._flush_at is not None:
             times.append(now if self._is_flush_due(now) else self._flush_at)
+        retries = (self.recorder.retry_at, self.errands.retry_at)
+        times += [retry_at for retry_at in retries if retry_at is not None]
         if self._free():
             times.append(self.lookout.poll_at)
         elif not self.is_stopping and not self._is_trusted:

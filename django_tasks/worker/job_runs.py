@@ -14,7 +14,9 @@ from django.db import connections
 from ..base import TaskResult
 from ..exception_texts import OF_OTHERS, loggable
 from ..store import records, transitions
+from ..store.dialects import is_lock_timeout
 from .board import Lane
+from .errands import RowLocked
 from .faults import CONNECTION_ERRORS, is_outage
 from .jobs import Job
 
@@ -25,7 +27,7 @@ class Clerk(Protocol):
     """Talks to the task database on behalf of running bodies, on a connection of its own."""
 
     def ask(self, function: Callable[[], Any], *, wait: bool) -> Any:
-        """Call `function` there; with `wait`, return what it returns."""
+        """Call `function` there, until it raises no RowLocked; with `wait`, return its value."""
 
 
 class JobRun:
@@ -60,19 +62,39 @@ class JobRun:
         """
         Write columns of the task's row, if it is still this claim's.
 
-        By the clerk, at once and whatever becomes of the body. Without `wait` the newest value of
-        each column is written when the clerk has time, and an error is logged. A body that waits
-        inside of a transaction writes by itself: the clerk may need what the body has locked.
+        By the clerk, at once and whatever becomes of the body and its transaction. Without `wait`
+        the newest value of each column is written when the clerk has time, and an error is logged.
+        A body that has locked the row itself, or the only writer's place, writes by itself.
         """
         if not wait:
             if not self._add(fields):
                 self._clerk.ask(self._write_unsaved, wait=False)
             return
-        write = partial(self._write, self._take() | fields)
-        if not _is_in_a_loop() and connections[self._database].in_atomic_block:
-            write()
-        else:
-            self._clerk.ask(write, wait=True)
+        fields = self._take() | fields
+        if _is_in_a_loop() or not connections[self._database].in_atomic_block:
+            self._clerk.ask(partial(self._write, fields), wait=True)
+        elif not self._write_beside(fields):
+            self._write(fields, waits=True)
+
+    @property
+    def has_unsaved(self) -> bool:
+        """Whether something is to be written before the task's end is."""
+        return bool(self._unsaved)
+
+    def _write_beside(self, fields: dict[str, Any]) -> bool:
+        """Have the clerk write outside of the body's transaction; return whether it could."""
+        if not connections[self._database].features.has_select_for_update:
+            return False  # one writer at a time, and it may be the body
+
+        def write() -> bool:
+            try:
+                self._write(fields)
+            except RowLocked:
+                return False
+            return True
+
+        is_written: bool = self._clerk.ask(write, wait=True)
+        return is_written
 
     def _add(self, fields: dict[str, Any]) -> bool:
         """Keep `fields` for the next write; return whether one is coming."""
@@ -92,8 +114,8 @@ class JobRun:
             self._is_asked = False
         try:
             self._write(fields)
-        except CONNECTION_ERRORS:
-            with self._lock:  # the clerk calls again when the database is back
+        except (*CONNECTION_ERRORS, RowLocked):
+            with self._lock:  # the clerk calls again when the database is back, or the row free
                 self._unsaved = fields | self._unsaved
                 self._is_asked = True
             raise
@@ -103,14 +125,23 @@ class JobRun:
                 self._job.claim.id, exc_info=loggable(error, OF_OTHERS),
             )  # fmt: skip
 
-    def _write(self, fields: dict[str, Any]) -> None:
+    def _write(self, fields: dict[str, Any], *, waits: bool = False) -> None:
+        """Write `fields`. Without `waits` raise RowLocked if somebody else has locked the row."""
         claim = self._job.claim
         try:
-            if fields:
-                transitions.save_fields(self._database, claim.id, claim.claims, fields)
+            if (
+                fields
+                and transitions.save_fields(
+                    self._database, claim.id, claim.claims, fields, waits=waits
+                )
+                is None
+            ):
+                raise RowLocked
         except CONNECTION_ERRORS as error:
             if is_outage(error):
                 raise
+            if is_lock_timeout(error):
+                raise RowLocked from error
             raise ValueError(f"The database refused {', '.join(fields)}: {error}") from error
 
     def is_cancelled(self) -> bool:

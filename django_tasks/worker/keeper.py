@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import random
 import select
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -24,20 +27,18 @@ from ..conf import app_settings
 from ..exception_texts import loggable_fault
 from ..outages import Outage
 from ..store import dialects, pruning, rollups, transitions, workers
+from ..store.chunks import CHUNK
 from ..store.dialects import WISH
-from ..store.rows import Claim, Ending, EndingKind
 from ..wakeups import WakeUp
 from . import obituaries
-from .announcements import Announcer
 from .board import Board, clock
 from .config import WorkerConfig
-from .connections import ReceiverConnections
 from .duties import Duties, Duty
 from .faults import CONNECTION_ERRORS, is_outage
 from .limits import LOOK
-from .logs import log_ending
 from .obedience import Obedience
 from .reconciler import Reconciler
+from .rescues import Rescues
 
 logger = logging.getLogger("django_tasks.keeper")
 
@@ -46,7 +47,7 @@ BEATS_PER_LEASE = 4
 #: Seconds after its start at which a running task is looked after for cancellation.
 CANCEL_AFTER = 0.3
 #: Rows handled by one duty before the lease is looked after again.
-AT_ONCE = 5000
+AT_ONCE = CHUNK
 CANCEL_INTERVAL = 1.0
 #: Seconds between two proofs that the listening connection still works.
 PING_INTERVAL = 10.0
@@ -86,7 +87,7 @@ class Keeper:
         self.connection = connections[self.database]
         self.dialect = dialects.of(self.connection)
         self.dialect.prepare_worker_connection(self.connection)
-        self.announcer = Announcer(self.database, ReceiverConnections(self.database))
+        self._rescues = Rescues(config)
         self.outage = Outage("the task database")
         self.is_stopping = False
         self.obedience = Obedience(config, board)
@@ -105,6 +106,7 @@ class Keeper:
             Duty(self._obey, self._reconciler.longest_rest),  # whoever asks for something wakes it
             Duty(self._report, settings.POLL_INTERVAL),
             Duty(self._bury, 0.05),
+            Duty(self._tell, math.inf),
             Duty(self._promote_and_expire, self._reconciler.longest_rest),
             Duty(self._sweep, settings.SWEEP_INTERVAL),
             Duty(self._pass_cancellations_on, CANCEL_INTERVAL),
@@ -121,11 +123,11 @@ class Keeper:
 
     def run(self) -> None:
         """Keep until the supervisor closes its end of the pipe and all reports are written."""
-        while not (self.is_stopping and not self._dead):
+        while not (self.is_stopping and not self._dead and not self._rescues.has_untold):
             self._round()
             if not self.is_stopping:
                 self._sleep()
-            elif self._dead:
+            elif self._dead or self._rescues.has_untold:
                 time.sleep(self.outage.seconds_left(time.monotonic()) or 0.01)
             if self.is_stopping and clock() > self.board.lease_until:
                 break  # the database is away for longer than the lease: others take over
@@ -219,32 +221,60 @@ class Keeper:
             *lines, self._unread = (self._unread + chunk).split(b"\n")
             self._dead += [json.loads(line) for line in lines]
 
-    def _bury(self) -> None:
-        """Write the ends of what dead processes of this worker had claimed."""
-        while self._dead:
-            report = self._dead[0]
-            try:
-                decided = obituaries.of_process(self.database, report, self.config.host)
-                self._settle(decided, self.info.id, report["process"])
-            except Exception as error:
-                if is_outage(error):
-                    raise
+    def _bury(self) -> bool:
+        """Write the ends of what a dead process of this worker had claimed."""
+        self._rescues.finish()
+        if not self._dead:
+            return False
+        report = self._dead.pop(0)
+        is_written = False
+        try:
+            decided = obituaries.of_process(self.database, report, self.config.host)
+            is_written = self._rescues.write(decided, self.info.id, report["process"])
+            self._note_rescues()
+        except Exception as error:
+            if not is_outage(error):
                 shown = loggable_fault(error)
                 logger.error("A dead process' report fails; the sweep settles it.", exc_info=shown)
-            self._dead.pop(0)
+                return bool(self._dead)
+            self._dead.insert(0, report)
+            raise
+        if not is_written:  # somebody has a row locked: others first
+            self._dead.append(report)
+        return is_written and bool(self._dead)
 
-    def _sweep(self) -> None:
+    def _sweep(self) -> bool:
         """Rescue tasks of dead workers, and of processes of this one that nobody reported."""
+        self._rescues.finish()
         signs = workers.signs(self.database, self.info, self._accounted_for())
         if not (signs.has_wishes or self.obedience.leaves_queues_out):
             self._duties.of(self._obey).put_off()
+        has_more = False
         if signs.has_own_orphans:
-            accounted_for = self._accounted_for()
-            self._rescue(workers.orphans_of_process(self.database, self.info.id, accounted_for))
+            own = workers.lock_orphans_of_process
+            has_more = self._rescue(
+                partial(own, self.database, self.info.id, self._accounted_for())
+            )
         is_due = signs.has_orphans or signs.has_dead_workers
         if is_due and time.monotonic() >= self._sweep_from and self._database_is_settled():
-            self._rescue(workers.orphans_of_dead_workers(self.database))
+            others = partial(workers.lock_orphans_of_dead_workers, self.database)
+            has_more |= self._rescue(others)
             workers.forget_dead(self.database)
+        return has_more
+
+    def _rescue(self, lock_orphans: Callable[[], list[workers.Orphan]]) -> bool:
+        has_more = self._rescues.rescue(lock_orphans)
+        self._note_rescues()
+        return has_more
+
+    def _note_rescues(self) -> None:
+        """Have processes look at once for what runs again, and receivers told of the others."""
+        if self._rescues.has_untold:
+            self._duties.of(self._tell).hurry()
+            self._wake_all()
+
+    def _tell(self) -> bool:
+        return self._rescues.tell()
 
     def _accounted_for(self) -> list[int]:
         """Return this worker's processes that live, or whose death was reported."""
@@ -255,36 +285,6 @@ class Keeper:
     def _database_is_settled(self) -> bool:
         """Tell whether the server is up for a lease, so that living workers could renew."""
         return self.dialect.uptime(self.connection) > app_settings.LEASE
-
-    def _rescue(self, orphans: list[workers.Orphan]) -> None:
-        for orphan in orphans:
-            decided = [(orphan.claim, obituaries.of_orphan(orphan, self.info.id))]
-            self._settle(decided, orphan.worker_id, orphan.process)
-        if len(orphans) >= workers.SWEEP_CHUNK:
-            self._duties.of(self._sweep).next_in(0.0)
-
-    def _settle(self, decided: list[tuple[Claim, Ending]], worker_id: UUID, process: int) -> None:
-        """Write what became of tasks whose process is gone, and tell of it."""
-        for claim, ending in decided:
-            try:
-                settled = transitions.settle(
-                    self.database, [ending], worker_id, process, self.config.host, writes_late=False
-                )
-            except DatabaseError as error:
-                if is_outage(error):
-                    raise
-                # This row is odd; the others must not wait for it.
-                shown = loggable_fault(error)
-                logger.error("The end of task %s cannot be written.", claim.id, exc_info=shown)
-                continue
-            if settled.refused:
-                continue  # its owner wrote the end itself
-            if settled.cancelled:
-                ending = replace(ending, kind=EndingKind.CANCEL)
-            log_ending(claim, ending, self.config)
-            self.announcer.tell_of_endings([(claim, ending, None)])
-        if decided:
-            self._wake_all()
 
     # --- due and overdue ----------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -133,8 +134,10 @@ def of_orphan(orphan: Orphan, finder_id: UUID) -> Ending:
             f"Worker {orphan.worker_id} did not renew its lease: it was killed, cut off from the"
             " database, or its machine stopped."
         )
-    error = WorkerLost(text)
+    # Who found it is said so that its finder knows its own row again: see store.attempts.mark().
+    error = WorkerLost(f"{text} Worker {finder_id} found it.")
     attempt = _attempt(AttemptOutcome.LOST, error, {"run_time": None})
+    attempt = replace(attempt, worker_id=orphan.worker_id, process=orphan.process)
     return _lost(orphan.claim, orphan.on_lost, attempt)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from uuid import UUID
 
@@ -13,13 +13,16 @@ from ..exception_texts import summary
 from ..store import attempts, transitions
 from ..store.claims import Claimer
 from ..store.rows import Claim, Ending, EndingKind, Success
+from ..store.transitions import Settled
 from .announcements import Announcer
 from .config import WorkerConfig
 from .connections import OwnConnections, ReceiverConnections
 from .failures import fail, in_ascii
 from .faults import is_outage
 from .jobs import Job, Outcome
+from .locked import SetAside
 from .logs import log_ending, log_late, log_successes
+from .settling import joined, settle_apart
 
 logger = logging.getLogger("django_tasks.worker")
 
@@ -52,6 +55,7 @@ class Recorder:
         self._successes: list[tuple[Job, Success]] = []
         self._endings: list[tuple[Job, Ending]] = []
         self._settled: list[tuple[Job, Success]] = []
+        self._set_aside = SetAside()
 
     def add(self, job: Job, outcome: Outcome) -> None:
         """Take an outcome to write."""
@@ -64,17 +68,22 @@ class Recorder:
 
     @property
     def waiting(self) -> int:
-        """How many outcomes are not written."""
+        """How many outcomes are to be written with the next batch."""
         return len(self._successes) + len(self._endings) + len(self._settled)
 
     @property
     def is_waiting(self) -> bool:
         """Whether outcomes are not written."""
-        return bool(self._successes or self._endings or self._settled)
+        return bool(self._successes or self._endings or self._settled or self._set_aside)
+
+    @property
+    def retry_at(self) -> float | None:
+        """When to try again what somebody's lock kept from being written, by time.monotonic()."""
+        return self._set_aside.retry_at
 
     def waiting_claims(self) -> set[tuple[UUID, int]]:
         """Return the claims whose outcomes are not written."""
-        pairs = [*self._successes, *self._endings, *self._settled]
+        pairs = [*self._successes, *self._endings, *self._settled, *self._set_aside]
         return {(job.claim.id, job.claim.claims) for job, _ in pairs}
 
     def write(self, room: int, *, is_woken: bool = False) -> list[Claim]:
@@ -83,6 +92,10 @@ class Recorder:
 
         Raise OperationalError and its like with what is not written kept for the next call.
         """
+        for job, outcome in self._set_aside.take():
+            self.claimer.be_careful()
+            self.add(job, outcome)
+        self._keep_unsaved()
         self._write_endings()
         self._tell_of_settled()
         try:
@@ -97,21 +110,54 @@ class Recorder:
         self._write_successes_singly()
         return []
 
+    def _keep_unsaved(self) -> None:
+        """Set successes aside before which the body's last words are to be written: see Errands."""
+        unsaved = [
+            (job, success)
+            for job, success in self._successes
+            if job.run is not None and job.run.has_unsaved
+        ]
+        if unsaved:
+            self._set_aside.add(unsaved)
+            self._successes = [pair for pair in self._successes if pair not in unsaved]
+
     def _write_endings(self) -> None:
-        if not self._endings:
-            return
-        try:
-            settled = self._settle([ending for _, ending in self._endings])
-        except DatabaseError as error:
-            if is_outage(error):
-                raise
-            said = summary(error)
-            logger.warning("A batch of endings was refused (%s); writing them one by one.", said)
-            settled = self._settle_singly()
-        written, self._endings = self._endings, []
+        while self._endings:
+            sizes = (len(e.attempt.traceback) if e.attempt else 0 for _, e in self._endings)
+            batch = self._endings[: _fitting(sizes)]
+            settled = self._settle_all([ending for _, ending in batch])
+            self._endings = self._endings[len(batch) :]
+            self._end(batch, settled)
+
+    def _settle_all(self, endings: list[Ending]) -> Settled:
+        """Write endings; what the database refuses is written in plain ASCII."""
+        settled, odd = settle_apart(self._settle, endings)
+        for ending, error in odd:
+            logger.warning(
+                "What became of task %s was refused (%s); writing it in plain ASCII.",
+                ending.id, summary(error),
+            )  # fmt: skip
+            settled = joined(settled, self._settle([in_ascii(ending)]))
+        return settled
+
+    def _settle(self, endings: list[Ending]) -> Settled:
+        return transitions.settle(
+            self.config.database,
+            endings,
+            self.config.worker_id,
+            self.process,
+            self.config.host,
+        )
+
+    def _end(self, batch: list[tuple[Job, Ending]], settled: Settled) -> None:
+        """Tell of endings, except of those that somebody's lock kept from being written."""
         lost = {ending.id for ending in settled.refused}
+        locked = {ending.id for ending in settled.locked}
+        self._set_aside.add(pair for pair in batch if pair[1].id in locked)
         ended = []
-        for job, ending in written:
+        for job, ending in batch:
+            if ending.id in locked:
+                continue
             self.on_written(job)
             if ending.id in lost:
                 log_late(job.claim, self.config)
@@ -121,29 +167,6 @@ class Recorder:
             log_ending(job.claim, ending, self.config, job.exception)
             ended.append((job.claim, ending, job.exception))
         self.announcer.tell_of_endings(ended)
-
-    def _settle(self, endings: list[Ending]) -> transitions.Settled:
-        return transitions.settle(
-            self.config.database,
-            endings,
-            self.config.worker_id,
-            self.process,
-            self.config.host,
-        )
-
-    def _settle_singly(self) -> transitions.Settled:
-        """Write one by one; what the database refuses is written in plain ASCII."""
-        all_settled = transitions.Settled([], set())
-        for _, ending in self._endings:
-            try:
-                settled = self._settle([ending])
-            except DatabaseError as error:
-                if is_outage(error):
-                    raise
-                settled = self._settle([in_ascii(ending)])
-            all_settled.refused.extend(settled.refused)
-            all_settled.cancelled.update(settled.cancelled)
-        return all_settled
 
     def _tell_of_settled(self) -> None:
         settled, self._settled = self._settled, []
@@ -158,13 +181,8 @@ class Recorder:
         return self._write_batch(batch, room, is_woken)
 
     def _first_batch(self) -> list[tuple[Job, Success]]:
-        """Return as many successes as fit in one statement that every server takes."""
-        size = 0
-        for index, (_, success) in enumerate(self._successes):
-            size += len(success.value or "")
-            if size > LARGEST_BATCH and index:
-                return self._successes[:index]
-        return self._successes
+        """Return as many successes as fit in one statement."""
+        return self._successes[: _fitting(len(s.value or "") for _, s in self._successes)]
 
     def _write_batch(
         self, batch: list[tuple[Job, Success]], room: int, is_woken: bool
@@ -177,28 +195,40 @@ class Recorder:
             accepted, claims = self.claimer.finish_and_claim(successes, room, is_woken=is_woken)
         else:
             accepted = self.claimer.finish(successes)
-        late = self._late(successes) if accepted < len(successes) else set()
-        written, self._successes = batch, self._successes[len(batch) :]
-        for job, success in written:
+        late, locked = self._not_accepted(successes, accepted)
+        self._successes = self._successes[len(batch) :]
+        self._succeed(batch, late, locked)
+        return claims
+
+    def _not_accepted(self, successes: list[Success], accepted: int) -> tuple[set[UUID], set[UUID]]:
+        """Return which came too late, and which wait for somebody's lock."""
+        if accepted == len(successes):
+            return set(), set()
+        late, locked = attempts.refused_successes(
+            self.config.database, successes, self.config.worker_id, self.process, self.config.host
+        )
+        return set(late), set(locked)
+
+    def _succeed(
+        self, batch: list[tuple[Job, Success]], late: set[UUID], locked: set[UUID]
+    ) -> None:
+        """Tell of successes, except of those that somebody's lock kept from being written."""
+        if locked:
+            self._set_aside.add(pair for pair in batch if pair[1].id in locked)
+            batch = [pair for pair in batch if pair[1].id not in locked]
+        for job, success in batch:
             self.on_written(job)
             if success.id in late:
                 log_late(job.claim, self.config)
-        if written:
-            self._tell_of_successes([pair for pair in written if pair[1].id not in late])
-        return claims
-
-    def _late(self, successes: list[Success]) -> set[UUID]:
-        refused = attempts.refused_successes(
-            self.config.database, successes, self.config.worker_id, self.process, self.config.host
-        )
-        return set(refused)
+        if batch:
+            self._tell_of_successes([pair for pair in batch if pair[1].id not in late])
 
     def _write_successes_singly(self) -> None:
         """Write one by one; a result that the database refuses fails its own task only."""
         while self._successes:
             job, success = self._successes[0]
             try:
-                is_late = not self.claimer.finish([success]) and self._late([success])
+                accepted = self.claimer.finish([success])
             except DatabaseError as error:
                 if is_outage(error):
                     raise
@@ -206,15 +236,23 @@ class Recorder:
                 self._endings.append((job, fail(job.claim, reason, success.run_time)))
                 self._successes.pop(0)
                 continue
+            late, locked = self._not_accepted([success], accepted)
             self._successes.pop(0)
-            self.on_written(job)
-            if is_late:
-                log_late(job.claim, self.config)
-            else:
-                self._tell_of_successes([(job, success)])
+            self._succeed([(job, success)], late, locked)
         self._write_endings()
 
     def _tell_of_successes(self, written: list[tuple[Job, Success]]) -> None:
         claims = [(job.claim, success) for job, success in written]
         log_successes(claims, self.config)
         self.announcer.tell_of_successes([claim for claim, _ in claims])
+
+
+def _fitting(sizes: Iterable[int]) -> int:
+    """Return how many values fit in one statement that every server takes: one at least."""
+    count = total = 0
+    for size in sizes:
+        total += size
+        if total > LARGEST_BATCH and count:
+            break
+        count += 1
+    return count

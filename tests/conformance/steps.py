@@ -31,6 +31,8 @@ from tests.brokers import steps as brokers
 
 DATABASE = "default"
 HOST = "tests.example"
+#: The worker that writes endings.
+WRITER = uuid4()
 LONG_AGO = datetime(2001, 2, 3, 4, 5, 6, 789000, tzinfo=UTC)
 FAR_AHEAD = datetime(2199, 2, 3, 4, 5, 6, 789000, tzinfo=UTC)
 IS_POSTGRESQL = connection.vendor == "postgresql"
@@ -155,9 +157,19 @@ def prune(statuses, age):
     return pruning.prune_older(DATABASE, statuses, age)
 
 
-def settle(*endings):
+def settle(*endings, writer=WRITER):
     """Write the endings; return those that were refused."""
-    return transitions.settle(DATABASE, endings, uuid4(), 1, HOST).refused
+    return transitions.settle(DATABASE, endings, writer, 1, HOST).refused
+
+
+def settle_at_last(endings, writer):
+    """Write the endings as a process does, however often rows are locked; return the refused."""
+    refused = []
+    while endings:
+        settled = persistently(transitions.settle, DATABASE, endings, writer, 1, HOST)
+        refused += settled.refused
+        endings = settled.locked
+    return refused
 
 
 def shift(task_ids, column, **delta):

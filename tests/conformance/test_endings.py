@@ -1,11 +1,12 @@
 """How claimed tasks end: what each ending writes, and that a stale claim changes nothing."""
 
 import json
+import threading
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -16,11 +17,14 @@ from django_tasks.store.rows import CLAIMED, Claim, EndingKind, Success
 from tests.conformance.steps import (
     DATABASE,
     HOST,
-    IS_POSTGRESQL,
+    IS_SQLITE,
+    WRITER,
+    at_once,
     claim_one,
     claimer,
     ending,
     from_the_table,
+    ids_of,
     make,
     outcomes,
     record,
@@ -48,7 +52,8 @@ DELAYED = ["retry", "snooze", "release", "lose"]
 
 
 def refused(*successes):
-    return attempts.refused_successes(DATABASE, successes, uuid4(), 1, HOST)
+    late, _locked = attempts.refused_successes(DATABASE, successes, uuid4(), 1, HOST)
+    return late
 
 
 def claim_like(task_id):
@@ -65,7 +70,7 @@ def whole(task_id):
 @from_the_table
 def test_every_ending_is_tested():
     """ENDINGS names the endings that the store knows."""
-    assert ENDINGS.keys() == transitions._CHANGES.keys()
+    assert ENDINGS.keys() == transitions._EFFECTS.keys()
 
 
 # --- succeed ------------------------------------------------------------------------------------
@@ -402,7 +407,7 @@ def test_batch_that_the_database_refuses_changes_nothing():
     good, bad = claimer().claim(2)
 
     with pytest.raises((DatabaseError, ValueError, OverflowError)):
-        settle(ending(good, "fail"), ending(bad, "fail", fields={"finished_at": None}))
+        settle(ending(good, "fail"), ending(bad, "fail", traceback=None))
 
     assert statuses([good.id, bad.id]) == [Status.RUNNING] * 2
     assert outcomes(good.id) == []
@@ -423,17 +428,131 @@ def test_cancelled_while_running_does_not_run_again(kind, after):
 
 
 @from_the_table
-def test_settle_statements():
-    """Three statements for a batch beside one per ending (plus BEGIN and COMMIT)."""
-    make(10)
-    claims = claimer().claim(10)
+@pytest.mark.parametrize("kind", ENDINGS)
+def test_batch_of_endings_takes_few_statements(kind):
+    """A lock, a change and the attempts, however many end (plus BEGIN and COMMIT)."""
+    make(100)
+    told = [ending(claim, kind, delay=1.0) for claim in claimer().claim(100)]
 
     with CaptureQueriesContext(connection) as captured:
-        settle(*[ending(claim, "retry", delay=1.0) for claim in claims])
+        settle(*told)
 
-    assert len(captured) <= 10 + 2 + 2
-    if IS_POSTGRESQL:
-        assert captured[0]["sql"] == "BEGIN"
+    assert len(captured) <= 3 + 2 + connection.vendor.count("sqlite")
+    assert len(set(statuses([e.id for e in told]))) == 1
+    assert TaskAttempt.objects.count() == 100
+
+
+@from_the_table
+def test_mixed_batch_takes_a_change_per_set_of_columns():
+    """What bodies reported last is written by the batch, too."""
+    make(60)
+    claims = claimer().claim(60)
+    extra = [{}, {"progress": "[1,2]"}, {"progress": "[2,2]", "custom_state": "HALF"}]
+    told = [
+        ending(claim, list(ENDINGS)[n % len(ENDINGS)], delay=n % 2, fields=extra[n % 3])
+        for n, claim in enumerate(claims)
+    ]
+
+    with CaptureQueriesContext(connection) as captured:
+        settle(*reversed(told))
+
+    assert len(captured) <= 5 + 2 + connection.vendor.count("sqlite")
+    rows = TaskRecord.objects.in_bulk([claim.id for claim in claims])
+    for n, claim in enumerate(claims):
+        row = rows[claim.id]
+        assert (row.progress, row.custom_state) == (
+            extra[n % 3].get("progress"),
+            extra[n % 3].get("custom_state"),
+        )
+
+
+@from_the_table
+def test_refused_endings_are_looked_into_by_the_batch():
+    """Late ones cost two questions more, however many there are."""
+    make(100)
+    stale = claimer().claim(100)
+    settle(*[ending(claim, "lose", outcome=AttemptOutcome.LOST) for claim in stale])
+
+    with CaptureQueriesContext(connection) as captured:
+        refused_ones = settle(*[ending(claim, "fail") for claim in stale])
+
+    assert len(refused_ones) == 100
+    assert len(captured) <= 5 + 2 + connection.vendor.count("sqlite")
+
+
+def test_ending_that_another_one_wrote_is_refused():
+    """Two keepers that decide the same for one claim: only one of them may tell of it."""
+    make(2)
+    first, second = claimer().claim(2)
+
+    def lost(claim, finder):
+        text = f"Worker {finder} found it."
+        return ending(claim, "poison", outcome=AttemptOutcome.LOST, traceback=text)
+
+    assert settle(lost(first, "a"), lost(second, "b")) == []
+
+    assert ids_of(settle(lost(first, "b"), lost(second, "b"))) == [first.id]
+    assert settle(lost(first, "a")) == []  # it was its own: the reply was lost
+
+
+def test_ending_of_another_process_is_no_own_earlier_one():
+    """The same outcome for one claim, by a worker that is not the writer."""
+    make()
+    claim = claim_one()
+    settle(ending(claim, "fail"))
+
+    assert len(settle(ending(claim, "fail"), writer=uuid4())) == 1
+
+
+@pytest.mark.parametrize("kind", ["retry", "snooze"])
+def test_cancelled_instead_is_told_again_after_a_lost_reply(kind):
+    """Who writes it once more is told once more that the task is CANCELLED, not to run again."""
+    make()
+    claim = claim_one()
+    transitions.cancel(DATABASE, [claim.id])
+    told = ending(claim, kind, delay=5.0, outcome=None if kind == "snooze" else "ERROR")
+
+    for _ in range(2):
+        settled = transitions.settle(DATABASE, [told], WRITER, 1, HOST)
+        assert settled == ([], {claim.id}, [])
+
+    assert statuses([claim.id]) == [Status.CANCELLED]
+
+
+@pytest.mark.skipif(IS_SQLITE, reason="SQLite locks the whole database for a writer")
+def test_locked_rows_are_left_for_later():
+    """Neither an ending nor a success waits for them; the others of the batch are written."""
+    made = make(4)
+    claims = {claim.id: claim for claim in claimer().claim(4)}
+    fails, succeeds, locked_fail, locked_success = (claims[task_id] for task_id in made)
+    is_locked, is_done = threading.Event(), threading.Event()
+
+    def hold():
+        with transaction.atomic():
+            rows = TaskRecord.objects.filter(pk__in=[locked_fail.id, locked_success.id])
+            list(rows.select_for_update())
+            is_locked.set()
+            assert is_done.wait(timeout=20)
+
+    def write():
+        assert is_locked.wait(timeout=20)
+        try:
+            serving = claimer()
+            serving.be_careful()
+            settled = transitions.settle(
+                DATABASE, [ending(locked_fail, "fail"), ending(fails, "fail")], WRITER, 1, HOST
+            )
+            successes = [success(locked_success), success(succeeds)]
+            return settled, serving.finish(successes), refused(*successes)
+        finally:
+            is_done.set()
+
+    _, (settled, accepted, late) = at_once(hold, write)
+
+    assert (ids_of(settled.locked), settled.refused) == ([locked_fail.id], [])
+    assert (accepted, late) == (1, [])
+    assert statuses(made) == [Status.FAILED, Status.SUCCESSFUL, Status.RUNNING, Status.RUNNING]
+    assert outcomes(locked_fail.id) == []
 
 
 def test_save_fields_is_guarded_by_the_claim():

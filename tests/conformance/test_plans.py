@@ -242,12 +242,19 @@ def is_scan_of_tasks(plan):
     return any(n.get("access_type") == "ALL" for n in nodes(plan) if n.get("table_name") == TABLE)
 
 
+def in_transaction(lock_orphans, *whose):
+    with transaction.atomic():
+        return lock_orphans("default", *whose)
+
+
 KEEPERS_WORK = {
     "promote": lambda: transitions.promote("default"),
     "expire": lambda: transitions.expire("default"),
     "prune": lambda: pruning.prune_due("default"),
-    "orphans": lambda: workers.orphans_of_dead_workers("default"),
-    "orphans of a process": lambda: workers.orphans_of_process("default", uuid4(), [1, 2]),
+    "orphans": lambda: in_transaction(workers.lock_orphans_of_dead_workers),
+    "orphans of a process": lambda: in_transaction(
+        workers.lock_orphans_of_process, uuid4(), [1, 2]
+    ),
     "signs": lambda: workers.signs("default", worker_info(), [1, 2]),
     "cancelled": lambda: workers.cancelled_tasks("default", uuid4()),
     "ready queues": lambda: dialects.of(connection).ready_queues(connection, "default"),

@@ -13,7 +13,6 @@ from django_tasks.statuses import AttemptOutcome, Status
 from django_tasks.store import transitions
 from tests.conformance.steps import (
     DATABASE,
-    HOST,
     IS_POSTGRESQL,
     IS_SQLITE,
     LONG_AGO,
@@ -24,6 +23,7 @@ from tests.conformance.steps import (
     make,
     persistently,
     reconcile,
+    settle_at_last,
     success,
     with_brokers,
 )
@@ -80,7 +80,7 @@ def settle_as(kind, outcome=AttemptOutcome.ERROR):
 
     def settle_one(claim):
         told = ending(claim, kind, outcome=outcome)
-        return not transitions.settle(DATABASE, [told], worker_id, 1, HOST).refused
+        return not settle_at_last([told], worker_id)
 
     return settle_one
 
@@ -302,7 +302,7 @@ def test_overlapping_batches_all_go_through(races):
         for _ in range(rounds):
             claims = attempt(serving.claim, races // 2)
             told = [ending(claim, "retry") for claim in claims]
-            attempt(transitions.settle, DATABASE, told, uuid4(), 1, HOST)
+            settle_at_last(told, uuid4())
 
     at_once(cancel_all, requeue_all, work, work)
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -49,8 +49,18 @@ def registered(**changes):
     return worker
 
 
+def locked(lock_orphans, *whose):
+    """Return what a keeper would rescue in its transaction."""
+    with transaction.atomic():
+        return lock_orphans(DATABASE, *whose)
+
+
 def orphans():
-    return {orphan.claim.id for orphan in workers.orphans_of_dead_workers(DATABASE)}
+    return locked(workers.lock_orphans_of_dead_workers)
+
+
+def orphan_ids():
+    return {orphan.claim.id for orphan in orphans()}
 
 
 def die(worker, seconds_ago=1.0):
@@ -105,7 +115,7 @@ def test_orphans_are_running_tasks_without_a_live_worker():
     for status in set(Status) - {Status.RUNNING}:
         make(status=status, worker_id=dead.id)
 
-    assert orphans() == set(expected)
+    assert orphan_ids() == set(expected)
 
 
 def test_leases_are_compared_with_the_databases_clock(monkeypatch):
@@ -116,7 +126,7 @@ def test_leases_are_compared_with_the_databases_clock(monkeypatch):
         monkeypatch.setattr(timezone, "now", lambda moment=moment: moment)
         monkeypatch.setattr("time.time", moment.timestamp)
 
-        assert orphans() == set()
+        assert orphan_ids() == set()
 
 
 def test_orphans_bring_what_a_rescue_needs():
@@ -126,7 +136,7 @@ def test_orphans_bring_what_a_rescue_needs():
         status=Status.RUNNING, worker_id=worker_id, process=7, claims=9, attempts=2, lost=1
     )
 
-    [orphan] = workers.orphans_of_dead_workers(DATABASE)
+    [orphan] = orphans()
 
     assert (orphan.worker_id, orphan.process) == (worker_id, 7)
     claim = orphan.claim
@@ -141,7 +151,7 @@ def test_orphans_of_processes_that_are_gone():
     make(status=Status.RUNNING, process=1)
 
     def found(live):
-        return {o.claim.id for o in workers.orphans_of_process(DATABASE, worker.id, live)}
+        return {o.claim.id for o in locked(workers.lock_orphans_of_process, worker.id, live)}
 
     assert found([1, 3]) == {made[2]}
     assert found([]) == set(made.values())
@@ -154,7 +164,7 @@ def test_a_sweep_is_bounded():
     make(total, status=Status.RUNNING)
     rescued = 0
     for size in (workers.SWEEP_CHUNK, 20, 0):
-        found = workers.orphans_of_dead_workers(DATABASE)
+        found = orphans()
         assert len(found) == size
         settle(*[ending(orphan.claim, "lose", outcome=AttemptOutcome.LOST) for orphan in found])
         rescued += len(found)
@@ -169,7 +179,7 @@ def test_rescued_tasks_are_claimed_again():
     make()
     [first] = claimer(worker_id=dead.id).claim(1)
     die(dead)
-    [orphan] = workers.orphans_of_dead_workers(DATABASE)
+    [orphan] = orphans()
     settle(ending(orphan.claim, "lose", outcome=AttemptOutcome.LOST))
 
     [second] = claimer().claim(1)

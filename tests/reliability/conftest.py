@@ -16,7 +16,10 @@ from tests import servers
 from tests.reliability.databases import MariaDBDatabases, PostgreSQLDatabases, SQLiteDatabases
 from tests.reliability.harness import Project
 
-ON_EVERY_DATABASE = ("test_kills.py", "test_kills_of_beats.py", "test_stopping.py")
+ON_EVERY_DATABASE = (
+    *("test_kills.py", "test_kills_of_beats.py", "test_stopping.py"),
+    *("test_foreign_locks.py", "test_rows.py"),
+)
 AMOUNT = os.environ.get("TEST_CHAOS", "smoke")
 if AMOUNT not in ("off", "smoke", "full"):
     raise pytest.UsageError(f"TEST_CHAOS must be off, smoke or full, not {AMOUNT!r}")

@@ -1,4 +1,4 @@
-"""A TCP proxy before PostgreSQL that can go dark, cut lines, and swallow the answer to a commit."""
+"""A TCP proxy before PostgreSQL: it can be far, go dark, cut lines, swallow answers to commits."""
 
 import asyncio
 import struct
@@ -7,6 +7,8 @@ from urllib.parse import urlsplit, urlunsplit
 from tests.reliability.loop_server import LoopServer
 
 BACKEND_IDLE = b"I"
+#: What ends a request: a simple query, or the Sync behind an extended one.
+REQUESTS = (b"Q", b"S")
 
 
 class Proxy(LoopServer):
@@ -19,6 +21,8 @@ class Proxy(LoopServer):
         self.connections = set()
         #: Answers swallowed so far.
         self.swallowed = 0
+        #: Seconds that a request and its answer take on their way.
+        self.latency = 0.0
         self._pattern = None
         self._left = 0
 
@@ -131,6 +135,8 @@ class Line:
         while True:
             kind, body = await self._frame(reader)
             self._remember(kind, body)
+            if self.proxy.latency and kind in REQUESTS:
+                await asyncio.sleep(self.proxy.latency)
             await self.light.wait()
             to.write(kind + struct.pack("!i", len(body) + 4) + body)
 

@@ -12,9 +12,11 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from django.db import connection, connections
+from django.db import connection, connections, transaction
+from django.dispatch import receiver
 
 from django_tasks import Cancel, Snooze, task
+from django_tasks.signals import task_finished
 from tests.reliability import ledger
 
 
@@ -444,3 +446,37 @@ def raise_hostile(key, how):
 
 def _deeper():
     return _deeper()
+
+
+@task(takes_context=True)
+def save_in_transaction(context, key, path):
+    """Save metadata and report progress inside of a transaction that stays open."""
+    with noted(key), transaction.atomic():
+        context.metadata["key"] = key
+        context.save_metadata()
+        context.progress.set(1, 2, "half")
+        ledger.write("saved", key)
+        _wait_for(path)
+
+
+@task
+def fail_when_there(key, path):
+    """Wait for a file, and fail."""
+    with noted(key):
+        _wait_for(path)
+        raise ValueError(key)
+
+
+@task(takes_context=True)
+def report_when_there(context, key, path):
+    """Wait for a file, and say something at the end."""
+    with noted(key):
+        _wait_for(path)
+        context.progress.set(2, 2, "last")
+
+
+if "RELIABILITY_TELL" in os.environ:
+
+    @receiver(task_finished)
+    def note_the_end(sender, task_result, **kwargs):
+        ledger.write("told", task_result.id)

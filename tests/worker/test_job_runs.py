@@ -61,7 +61,9 @@ def lane():
 def written(monkeypatch):
     """What reached the store."""
     written = []
-    monkeypatch.setattr(transitions, "save_fields", lambda *args: written.append(args[3]))
+    monkeypatch.setattr(
+        transitions, "save_fields", lambda *args, **kwargs: written.append(args[3]) or True
+    )
     return written
 
 
@@ -102,7 +104,7 @@ def test_waiting_write_brings_older_values_along(run, clerk, written):
 def test_refused_value_is_logged(run, clerk, monkeypatch, caplog):
     """Nobody waits for the answer: the log has it, with the task's id."""
 
-    def refuse(*args):
+    def refuse(*args, **kwargs):
         raise DataError("no such character")
 
     monkeypatch.setattr(transitions, "save_fields", refuse)
@@ -119,7 +121,7 @@ def test_refused_value_is_logged(run, clerk, monkeypatch, caplog):
 def test_value_that_mysql_refuses_is_no_outage(run, monkeypatch):
     """Its driver files it under lost connections: the same write would be tried for ever."""
 
-    def refuse(*args):
+    def refuse(*args, **kwargs):
         raise OperationalError(1366, "Incorrect string value")
 
     monkeypatch.setattr(transitions, "save_fields", refuse)
@@ -132,7 +134,7 @@ def test_outage_keeps_the_values(run, clerk, written, monkeypatch):
     """The engine asks again when the database is back; newer values come first."""
     store = transitions.save_fields
 
-    def cut_off(*args):
+    def cut_off(*args, **kwargs):
         raise OperationalError("server closed the connection")
 
     run.save({"progress": "1", "custom_state": "A"}, wait=False)

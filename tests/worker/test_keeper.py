@@ -3,6 +3,7 @@
 import os
 import time
 from contextlib import closing
+from functools import partial
 from unittest import mock
 
 import pytest
@@ -187,12 +188,12 @@ def test_row_that_mysql_refuses_leaves_the_others_their_rescue(keep, monkeypatch
     settle = transitions.settle
 
     def refuse_odd(database, endings, *args, **kwargs):
-        if endings[0].id == odd:
+        if odd in [ending.id for ending in endings]:
             raise OperationalError(1366, "Incorrect string value")
         return settle(database, endings, *args, **kwargs)
 
     monkeypatch.setattr(transitions, "settle", refuse_odd)
-    keep(SilentBroker())._rescue(workers.orphans_of_dead_workers("default"))
+    keep(SilentBroker())._rescue(partial(workers.lock_orphans_of_dead_workers, "default"))
 
     assert statuses([odd, *others]) == [Status.RUNNING, Status.READY, Status.READY]
     assert f"The end of task {odd} cannot be written." in caplog.text
@@ -206,7 +207,8 @@ def test_report_that_mysql_refuses_stops_no_other(keep, monkeypatch, caplog):
     keeper = keep(SilentBroker())
     keeper._dead = [{"process": 1}, {"process": 2}]
 
-    keeper._bury()
+    assert keeper._bury()  # there is more
+    assert not keeper._bury()
 
     assert seen.call_count == 2
     assert not keeper._dead

@@ -11,11 +11,20 @@ from functools import cache
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import BooleanField, DateTimeField, FloatField, Func, IntegerField
+from django.db.models import (
+    BigIntegerField,
+    BooleanField,
+    DateTimeField,
+    FloatField,
+    Func,
+    IntegerField,
+)
 from django.db.models.expressions import RawSQL
 
 from ...statuses import Status
-from .base import NOTIFY_CHANNEL, TABLE, WISH, Dialect
+from .base import NEXT_CLAIM, NOTIFY_CHANNEL, WISH, Dialect
+from .batches import TABLE, by_id
+from .conflicts import is_conflict, is_lock_timeout
 from .mysql import MySQL
 from .postgresql import PostgreSQL
 from .sqlite import SQLite
@@ -28,7 +37,11 @@ __all__ = [
     "Dialect",
     "Later",
     "SecondsBetween",
+    "by_id",
+    "is_conflict",
     "is_idle",
+    "is_lock_timeout",
+    "next_claim",
     "of",
     "status_is",
 ]
@@ -115,6 +128,11 @@ def status_is(*statuses: Status) -> RawSQL:
     names = ", ".join(f"'{status}'" for status in statuses)
     sql = f"status = {names}" if len(statuses) == 1 else f"status IN ({names})"
     return RawSQL(sql, (), output_field=BooleanField())  # noqa: S611 - members of an enum
+
+
+def next_claim() -> RawSQL:
+    """Return the number of claims that follows the row's."""
+    return RawSQL(NEXT_CLAIM, (), output_field=BigIntegerField())  # noqa: S611 - a constant
 
 
 def turn() -> RawSQL:

@@ -7,20 +7,25 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ...models import TaskRecord
 from ..rows import CLAIMED, AnyRequest, Claim, NewRow, NewRows, Success
+from .batches import TABLE, BatchWrites, by_id
 
-TABLE = TaskRecord._meta.db_table
 NOTIFY_CHANNEL = "django_tasks_ready"
 #: Sent there when people ask something of workers. No queue can have this name.
 WISH = "*"
 #: A counter at the column's end stays there: it must not stop the whole queue.
 MOST_ATTEMPTS = 2**31 - 2
+#: Which claim it is, is asked for equality alone: behind the column's end it goes on at the other.
+LAST_CLAIM, FIRST_CLAIM = 2**63 - 1, -(2**63) + 1
+NEXT_CLAIM = f"CASE claims WHEN {LAST_CLAIM} THEN {FIRST_CLAIM} ELSE claims + 1 END"
+#: Seconds that a statement of a worker waits for a lock that somebody else has.
+LOCK_TIMEOUT = 0.25
 
 
-class Dialect:
+class Dialect(BatchWrites):
     """One database's ways. The base class holds what can be said in common SQL."""
 
     #: Whether rows can be told apart by (priority * -1, id) > (x, y) with the help of an index.
@@ -31,16 +36,8 @@ class Dialect:
     _ORDER = "(priority * -1), id"
     _BEYOND = " AND ((priority * -1), id) > (%s, %s)"
 
-    def now(self, delay: float = 0.0) -> str:
-        """Return SQL for the database's clock, `delay` seconds ahead."""
-        raise NotImplementedError
-
     def seconds_between(self, since: str, until: str) -> str:
         """Return SQL for the seconds from one time to another; `since` comes first in it."""
-        raise NotImplementedError
-
-    def later(self, since: str, seconds: str) -> str:
-        """Return SQL for the moment `seconds` after `since`, both SQL; NULL if one of them is."""
         raise NotImplementedError
 
     def to_id(self, task_id: UUID) -> Any:
@@ -99,15 +96,40 @@ class Dialect:
         """
         raise NotImplementedError
 
-    def succeed(self, connection: BaseDatabaseWrapper, successes: Sequence[Success]) -> int:
-        """RUNNING to SUCCESSFUL for each claim that still holds; return how many did."""
+    def succeed(
+        self,
+        connection: BaseDatabaseWrapper,
+        successes: Sequence[Success],
+        *,
+        carefully: bool = False,
+    ) -> int:
+        """
+        RUNNING to SUCCESSFUL for each claim that still holds; return how many did.
+
+        Rows are locked in the order of their ids. One that somebody else has locked is waited for,
+        as long as the connection allows; `carefully` leaves it as it is.
+        """
+        if not carefully:
+            return self._succeed(connection, sorted(successes, key=by_id))
+        with transaction.atomic(using=connection.alias):
+            held = self.lock_running(connection, [success.id for success in successes])
+            free = [success for success in successes if success.id in held]
+            return self._succeed(connection, sorted(free, key=by_id)) if free else 0
+
+    def _succeed(self, connection: BaseDatabaseWrapper, successes: Sequence[Success]) -> int:
         raise NotImplementedError
 
     def succeed_and_claim(
-        self, connection: BaseDatabaseWrapper, successes: Sequence[Success], request: AnyRequest
+        self,
+        connection: BaseDatabaseWrapper,
+        successes: Sequence[Success],
+        request: AnyRequest,
+        *,
+        carefully: bool = False,
     ) -> tuple[int, list[Claim]]:
         """Do both, in one statement where the database can."""
-        return self.succeed(connection, successes), self.claim(connection, request)
+        accepted = self.succeed(connection, successes, carefully=carefully)
+        return accepted, self.claim(connection, request)
 
     def ready_queues(self, connection: BaseDatabaseWrapper, backend: str) -> list[str]:
         """Return the names of a backend's queues with ready tasks, by hops through the index."""
@@ -232,8 +254,6 @@ class Dialect:
 
 
 SCHEDULED = "status = 'SCHEDULED'"
-#: For how long a row is kept: as it says itself, or as many seconds as a parameter says.
-KEPT = "COALESCE(result_ttl, %s)"
 UNSTARTED = "status IN ('SCHEDULED', 'READY') AND expires_at IS NOT NULL"
 
 LOOSE_SCAN = f"""

@@ -8,15 +8,18 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 from ...conf import app_settings
 from ...retention import seconds_kept
 from ...statuses import Status
 from ..rows import AnyRequest, Claim, PointedRequest, Success
-from .base import KEPT, MOST_ATTEMPTS, TABLE, Dialect, columns
+from .base import FIRST_CLAIM, LAST_CLAIM, MOST_ATTEMPTS, NEXT_CLAIM, Dialect, columns
+from .batches import KEPT, TABLE, Columns, as_json
 
 #: Seconds.
 CONNECT_TIMEOUT = 10
@@ -34,6 +37,10 @@ class MySQL(Dialect):
     """
 
     has_claim_cursor = False
+    # From the few values to the rows by primary key. The optimizer would read, and lock, all
+    # running rows while the statistics say they are few, and the whole of a small table.
+    _JOINED = f"STRAIGHT_JOIN {TABLE} t FORCE INDEX (PRIMARY)"
+    _UPDATE = f"UPDATE {{given}} {_JOINED} SET {{assignments}} WHERE {{match}}"
     _ORDER = "priority DESC, id"
     _NAMES = f"""
 SELECT queue_name, COUNT(*) FROM (
@@ -42,6 +49,7 @@ SELECT queue_name, COUNT(*) FROM (
 GROUP BY queue_name ORDER BY queue_name"""
 
     def __init__(self, lock: str) -> None:
+        self._lock = lock
         found = f"SELECT {columns()}, COALESCE(expires_at <= {self.now()}, 0) FROM {TABLE}"
         self._pick = (
             f"{found} WHERE status = 'READY' AND queue_name = %s AND backend = %s"
@@ -59,7 +67,29 @@ GROUP BY queue_name ORDER BY queue_name"""
         return "UTC_TIMESTAMP(6)"
 
     def later(self, since: str, seconds: str) -> str:
-        return f"({since} + INTERVAL ROUND({seconds} * 1e6) MICROSECOND)"
+        return f"({since} + INTERVAL CAST(ROUND({seconds} * 1e6) AS SIGNED) MICROSECOND)"
+
+    def _given(self, columns: Columns) -> str:
+        paths = (
+            f"`{name}` {_TYPES[kind]} PATH '$[{place}]'"
+            for place, (name, kind) in enumerate(columns.items())
+        )
+        return f"JSON_TABLE(%s, '$[*]' COLUMNS ({', '.join(paths)})) given"
+
+    def _giving(self, columns: Columns, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        return [as_json(rows)]
+
+    def lock_running(
+        self, connection: BaseDatabaseWrapper, task_ids: Sequence[UUID]
+    ) -> dict[UUID, tuple[int, bool]]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT id, claims, cancel_requested FROM {TABLE} FORCE INDEX (PRIMARY)"
+                f" WHERE id IN ({_placeholders(task_ids)}) AND status = 'RUNNING'"
+                f" ORDER BY id FOR UPDATE {self._lock}",
+                [task_id.hex for task_id in task_ids],
+            )
+            return {self.from_id(row[0]): (row[1], bool(row[2])) for row in cursor.fetchall()}
 
     def seconds_between(self, since: str, until: str) -> str:
         return f"(TIMESTAMPDIFF(MICROSECOND, {since}, {until}) / 1e6)"
@@ -90,7 +120,7 @@ GROUP BY queue_name ORDER BY queue_name"""
                 return []
             ids = _placeholders(rows)
             cursor.execute(
-                f"UPDATE {TABLE} SET status = 'RUNNING', claims = claims + 1,"
+                f"UPDATE {TABLE} SET status = 'RUNNING', claims = {NEXT_CLAIM},"
                 f" attempts = LEAST(attempts, {MOST_ATTEMPTS}) + 1, worker_id = %s, process = %s,"
                 f" last_attempted_at = {self.now()},"
                 f" started_at = COALESCE(started_at, {self.now()})"
@@ -127,7 +157,10 @@ GROUP BY queue_name ORDER BY queue_name"""
 
     def _claimed(self, row: Sequence[Any]) -> Claim:
         claim = Claim._make((self.from_id(row[0]), *row[1:]))
-        return claim._replace(attempts=claim.attempts + 1, claims=claim.claims + 1)
+        return claim._replace(
+            attempts=min(claim.attempts, MOST_ATTEMPTS) + 1,
+            claims=FIRST_CLAIM if claim.claims == LAST_CLAIM else claim.claims + 1,
+        )
 
     def prepare_worker_connection(self, connection: BaseDatabaseWrapper) -> None:
         """
@@ -136,6 +169,8 @@ GROUP BY queue_name ORDER BY queue_name"""
         A lease is long enough for any statement of a worker: whoever waits longer for one has
         lost its tasks to others.
         """
+        vars(connection)[_LIMITED] = True
+        connection_created.connect(_limit_lock_waits, dispatch_uid=_LIMITED)
         driver = connection.Database  # type: ignore[attr-defined]
         if driver.__name__ not in _WITH_TIMEOUTS:
             return
@@ -146,16 +181,21 @@ GROUP BY queue_name ORDER BY queue_name"""
             options.setdefault(name, max(CONNECT_TIMEOUT, math.ceil(app_settings.LEASE)))
         connection.settings_dict = settings
 
-    def succeed(self, connection: BaseDatabaseWrapper, successes: Sequence[Success]) -> int:
+    def _not_waiting(self, connection: Any) -> str:
+        """Return what keeps MariaDB from waiting for a lock in the statement that follows."""
+        return (
+            "SET STATEMENT innodb_lock_wait_timeout=0 FOR " if connection.mysql_is_mariadb else ""
+        )
+
+    def _succeed(self, connection: BaseDatabaseWrapper, successes: Sequence[Success]) -> int:
         document = json.dumps([(s[0].hex, s[1], s[2], round(s[3], 6)) for s in successes])
+        waits = "" if _LIMITED not in vars(connection) else self._not_waiting(connection)
         with connection.cursor() as cursor:
             cursor.execute(
-                # STRAIGHT_JOIN: from the few values to the rows by primary key. The optimizer
-                # would read, and lock, all running rows while the statistics say they are few.
-                "UPDATE JSON_TABLE(%s, '$[*]' COLUMNS ("
+                f"{waits}UPDATE JSON_TABLE(%s, '$[*]' COLUMNS ("
                 " id CHAR(32) PATH '$[0]', claims BIGINT PATH '$[1]',"
                 " value LONGTEXT PATH '$[2]', run_time DOUBLE PATH '$[3]')) done"
-                f" STRAIGHT_JOIN {TABLE} t ON t.id = done.id AND t.claims = done.claims"
+                f" {self._JOINED} ON t.id = done.id AND t.claims = done.claims"
                 f" SET t.status = 'SUCCESSFUL', t.finished_at = {self.now()},"
                 f" t.prune_after = {self.later(self.now(), KEPT)},"
                 " t.return_value = done.value, t.run_time = done.run_time"
@@ -163,6 +203,19 @@ GROUP BY queue_name ORDER BY queue_name"""
                 [document, seconds_kept(Status.SUCCESSFUL)],
             )
             return int(cursor.rowcount)
+
+
+def _limit_lock_waits(sender: Any, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Have a worker's connection wait for a lock as short as every server can: a second."""
+    if _LIMITED in vars(connection):
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION innodb_lock_wait_timeout = 1")
+
+
+#: Set on a connection of a worker.
+_LIMITED = "django_tasks_limited"
+#: What the values of a table travel as.
+_TYPES = {UUID: "CHAR(32)", int: "BIGINT", float: "DOUBLE", str: "LONGTEXT"}
 
 
 def _placeholders(values: Sequence[Any]) -> str:

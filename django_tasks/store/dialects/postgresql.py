@@ -16,7 +16,8 @@ from django.db.backends.utils import CursorWrapper
 from ...retention import seconds_kept
 from ...statuses import Status
 from ..rows import CLAIMED, AnyRequest, Claim, NewRow, NewRows, PointedRequest, Success
-from .base import KEPT, MOST_ATTEMPTS, NOTIFY_CHANNEL, TABLE, Dialect, columns
+from .base import LOCK_TIMEOUT, MOST_ATTEMPTS, NEXT_CLAIM, NOTIFY_CHANNEL, Dialect, columns
+from .batches import KEPT, TABLE, Columns, by_id
 
 
 class PostgreSQL(Dialect):
@@ -37,7 +38,7 @@ picked AS MATERIALIZED (
   WHERE id = ANY(%s::uuid[]) AND status LIKE 'READY' AND queue_name = ANY(%s) AND backend = %s
   FOR UPDATE SKIP LOCKED)"""
     _TAKE = f"""
-UPDATE {TABLE} t SET status = 'RUNNING', claims = t.claims + 1,
+UPDATE {TABLE} t SET status = 'RUNNING', claims = {NEXT_CLAIM.replace("claims", "t.claims")},
   attempts = LEAST(t.attempts, {MOST_ATTEMPTS}) + 1, worker_id = %s::uuid, process = %s,
   last_attempted_at = statement_timestamp(),
   started_at = COALESCE(t.started_at, statement_timestamp())
@@ -50,6 +51,12 @@ UPDATE {TABLE} t SET status = 'SUCCESSFUL', finished_at = statement_timestamp(),
 FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::float8[])
   AS done(id, claims, value, run_time)
 WHERE t.id = done.id AND t.claims = done.claims AND t.status = 'RUNNING'"""
+    # For what waits for nobody, and for connections whose waiting cannot be limited.
+    _HELD = f"""
+held AS MATERIALIZED (
+  SELECT id FROM {TABLE} WHERE id = ANY(%s::uuid[]) AND status LIKE 'RUNNING'
+  ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)"""
+    _FINISH_HELD = f"{_FINISH} AND t.id IN (SELECT id FROM held)"
     _BEYOND = " AND ((priority * -1), id) > (%s, %s::uuid)"
     _PICK, _PICK_BEYOND = _PICK_BEHIND.format(beyond=""), _PICK_BEHIND.format(beyond=_BEYOND)
 
@@ -58,6 +65,29 @@ WHERE t.id = done.id AND t.claims = done.claims AND t.status = 'RUNNING'"""
         if not delay:
             return "statement_timestamp()"
         return f"(statement_timestamp() + interval '{delay:.6f} seconds')"
+
+    def _given(self, columns: Columns) -> str:
+        arrays = ", ".join(f"%s::{_ARRAYS[kind]}[]" for kind in columns.values())
+        return f"unnest({arrays}) AS given({', '.join(columns)})"
+
+    def _giving(self, columns: Columns, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        values = zip(*rows, strict=True)
+        return [
+            _text_array(each) if kind is str else _array(map(_plain, each))
+            for kind, each in zip(columns.values(), values, strict=True)
+        ]
+
+    def lock_running(
+        self, connection: BaseDatabaseWrapper, task_ids: Sequence[UUID]
+    ) -> dict[UUID, tuple[int, bool]]:
+        # NO KEY: a foreign key of the project to tasks, in an open transaction, bars nobody.
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT id, claims, cancel_requested FROM {TABLE} WHERE id = ANY(%s::uuid[])"
+                " AND status LIKE 'RUNNING' ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
+                [_array(map(str, task_ids))],
+            )
+            return {row[0]: row[1:] for row in cursor.fetchall()}
 
     def seconds_between(self, since: str, until: str) -> str:
         return f"(-EXTRACT(EPOCH FROM {since} - {until})::float8)"
@@ -125,19 +155,44 @@ WHERE t.id = done.id AND t.claims = done.claims AND t.status = 'RUNNING'"""
             cursor.execute(_claiming(self._pick(request)), self._claim_parameters(request))
             return [Claim._make(row) for row in cursor.fetchall()]
 
-    def succeed(self, connection: BaseDatabaseWrapper, successes: Sequence[Success]) -> int:
+    def succeed(
+        self,
+        connection: BaseDatabaseWrapper,
+        successes: Sequence[Success],
+        *,
+        carefully: bool = False,
+    ) -> int:
+        finish, parameters = self._finishing(connection, successes, carefully)
+        sql = finish if finish is self._FINISH else f"WITH {self._HELD} {finish}"
         with _claiming_cursor(connection) as cursor:
-            cursor.execute(self._FINISH, self._success_parameters(successes))
+            cursor.execute(sql, parameters)
             return int(cursor.rowcount)
 
     def succeed_and_claim(
-        self, connection: BaseDatabaseWrapper, successes: Sequence[Success], request: AnyRequest
+        self,
+        connection: BaseDatabaseWrapper,
+        successes: Sequence[Success],
+        request: AnyRequest,
+        *,
+        carefully: bool = False,
     ) -> tuple[int, list[Claim]]:
-        parameters = (*self._success_parameters(successes), *self._claim_parameters(request))
+        finish, parameters = self._finishing(connection, successes, carefully)
         with _claiming_cursor(connection) as cursor:
-            cursor.execute(_ending_and_claiming(self._pick(request)), parameters)
+            cursor.execute(
+                _ending_and_claiming(finish, self._pick(request)),
+                [*parameters, *self._claim_parameters(request)],
+            )
             *claimed, counts = cursor.fetchall()
         return counts[len(CLAIMED) - 1], [Claim._make(row) for row in claimed]
+
+    def _finishing(
+        self, connection: BaseDatabaseWrapper, successes: Sequence[Success], carefully: bool
+    ) -> tuple[str, list[Any]]:
+        parameters = self._success_parameters(successes)
+        if not (carefully or vars(connection).get(_WAITS)):
+            return self._FINISH, parameters
+        _kept, ids, *_rest = parameters
+        return self._FINISH_HELD, [ids, *parameters]
 
     def _pick(self, request: AnyRequest) -> str:
         if isinstance(request, PointedRequest):
@@ -154,7 +209,8 @@ WHERE t.id = done.id AND t.claims = done.claims AND t.status = 'RUNNING'"""
         return [*picked, str(request.worker_id), request.process]
 
     def _success_parameters(self, successes: Sequence[Success]) -> list[Any]:
-        ids, claims, values, run_times = zip(*successes, strict=True)
+        # The rows are locked as the statement comes to them, by a loop over these arrays.
+        ids, claims, values, run_times = zip(*sorted(successes, key=by_id), strict=True)
         return [
             seconds_kept(Status.SUCCESSFUL),
             _array(map(str, ids)),
@@ -189,6 +245,8 @@ WHERE t.id = done.id AND t.claims = done.claims AND t.status = 'RUNNING'"""
             options |= {"server_side_binding": True, "prepare_threshold": 2}
             given = options.get("options", "")
             options["options"] = " ".join([given, *(f"-c {each}" for each in session)]).strip()
+        else:
+            vars(connection)[_WAITS] = True
         connection.settings_dict = settings
 
 
@@ -201,9 +259,10 @@ def _claiming(pick: str) -> str:
 
 
 @cache
-def _ending_and_claiming(pick: str) -> str:
+def _ending_and_claiming(finish: str, pick: str) -> str:
+    held = "" if finish is PostgreSQL._FINISH else f"{PostgreSQL._HELD},"
     return (
-        f"WITH finished AS ({PostgreSQL._FINISH} RETURNING 1),{pick},"
+        f"WITH{held} finished AS ({finish} RETURNING 1),{pick},"
         f" taken AS ({PostgreSQL._TAKE})"
         f" SELECT {columns()}, is_expired FROM taken"
         f" UNION ALL SELECT {'NULL, ' * (len(CLAIMED) - 1)} count(*), NULL FROM finished"
@@ -236,10 +295,12 @@ def _claiming_cursor(connection: BaseDatabaseWrapper) -> AbstractContextManager[
     return kept or connection.cursor()
 
 
+#: Set on a connection that waits for locks as long as they last.
+_WAITS = "django_tasks_waits"
 #: Where a connection that claims has its kept cursor.
 _KEPT = "django_tasks_cursor"
 #: A plan that is kept must not be one of the moment when the table was empty.
-_SESSION = ("jit=off", "enable_seqscan=off")
+_SESSION = ("jit=off", "enable_seqscan=off", f"lock_timeout={LOCK_TIMEOUT * 1000:.0f}")
 #: A general plan does not know the limit of a claim. It would rather sort or merge all that is
 #: ready than go through the indexes, row by row.
 _PLANNED_ONCE = (
@@ -258,6 +319,10 @@ _WATCHFUL = {
 }
 
 
+#: What the values of a table travel as.
+_ARRAYS = {UUID: "uuid", int: "bigint", float: "float8", str: "text"}
+
+
 def _has_psycopg3() -> bool:
     from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
@@ -267,6 +332,13 @@ def _has_psycopg3() -> bool:
 def _array(values: Iterable[str]) -> str:
     """Return a PostgreSQL array literal of values that need no quotes."""
     return "{" + ",".join(values) + "}"
+
+
+def _plain(value: UUID | float | None) -> str:
+    """Return a value as it stands in an array literal."""
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    return "NULL" if value is None else str(value)
 
 
 def _text_array(values: Sequence[str | None]) -> str:

@@ -12,14 +12,16 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from ...retention import seconds_kept
 from ...statuses import Status
 from ..rows import AnyRequest, Claim, PointedRequest, Success
-from .base import KEPT, MOST_ATTEMPTS, TABLE, Dialect, columns
+from .base import MOST_ATTEMPTS, NEXT_CLAIM, Dialect, columns
+from .batches import KEPT, TABLE, Columns, as_json
 
 
 class SQLite(Dialect):
     """One writer at a time: claims and finishes are single UPDATE … RETURNING statements."""
 
+    _GREATER, _SMALLER = "MAX", "MIN"
     _CLAIM = f"""
-UPDATE {TABLE} SET status = 'RUNNING', claims = claims + 1,
+UPDATE {TABLE} SET status = 'RUNNING', claims = {NEXT_CLAIM},
   attempts = MIN(attempts, {MOST_ATTEMPTS}) + 1, worker_id = %s, process = %s,
   last_attempted_at = {{now}}, started_at = COALESCE(started_at, {{now}})
 WHERE id IN ({{picked}})
@@ -42,7 +44,31 @@ WHERE {TABLE}.id = json_extract(done.value, '$[0]') AND claims = json_extract(do
         return _moment("'now'", f"'{delay:+.3f} seconds'" if delay else None)
 
     def later(self, since: str, seconds: str) -> str:
-        return _moment(since, f"({seconds}) || ' seconds'")
+        # Rounded, as it reads no exponents; not by printf(), which makes 0 of NULL.
+        return _moment(since, f"round({seconds}, 3) || ' seconds'")
+
+    def _given(self, columns: Columns) -> str:
+        values = ", ".join(
+            f"json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(columns)
+        )
+        return f"(SELECT {values} FROM json_each(%s)) AS given"
+
+    def _giving(self, columns: Columns, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        return [as_json(rows)]
+
+    def lock_running(
+        self, connection: BaseDatabaseWrapper, task_ids: Sequence[UUID]
+    ) -> dict[UUID, tuple[int, bool]]:
+        with connection.cursor() as cursor:
+            # It has one writer. To become that one after having read is refused if there was
+            # another meanwhile; a write of nothing waits for its turn.
+            cursor.execute(f"UPDATE {TABLE} SET status = status WHERE 0")
+            cursor.execute(
+                f"SELECT id, claims, cancel_requested FROM {TABLE}"
+                " WHERE id IN (SELECT value FROM json_each(%s)) AND +status = 'RUNNING'",
+                [json.dumps([task_id.hex for task_id in task_ids])],
+            )
+            return {UUID(row[0]): (row[1], bool(row[2])) for row in cursor.fetchall()}
 
     def seconds_between(self, since: str, until: str) -> str:
         return f"((julianday({since}) - julianday({until})) * -86400.0)"
@@ -78,7 +104,7 @@ WHERE {TABLE}.id = json_extract(done.value, '$[0]') AND claims = json_extract(do
         sql = self._PICK.format(beyond=self._BEYOND if request.beyond else "")
         return sql, [request.queue_name, request.backend, *beyond, request.limit]
 
-    def succeed(self, connection: BaseDatabaseWrapper, successes: Sequence[Success]) -> int:
+    def _succeed(self, connection: BaseDatabaseWrapper, successes: Sequence[Success]) -> int:
         document = json.dumps([(s[0].hex, s[1], s[2], round(s[3], 6)) for s in successes])
         with connection.cursor() as cursor:
             cursor.execute(

@@ -1,0 +1,144 @@
+"""Writing many rows at once, each with values of its own: what can be said in common SQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from typing import Any
+from uuid import UUID
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from ...models import TaskAttempt, TaskRecord
+from ...retention import seconds_kept
+from ...statuses import FINAL_STATUSES, Status
+from ..rows import AttemptRow, Change
+
+TABLE = TaskRecord._meta.db_table
+ATTEMPTS = TaskAttempt._meta.db_table
+
+#: The columns of a table of values: their names and types.
+Columns = Mapping[str, type]
+
+_CHANGE: Columns = {
+    "task_id": UUID, "claim": int, "new_status": str, "delay": float, "more_attempts": int,
+    "more_lost": int, "new_run_time": float, "kept": float,
+}  # fmt: skip
+_ATTEMPT: Columns = {
+    "task_id": UUID, "number": int, "claim": int, "outcome": str, "worker_id": UUID,
+    "process": int, "host": str, "run_time": float, "exception_path": str, "traceback": str,
+    "signal": int, "exit_code": int,
+}  # fmt: skip
+_FINAL = ", ".join(f"'{status}'" for status in FINAL_STATUSES)
+#: For how long a row is kept: as it says itself, or as many seconds as a parameter says.
+KEPT = "COALESCE(result_ttl, %s)"
+#: What a number of 32 bits holds. Counters stay at their ends: one that somebody set there must
+#: not make the statement fail.
+_LEAST, _MOST = -(2**31), 2**31 - 1
+
+
+class BatchWrites:
+    """
+    Changes and attempts by the batch.
+
+    Their values travel as a table `given`, which each database makes of few large parameters.
+    """
+
+    _GREATER, _SMALLER = "GREATEST", "LEAST"
+    _UPDATE = f"UPDATE {TABLE} AS t SET {{assignments}} FROM {{given}} WHERE {{match}}"
+
+    def now(self, delay: float = 0.0) -> str:
+        """Return SQL for the database's clock, `delay` seconds ahead."""
+        raise NotImplementedError
+
+    def later(self, since: str, seconds: str) -> str:
+        """Return SQL for the moment `seconds` after `since`, both SQL; NULL if one of them is."""
+        raise NotImplementedError
+
+    def _given(self, columns: Columns) -> str:
+        """Return SQL for a table `given` with these columns."""
+        raise NotImplementedError
+
+    def _giving(self, columns: Columns, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        """Return the parameters for `_given`, with `rows` in it."""
+        raise NotImplementedError
+
+    def lock_running(
+        self, connection: BaseDatabaseWrapper, task_ids: Sequence[UUID]
+    ) -> dict[UUID, tuple[int, bool]]:
+        """
+        Lock running tasks in the order of their ids; return claims and cancel_requested of each.
+
+        Those that somebody else has locked are left out, where the database can.
+        """
+        raise NotImplementedError
+
+    def change(
+        self,
+        connection: BaseDatabaseWrapper,
+        changes: Sequence[Change],
+        expected: Sequence[Status] = (Status.RUNNING,),
+    ) -> int:
+        """Write changes to rows with these claims and statuses; return how many there were."""
+        changed = 0
+        for names in sorted({tuple(change.fields) for change in changes}):
+            alike = [change for change in changes if tuple(change.fields) == names]
+            columns = {**_CHANGE, **{f"new_{name}": str for name in names}}
+            rows = [
+                (*change[:-1], _seconds_kept(change.status), *change.fields.values())
+                for change in alike
+            ]
+            sql = self._UPDATE.format(
+                assignments=self._assignments(names),
+                given=self._given(columns),
+                match="t.id = given.task_id AND t.claims = given.claim AND t.status IN"
+                f" ({', '.join(f'{status.value!r}' for status in expected)})",
+            )
+            with connection.cursor() as cursor:
+                cursor.execute(sql, self._giving(columns, rows))
+                changed += int(cursor.rowcount)
+        return changed
+
+    def _assignments(self, fields: Sequence[str]) -> str:
+        return ", ".join(
+            [
+                "status = new_status",
+                f"finished_at = CASE WHEN new_status IN ({_FINAL}) THEN {self.now()} END",
+                f"prune_after = CASE WHEN new_status IN ({_FINAL})"
+                f" THEN {self.later(self.now(), 'COALESCE(result_ttl, kept)')} END",
+                "run_after = CASE new_status WHEN 'READY' THEN NULL"
+                f" WHEN 'SCHEDULED' THEN {self.later(self.now(), 'delay')} ELSE run_after END",
+                f"attempts = {self._GREATER}(attempts, {_LEAST} - more_attempts) + more_attempts",
+                f"lost = {self._SMALLER}(lost, {_MOST} - more_lost) + more_lost",
+                "run_time = COALESCE(new_run_time, run_time)",
+                *(f"{name} = new_{name}" for name in fields),
+            ]
+        )
+
+    def insert_attempts(
+        self, connection: BaseDatabaseWrapper, attempts: Sequence[AttemptRow]
+    ) -> None:
+        """Insert attempts that end now."""
+        quote = connection.ops.quote_name
+        names = ", ".join(map(quote, _ATTEMPT))
+        began = self.later(self.now(), "-given.run_time")
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {ATTEMPTS} ({names}, started_at, finished_at)"
+                f" SELECT {names}, {began}, {self.now()} FROM {self._given(_ATTEMPT)}",
+                self._giving(_ATTEMPT, attempts),
+            )
+
+
+def _seconds_kept(status: Status) -> float | None:
+    return seconds_kept(status) if status in FINAL_STATUSES else None
+
+
+def as_json(rows: Sequence[Sequence[Any]]) -> str:
+    """Return rows as a JSON array of arrays, ids as 32 hexadecimal digits."""
+    return json.dumps(rows, default=attrgetter("hex"))
+
+
+#: Sorts what has an id into the order in which rows are locked everywhere.
+by_id = attrgetter("id.int")
