@@ -90,7 +90,7 @@ def test_every_option_is_kept():
     for other in (made.using(), pickle.loads(pickle.dumps(made)), copy.deepcopy(made)):
         assert other == made
     assert {f.name for f in fields(made)} - options.keys() == {
-        "func", "backend", "run_after", "atomic",
+        "func", "backend", "run_after", "atomic", "task_id",
     }  # fmt: skip
 
 

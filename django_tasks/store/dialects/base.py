@@ -57,6 +57,18 @@ class Dialect:
         with connection.cursor() as cursor:
             cursor.execute(sql, parameters)
 
+    def insert_unless_there(self, connection: BaseDatabaseWrapper, row: NewRow, wake: bool) -> bool:
+        """
+        Insert one row as insert() does, and tell whether there was none with its id.
+
+        Another transaction that has just inserted the same id is waited for. What the caller's
+        transaction did before stays as it is either way.
+        """
+        sql, parameters = self._insert(row)
+        with connection.cursor() as cursor:
+            cursor.execute(f"{sql} ON CONFLICT (id) DO NOTHING", parameters)
+            return bool(cursor.rowcount)
+
     def insert_many(self, connection: BaseDatabaseWrapper, rows: NewRows, wake: bool) -> None:
         """Insert rows that differ in id, args and kwargs only."""
         first = NewRow(

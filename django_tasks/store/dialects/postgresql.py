@@ -16,6 +16,9 @@ from django.db.backends.utils import CursorWrapper
 from ..rows import CLAIMED, AnyRequest, Claim, NewRow, NewRows, PointedRequest, Success
 from .base import MOST_ATTEMPTS, NOTIFY_CHANNEL, TABLE, Dialect, columns
 
+#: In the statement that inserts: a second one would be a second commit in autocommit mode.
+_AND_NOTIFY = f" RETURNING pg_notify('{NOTIFY_CHANNEL}', queue_name)"
+
 
 class PostgreSQL(Dialect):
     """Batches as arrays; claims by one UPDATE over SKIP LOCKED rows."""
@@ -83,10 +86,17 @@ WHERE t.id = done.id AND t.claims = done.claims AND t.status = 'RUNNING'"""
 
     def insert(self, connection: BaseDatabaseWrapper, row: NewRow, wake: bool) -> None:
         sql, parameters = self._insert(row)
-        if wake:  # in one statement: a second one would be a second commit in autocommit mode
-            sql += f" RETURNING pg_notify('{NOTIFY_CHANNEL}', queue_name)"
+        if wake:
+            sql += _AND_NOTIFY
         with connection.cursor() as cursor:
             cursor.execute(sql, parameters)
+
+    def insert_unless_there(self, connection: BaseDatabaseWrapper, row: NewRow, wake: bool) -> bool:
+        sql, parameters = self._insert(row)
+        sql += f" ON CONFLICT (id) DO NOTHING{_AND_NOTIFY if wake else ''}"
+        with connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            return bool(cursor.rowcount)
 
     def insert_many(self, connection: BaseDatabaseWrapper, rows: NewRows, wake: bool) -> None:
         """Unnest arrays of what differs; the shared values are sent once."""
