@@ -412,7 +412,9 @@ def task(function: Callable[..., Any] | None = None, /, **kwargs: Any) -> Any:
     def wrapper(func: Callable[..., Any]) -> Task[..., Any]:
         task_class = task_backends[kwargs["backend"]].task_class
         # Backends for tests (immediate, dummy) run our tasks as they are.
-        return (task_class if issubclass(task_class, Task) else Task)(func=func, **kwargs)
+        made = (task_class if issubclass(task_class, Task) else Task)(func=func, **kwargs)
+        registry.register_decorated(made)
+        return made
 
     return wrapper(function) if function is not None else wrapper
 

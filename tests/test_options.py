@@ -374,16 +374,6 @@ def test_the_registry_knows_decorated_tasks_only():
     assert "tests.tasks.send_mail" in paths
 
 
-def test_decorating_again_replaces_the_task():
-    """--reload and tests import modules again: the newest function counts."""
-    first = task(plain)
-    namespace = {"__name__": __name__}
-    exec("def plain(a=2):\n    return a", namespace)
-    second = task(namespace["plain"])
-
-    assert registry.find(first.module_path) is second
-
-
 # --- a backend's own defaults -------------------------------------------------------------------
 
 
