@@ -272,8 +272,24 @@ class DatabaseBackend(BaseTaskBackend):
         task_id = ids.parse(result_id)
         result = records.load(self.database, task_id) if task_id else None
         if result is None:
-            raise TaskResultDoesNotExist(result_id)
+            raise TaskResultDoesNotExist(
+                f"There is no task {result_id!r} in the database {self.database!r} of backend"
+                f" {self.alias!r}: it was deleted since, or its transaction was not committed."
+            )
         return result
+
+    def check_wait(self) -> None:
+        """Raise RuntimeError if waiting for a result would be in vain."""
+        from . import waiting
+
+        waiting.check(self.database)
+
+    def explain(self, result_id: str) -> str:
+        """Return in English why a task has not finished; empty for an unknown id."""
+        from . import waiting
+
+        task_id = ids.parse(result_id)
+        return waiting.explain(self.database, task_id) if task_id else ""
 
     def exists(self, result_id: str) -> bool:
         """Tell whether there is a task of this id."""

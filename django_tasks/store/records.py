@@ -141,6 +141,12 @@ def database_clock(database: str) -> datetime:
     return dialects.of(connection).clock(connection)
 
 
+def sees_commits(database: str) -> bool:
+    """Tell whether a transaction that is open, if one is, sees what others commit meanwhile."""
+    connection = connections[database]
+    return not is_callers(connection) or dialects.of(connection).sees_commits(connection)
+
+
 def insert(
     database: str, new: NewTask, task_id: UUID, args: str, kwargs: str, *, wake: bool
 ) -> None:

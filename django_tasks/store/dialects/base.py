@@ -220,6 +220,10 @@ class Dialect:
         """Return the database's time."""
         return datetime.now(UTC)
 
+    def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
+        """Tell whether the transaction that is open sees what others commit meanwhile."""
+        return False
+
     def uptime(self, connection: BaseDatabaseWrapper) -> float:
         """Return the seconds since the server started; infinity where there is no server."""
         return float("inf")

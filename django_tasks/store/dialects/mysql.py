@@ -68,6 +68,12 @@ GROUP BY queue_name ORDER BY queue_name"""
             now: datetime = cursor.fetchone()[0]
         return now.replace(tzinfo=UTC)
 
+    def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
+        with connection.cursor() as cursor:
+            # By two names: tx_isolation in older releases of MariaDB.
+            cursor.execute("SHOW SESSION VARIABLES LIKE 't%%_isolation'", [])
+            return all(str(level).startswith("READ-") for _name, level in cursor.fetchall())
+
     def uptime(self, connection: BaseDatabaseWrapper) -> float:
         with connection.cursor() as cursor:
             cursor.execute("SHOW GLOBAL STATUS LIKE 'Uptime'")

@@ -77,6 +77,11 @@ WHERE t.id = done.id AND t.claims = done.claims AND t.status = 'RUNNING'"""
             now: datetime = cursor.fetchone()[0]
         return now.replace(tzinfo=UTC)
 
+    def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW transaction_isolation")
+            return str(cursor.fetchone()[0]).startswith("read ")
+
     def uptime(self, connection: BaseDatabaseWrapper) -> float:
         with connection.cursor() as cursor:
             cursor.execute(
