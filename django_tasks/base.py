@@ -201,6 +201,10 @@ class Task(_Task[P, R], Generic[P, R]):
 
     else:
 
+        def __getattr__(self, name):
+            hint = options.method_hint(name)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
+
         def call(self, *args, **kwargs):
             """Run the function here and now, and return its value."""
             return dep14.Task.call(self, *_with_own_context(self, args), **kwargs)

@@ -40,6 +40,21 @@ _ELSEWHERE = {
     " the caller's transaction anyway",
 }
 
+#: Methods of Celery's tasks, and what to call instead.
+_METHODS = {
+    "delay": ".enqueue(...)",
+    "apply_async": ".enqueue(...), or .using(run_after=..., queue_name=...).enqueue(...)",
+    "apply": ".call(...)",
+    "s": ".enqueue(...); there are no signatures",
+    "si": ".enqueue(...); there are no signatures",
+    "signature": ".enqueue(...); there are no signatures",
+}
+
+
+def method_hint(name: str) -> str:
+    """Return what to call instead of a method that Celery's tasks have; empty for others."""
+    return f"; use {_METHODS[name]}" if name in _METHODS else ""
+
 
 def check_names(given: Iterable[str], known: Iterable[str]) -> None:
     """Raise TypeError for an option that tasks do not have."""

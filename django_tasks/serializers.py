@@ -13,6 +13,7 @@ import math
 import re
 from collections import UserString
 from collections.abc import Mapping, Sequence
+from datetime import date, time
 from typing import Any
 
 #: Levels of lists and dicts. MySQL and MariaDB refuse deeper documents than 100 and 32 in their
@@ -158,10 +159,13 @@ def _decoded(value: bytes, where: str) -> str:
 
 def _unsupported(value: Any, where: str) -> str:
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
-    what = (
-        "Pass base64 text, or store the data elsewhere and pass its id."
-        if isinstance(value, (bytes, bytearray, memoryview))
-        else "Pass an id or plain values (text, numbers, lists, dicts) and build the object in the"
-        " task."
-    )
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        what = "Pass base64 text, or store the data elsewhere and pass its id."
+    elif isinstance(value, (date, time)):
+        what = "Pass its isoformat(), and read that in the task with fromisoformat()."
+    else:
+        what = (
+            "Pass an id or plain values (text, numbers, lists, dicts) and build the object in the"
+            " task."
+        )
     return f"Unsupported type: {where} is of type {kind}, which JSON does not have. {what}"

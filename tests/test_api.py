@@ -223,7 +223,7 @@ def row_args(result):
     [
         (add, (), {}, "missing a required argument"),
         (add, (1, 2, 3), {}, "too many positional arguments"),
-        (add, (1,), {"c": 2}, "missing a required argument"),
+        (add, (1,), {"c": 2}, "missing a required argument: 'b'; it has no argument 'c'"),
         (add, (1, 2), {"c": 3}, "unexpected keyword argument 'c'"),
         (add, (1, 2), {"b": 2}, "multiple values for argument 'b'"),
         (greet, ("x",), {}, "too many positional arguments"),

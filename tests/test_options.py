@@ -458,3 +458,38 @@ def test_other_backends_take_our_tasks(settings):
     assert isinstance(made, Task)
     assert made.enqueue(5).return_value == 5
     assert made.call(6) == 6
+
+
+# --- first mistakes -----------------------------------------------------------------------------
+
+
+def yields():
+    yield 1
+
+
+async def yields_async():
+    yield 1
+
+
+@pytest.mark.parametrize("function", [yields, yields_async])
+def test_generators_are_refused(function):
+    """A call would make a generator, and run nothing."""
+    assert "is a generator, whose body a call does not run" in message_of(InvalidTask, function)
+
+
+@pytest.mark.parametrize("name", ["delay", "apply_async", "s", "signature"])
+def test_methods_of_celery_name_ours(name):
+    """And hasattr() still says that there is none."""
+    made = task(plain)
+
+    with pytest.raises(AttributeError, match=rf"no attribute '{name}'; use \.enqueue\("):
+        getattr(made, name)
+    assert not hasattr(made, name)
+    with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
+        made.nothing  # noqa: B018
+
+
+def test_context_says_how_to_write_it():
+    message = message_of(InvalidTask, plain, takes_context=True)
+
+    assert "`def plain(context, ...)`" in message

@@ -242,6 +242,12 @@ def test_bytes_that_are_no_text_are_told_what_to_be(value):
         dumps([value])
 
 
+@pytest.mark.parametrize("value", [datetime.now(UTC), date.today(), time(1, 2)])
+def test_moments_are_told_what_to_be(value):
+    with pytest.raises(TypeError, match=r"Pass its isoformat\(\)"):
+        dumps([value])
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("wrap", [lambda v: v, lambda v: [0, {"a": v}]])
 def test_numbers_that_json_lacks_are_refused(value, wrap):

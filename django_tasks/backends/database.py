@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
-from inspect import iscoroutinefunction
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -100,7 +100,15 @@ class DatabaseBackend(BaseTaskBackend):
         if not self.supports_async_task and iscoroutinefunction(task.func):
             raise InvalidTask("Backend does not support async Tasks.")
         if task.takes_context and get_func_args(task.func)[:1] != ["context"]:
-            raise InvalidTask("Task takes context but does not have a first argument of 'context'.")
+            raise InvalidTask(
+                "Task takes context but does not have a first argument of 'context'. Write"
+                f" `def {task.func.__name__}(context, ...)`."
+            )
+        if isgeneratorfunction(task.func) or isasyncgenfunction(task.func):
+            raise InvalidTask(
+                f"{task.module_path} is a generator, whose body a call does not run. Return a list,"
+                " or enqueue a task for each item."
+            )
         if not _is_priority(task.priority):
             raise InvalidTask(
                 f"priority must be a whole number between {TASK_MIN_PRIORITY} and"
@@ -115,6 +123,7 @@ class DatabaseBackend(BaseTaskBackend):
                 f"Queue '{task.queue_name}' is not valid for backend."
                 f" TASKS[{self.alias!r}]['QUEUES'] has: {', '.join(sorted(self.queues))}"
                 f"{suggest(task.queue_name, self.queues)}"
+                f' Add it there, or let "QUEUES": [] allow any.'
             )
         if isinstance(task, Task) and task.atomic and iscoroutinefunction(task.func):
             raise InvalidTask(
