@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
+from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS
 from django.utils.module_loading import import_string
 
-from . import declared, options, registry
+from . import declared, ids, options, registry
 from .context import Progress, TaskContext
 from .dep14 import base as dep14
 from .dep14.base import (
@@ -100,6 +101,8 @@ class Task(_Task[P, R], Generic[P, R]):
     sensitive: tuple[str, ...] = ()
     #: Data of the caller's that travels with the task.
     metadata: dict[str, Any] | None = field(default=None, hash=False)
+    #: The id of one call, for using() only; text becomes a UUID. None: one is made.
+    task_id: UUID | None = None
     #: When it is enqueued by itself: a schedule, or a dict of names and schedules.
     schedule: Declarable | None = field(default=None, hash=False)
     #: Whether the admin offers it for schedules. None: as SCHEDULABLE_BY_DEFAULT says, and if it
@@ -115,14 +118,23 @@ class Task(_Task[P, R], Generic[P, R]):
         for name in ("backoff", "retry_on", "give_up_on", "sensitive"):
             if isinstance(value := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(value))  # tasks are hashable
+        task_id: Any = self.task_id
+        if isinstance(task_id, str):
+            object.__setattr__(self, "task_id", ids.parse(task_id) or task_id)
         options.check_values(self)
         backend = self.get_backend()
         if isinstance(self.run_after, timedelta) and not hasattr(backend, "enqueue_many"):
             # Django's own backends know moments only.
             object.__setattr__(self, "run_after", datetime.now(UTC) + self.run_after)
         backend.validate_task(self)
-        if self.schedule is not None and not registry.is_copy(self):
-            declared.check(self)
+        if not registry.is_copy(self):
+            if self.task_id is not None:
+                raise TypeError(
+                    "task_id is the id of one call, not an option of @task. Use"
+                    " .using(task_id=...) where the task is enqueued."
+                )
+            if self.schedule is not None:
+                declared.check(self)
         registry.register(self)
 
     def __reduce__(self) -> Any:
@@ -143,8 +155,15 @@ class Task(_Task[P, R], Generic[P, R]):
         expires: float | timedelta | datetime | None = None,
         max_attempts: int | None = None,
         metadata: dict[str, Any] | None = None,
+        task_id: UUID | str | None = None,
     ) -> Task[P, R]:
-        """Return a copy with other values for one call; None keeps what the task has."""
+        """
+        Return a copy with other values for one call; None keeps what the task has.
+
+        `task_id`: a UUID that the caller chose for the task. To enqueue the same call with the same
+        id again is safe: there is one task, and its result is returned. Raise TaskResultMismatch,
+        when it is enqueued, if another call has the id.
+        """
         given: dict[str, Any] = {
             "priority": priority,
             "queue_name": queue_name,
@@ -153,6 +172,7 @@ class Task(_Task[P, R], Generic[P, R]):
             "expires": expires,
             "max_attempts": max_attempts,
             "metadata": metadata,
+            "task_id": task_id,
         }
         changes = {name: value for name, value in given.items() if value is not None}
         copy = self.restored(**changes)
@@ -181,6 +201,10 @@ class Task(_Task[P, R], Generic[P, R]):
 
     else:
 
+        def __getattr__(self, name):
+            hint = options.method_hint(name)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
+
         def call(self, *args, **kwargs):
             """Run the function here and now, and return its value."""
             return dep14.Task.call(self, *_with_own_context(self, args), **kwargs)
@@ -190,26 +214,35 @@ class Task(_Task[P, R], Generic[P, R]):
             return await dep14.Task.acall(self, *_with_own_context(self, args), **kwargs)
 
     def enqueue_many(
-        self, calls: Iterable[Sequence[Any] | tuple[Sequence[Any], dict[str, Any]]]
+        self,
+        calls: Iterable[Sequence[Any] | tuple[Sequence[Any], dict[str, Any]]],
+        *,
+        task_ids: Iterable[UUID | str] | None = None,
     ) -> Sequence[TaskResult[R]]:
         """
         Enqueue one task per item, in one transaction and one round trip per 1,000.
 
         An item is a tuple or list of arguments, or a pair (arguments, keyword arguments). All
-        items are checked before the first is written.
+        items are checked before the first is written. `task_ids`: one per item, as in using(); the
+        tasks that are there already stay as they are. None: ids are made.
         """
         pairs = (_as_call(index, call) for index, call in enumerate(calls))
+        given = None if task_ids is None else options.checked_ids(task_ids)
         enqueue_many = getattr(self.get_backend(), "enqueue_many", None)
         if enqueue_many is not None:
-            results: Sequence[TaskResult[R]] = enqueue_many(self, pairs)
+            results: Sequence[TaskResult[R]] = enqueue_many(self, pairs, given)
             return results
         return [self.enqueue(*args, **kwargs) for args, kwargs in pairs]
 
     async def aenqueue_many(
-        self, calls: Iterable[Sequence[Any] | tuple[Sequence[Any], dict[str, Any]]]
+        self,
+        calls: Iterable[Sequence[Any] | tuple[Sequence[Any], dict[str, Any]]],
+        *,
+        task_ids: Iterable[UUID | str] | None = None,
     ) -> Sequence[TaskResult[R]]:
         """See enqueue_many()."""
-        return await sync_to_async(self.enqueue_many, thread_sensitive=True)(calls)
+        enqueue_many = sync_to_async(self.enqueue_many, thread_sensitive=True)
+        return await enqueue_many(calls, task_ids=task_ids)
 
     if TYPE_CHECKING:
 
@@ -383,7 +416,9 @@ def task(function: Callable[..., Any] | None = None, /, **kwargs: Any) -> Any:
     def wrapper(func: Callable[..., Any]) -> Task[..., Any]:
         task_class = task_backends[kwargs["backend"]].task_class
         # Backends for tests (immediate, dummy) run our tasks as they are.
-        return (task_class if issubclass(task_class, Task) else Task)(func=func, **kwargs)
+        made = (task_class if issubclass(task_class, Task) else Task)(func=func, **kwargs)
+        registry.register_decorated(made)
+        return made
 
     return wrapper(function) if function is not None else wrapper
 

@@ -8,7 +8,8 @@ with the real traceback. So every formatter and Sentry find what they know, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +21,8 @@ from .refusals import is_refusal, number_of
 #: What stands for the text of what a body raised, and of what others did.
 OF_TASK = "(text not logged: see the task in the admin)"
 OF_OTHERS = "(text not logged: LOG_EXCEPTION_TEXT is off)"
+#: What stands for a value of a row that a database quotes.
+HIDDEN = "(hidden)"
 
 #: Exceptions of one chain or group that get a stand-in; those behind them are left out.
 MOST = 100
@@ -30,9 +33,18 @@ _context = vars(BaseException)["__context__"].__get__
 _suppresses_context = vars(BaseException)["__suppress_context__"].__get__
 _traceback = vars(BaseException)["__traceback__"].__get__
 _members = vars(BaseExceptionGroup)["exceptions"].__get__
+_message = vars(BaseExceptionGroup)["message"].__get__
 
 #: PEP 249's names, which drivers and Django share, of errors whose text quotes values of rows.
 _QUOTING = {"DataError", "IntegrityError"}
+#: Where databases quote values of rows behind a text of their own. A value may have lines.
+_QUOTED = re.compile(
+    r"""
+    (?P<before>^DETAIL:[ ]+).*?(?=\n(?:HINT|QUERY|CONTEXT|LINE\ [0-9]+):|\Z)  # PostgreSQL
+    | (?P<entry>Duplicate\ entry\ ).*(?=\ for\ key\ )  # MySQL and MariaDB
+    """,
+    re.DOTALL | re.MULTILINE | re.VERBOSE,
+)
 
 
 def are_logged() -> bool:
@@ -54,22 +66,33 @@ def loggable_fault(exception: BaseException) -> BaseException:
     """
     if are_logged():
         return exception
-    quoting: list[BaseException] = []
+    hider = _Hider()
+    chain = _Chain(lambda error: OF_OTHERS if _quotes(error) else hider.text_of(error))
+    stand_in = chain.stand_in(exception)
+    is_same = not (hider.has_hidden or chain.is_cut or any(map(_quotes, chain.seen)))
+    return exception if is_same else stand_in
 
-    def text_of(error: BaseException) -> str:
-        if not _quotes(error):
-            return str(error)
-        quoting.append(error)
-        return OF_OTHERS
 
-    stand_in = _Chain(text_of).stand_in(exception)
-    return stand_in if quoting else exception
+def without_values(exception: BaseException) -> BaseException:
+    """
+    Return `exception`, or its stand-in without the values of rows that a database quotes.
+
+    They are hidden in all that it came from, in groups and in notes, and in the texts of those that
+    repeat what a database said; nothing else is.
+    """
+    behind = _Chain(lambda _: "")
+    behind.stand_in(exception)
+    hider = _Hider(filter(None, map(_detail_of, behind.seen)))
+    stand_in = _Chain(hider.text_of, hider.notes_of).stand_in(exception)
+    return stand_in if hider.has_hidden or behind.is_cut else exception
 
 
 def summary(error: BaseException) -> str:
     """Return what a database said; its code alone where the text may quote values."""
-    if are_logged() or not _quotes(error):
+    if are_logged():
         return str(error)
+    if not _quotes(error):
+        return _Hider().text_of(error)
     return f"{type(error).__name__} {_code_of(error)}".rstrip()
 
 
@@ -87,12 +110,59 @@ def _code_of(error: BaseException) -> str:
     return str(number_of(error) or "")
 
 
+class _Hider:
+    """
+    Hides the values of rows in texts, and remembers whether there were any.
+
+    `details`: what PostgreSQL said of them, in whatever language the word before it is.
+    """
+
+    def __init__(self, details: Iterable[str] = ()) -> None:
+        self._details = list(details)
+        self.has_hidden = False
+
+    def text_of(self, error: BaseException) -> str:
+        """Return what `error` says, without the values."""
+        is_group = isinstance(error, BaseExceptionGroup)
+        return self._hidden(_message(error) if is_group else str(error))
+
+    def notes_of(self, error: BaseException) -> Iterable[str]:
+        """Return its notes, without the values."""
+        notes = getattr(error, "__notes__", ())
+        return [self._hidden(str(note)) for note in notes] if isinstance(notes, list) else []
+
+    def _hidden(self, text: str) -> str:
+        hidden = text
+        for detail in self._details:
+            hidden = hidden.replace(detail, HIDDEN)
+        hidden = _QUOTED.sub(lambda found: f"{found['before'] or found['entry']}{HIDDEN}", hidden)
+        self.has_hidden |= hidden != text
+        return hidden
+
+
+def _detail_of(error: BaseException) -> str:
+    """Return the detail that PostgreSQL gave: its drivers have it with their own exceptions."""
+    try:
+        detail = error.diag.message_detail  # type: ignore[attr-defined]
+    except Exception:  # noqa: BLE001 - other exceptions have none, and may raise anything
+        return ""
+    return detail if isinstance(detail, str) else ""
+
+
 class _Chain:
     """Makes the stand-ins of an exception and of all that it came from."""
 
-    def __init__(self, text_of: Callable[[BaseException], str]) -> None:
+    def __init__(
+        self,
+        text_of: Callable[[BaseException], str],
+        notes_of: Callable[[BaseException], Iterable[str]] = lambda error: (),
+    ) -> None:
         self._text_of = text_of
+        self._notes_of = notes_of
         self._made: dict[int, BaseException | None] = {}
+        #: Those that have a stand-in, and whether some were left out.
+        self.seen: list[BaseException] = []
+        self.is_cut = False
 
     def stand_in(self, exception: BaseException) -> BaseException:
         """Return the stand-in; whatever is wrong with the chain, at least of the last exception."""
@@ -103,10 +173,16 @@ class _Chain:
         if exception is None:
             return None
         key = id(exception)
-        if key in self._made or len(self._made) >= MOST:
-            return self._made.get(key)
+        if key in self._made:
+            return self._made[key]
+        if len(self._made) >= MOST:
+            self.is_cut = True
+            return None
         self._made[key] = None  # until it is ready
+        self.seen.append(exception)
         made = self._with_members(exception)
+        for note in self._notes(exception):
+            made.add_note(note)
         is_suppressed = _suppresses_context(exception)
         made.__cause__ = self._made_of(_cause(exception))
         made.__context__ = None if is_suppressed else self._made_of(_context(exception))
@@ -125,6 +201,12 @@ class _Chain:
                 made: BaseException = group(text, members)
                 return made.with_traceback(_traceback(exception))
         return _bare(exception, text)
+
+    def _notes(self, exception: BaseException) -> Iterable[str]:
+        try:
+            return self._notes_of(exception)
+        except Exception:  # noqa: BLE001 - attributes of an exception may be anything
+            return ()
 
     def _text(self, exception: BaseException) -> str:
         try:

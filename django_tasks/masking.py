@@ -43,8 +43,17 @@ def mask(args: str, kwargs: str, task: Task[..., Any] | None) -> MaskedCall:
 
 
 def mask_value(text: str | None, task: Task[..., Any] | None) -> Any:
-    """Read the JSON of a return value or metadata and hide what lies under a secret's key."""
-    return _Masker(task).value(_read(text)) if text is not None else None
+    """
+    Read the JSON of a return value or metadata and hide what lies under a secret's key.
+
+    Without a `task` all of it is hidden, as its arguments are: they may be among it.
+    """
+    if text is None:
+        return None
+    value = _read(text)
+    if task is None:
+        return UNREADABLE if value == UNREADABLE else MASK
+    return _Masker(task).value(value)
 
 
 def _read(text: str) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.utils.timezone import is_aware
 
-from . import serializers
+from . import ids, serializers
 from .conf import app_settings, suggest
 from .exceptions import InvalidTask
 from .routing import is_queue_name
@@ -38,6 +39,21 @@ _ELSEWHERE = {
     "enqueue_on_commit": "the method task.enqueue_on_commit(): the database backend enqueues in"
     " the caller's transaction anyway",
 }
+
+#: Methods of Celery's tasks, and what to call instead.
+_METHODS = {
+    "delay": ".enqueue(...)",
+    "apply_async": ".enqueue(...), or .using(run_after=..., queue_name=...).enqueue(...)",
+    "apply": ".call(...)",
+    "s": ".enqueue(...); there are no signatures",
+    "si": ".enqueue(...); there are no signatures",
+    "signature": ".enqueue(...); there are no signatures",
+}
+
+
+def method_hint(name: str) -> str:
+    """Return what to call instead of a method that Celery's tasks have; empty for others."""
+    return f"; use {_METHODS[name]}" if name in _METHODS else ""
 
 
 def check_names(given: Iterable[str], known: Iterable[str]) -> None:
@@ -103,6 +119,9 @@ def _errors(task: Task[..., Any]) -> Iterable[str]:
         )
     if not _are_names(task.sensitive):
         yield f"sensitive must be a tuple of argument names, not {task.sensitive!r}."
+    task_id: Any = task.task_id
+    if task_id is not None and not isinstance(task_id, UUID):
+        yield _id_error("task_id", task_id)
     schedulable: Any = task.schedulable
     if schedulable is not None and not isinstance(schedulable, bool):
         yield f"schedulable must be True, False or None, not {schedulable!r}."
@@ -114,6 +133,28 @@ def _errors(task: Task[..., Any]) -> Iterable[str]:
             serializers.dumps(metadata, "metadata", app_settings.MAX_RESULT_BYTES)
         except (TypeError, ValueError) as error:
             yield str(error)
+
+
+def checked_ids(given: Iterable[UUID | str]) -> Sequence[UUID]:
+    """Return the ids of several calls. Raise ValueError for what is no UUID, or comes twice."""
+    checked: dict[UUID, int] = {}
+    for index, value in enumerate(given):
+        task_id = value if isinstance(value, UUID) else ids.parse(value)
+        if task_id is None:
+            raise ValueError(_id_error(f"task_ids[{index}]", value))
+        if checked.setdefault(task_id, index) != index:
+            raise ValueError(
+                f"task_ids[{index}] is the same as task_ids[{checked[task_id]}]: an id is that of"
+                " one call."
+            )
+    return list(checked)
+
+
+def _id_error(name: str, value: Any) -> str:
+    return (
+        f"{name} must be a UUID or its text, not {value!r}. uuid.uuid5() makes one of a name, such"
+        " as an order's number."
+    )
 
 
 def _are_names(value: Any) -> bool:

@@ -7,19 +7,82 @@ because a row names it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .exceptions import InvalidTask
 
 if TYPE_CHECKING:
     from .base import Task
 
 _tasks: dict[str, Task[..., Any]] = {}
+_places: dict[str, _Place] = {}
+
+#: Whose code stands between a task and the line that makes it.
+_MAKERS = ("django_tasks.", "django.tasks.")
+
+
+class _Place(NamedTuple):
+    """Where a task was made."""
+
+    file: str
+    line: int
+    #: Of the modules that made it, and that its path names (a wrapper takes a path along): their
+    #: specs. When a module is run again, it has another one.
+    specs: dict[str, Any]
+
+    @classmethod
+    def of(cls, task: Task[..., Any]) -> _Place:
+        frame: FrameType | None = sys._getframe(1)
+        while frame and str(frame.f_globals.get("__name__")).startswith(_MAKERS):
+            frame = frame.f_back
+        assert frame is not None
+        names = (str(frame.f_globals.get("__name__")), str(task.func.__module__))
+        specs = {name: getattr(sys.modules.get(name), "__spec__", None) for name in names}
+        return cls(frame.f_code.co_filename, frame.f_lineno, specs)
+
+    def is_run_again(self, before: _Place) -> bool:
+        """Tell whether this is the same code as `before`, or a newer version of it."""
+        # Scripts, shells and notebooks are run piece by piece.
+        is_piecemeal = self.file.startswith("<") or "__main__" in self.specs
+        return is_piecemeal or any(
+            spec is not before.specs[name]
+            for name, spec in self.specs.items()
+            if name in before.specs
+        )
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
 
 
 def register(task: Task[..., Any]) -> None:
-    """Remember `task` under its path; copies made by using() do not replace the original."""
+    """
+    Remember `task` under its path; copies made by using() do not replace the original.
+
+    Raise InvalidTask if another function has the path: rows name a task by it.
+    """
     if not is_copy(task):
-        _tasks[task.module_path] = task
+        _remember(task)
+
+
+def register_decorated(task: Task[..., Any]) -> None:
+    """Raise InvalidTask if a decorator has just made a second task, with other options, of one."""
+    if _tasks.get(task.module_path) != task:
+        _remember(task)
+
+
+def _remember(task: Task[..., Any]) -> None:
+    path = task.module_path
+    place, before = _Place.of(task), _places.get(path)
+    if path in _tasks and before and not place.is_run_again(before):
+        raise InvalidTask(
+            f"{path} is a task already, made at {before}; that of {place} would take its place."
+            " Rows name a task by this path: give one of them a function of another name, or use"
+            " .using() for other options of a call."
+        )
+    _tasks[path], _places[path] = task, place
 
 
 def is_copy(task: Task[..., Any]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
 
 from .conf import app_settings
 from .context import Progress
@@ -115,29 +118,34 @@ class TaskResult(_TaskResult[..., R], Generic[R]):  # type: ignore[misc] # as ab
         Wait until the task has finished and return its value.
 
         `timeout`: seconds; None waits for ever, 0 looks once. Raise WaitTimeout (a TimeoutError)
-        when it is over, TaskFailed with the remote traceback when the task failed or was
-        cancelled, RuntimeError inside of a task body, where waiting blocks a worker's slot (allow
-        it with DJANGO_TASKS["ALLOW_WAIT_IN_TASKS"]).
+        that says why when it is over, TaskFailed with the remote traceback when the task failed or
+        was cancelled, TaskResultDoesNotExist when it was deleted, RuntimeError inside of a task
+        body, where waiting blocks a worker's slot (allow it with
+        DJANGO_TASKS["ALLOW_WAIT_IN_TASKS"]), and inside of a transaction that would not see it
+        finish.
         """
         _refuse_in_a_task()
-        for pause in _pauses(timeout):
+        _refuse_in_an_event_loop()
+        for look, pause in enumerate(_pauses(timeout)):
             self.refresh()
             if self.is_finished:
                 return self._value()
+            if look == 0:
+                self._check_wait(timeout)
             time.sleep(pause)
         raise self._timeout(timeout)
 
     async def await_(self, timeout: float | None = None) -> R:
         """See wait()."""
-        import asyncio
-
         _refuse_in_a_task()
-        for pause in _pauses(timeout):
+        for look, pause in enumerate(_pauses(timeout)):
             await self.arefresh()
             if self.is_finished:
                 return self._value()
+            if look == 0:
+                await sync_to_async(self._check_wait, thread_sensitive=True)(timeout)
             await asyncio.sleep(pause)
-        raise self._timeout(timeout)
+        raise await sync_to_async(self._timeout, thread_sensitive=True)(timeout)
 
     def _value(self) -> R:
         if self.record_status == Status.SUCCESSFUL:
@@ -152,12 +160,22 @@ class TaskResult(_TaskResult[..., R], Generic[R]):  # type: ignore[misc] # as ab
             last.traceback if last else "",
         )
 
+    def _check_wait(self, timeout: float | None) -> None:
+        """Raise RuntimeError if further looks would show the same as the first."""
+        check_wait = getattr(self._backend(), "check_wait", None)
+        if check_wait is not None and (timeout is None or timeout > 0):
+            check_wait()
+
     def _timeout(self, timeout: float | None) -> WaitTimeout:
-        return WaitTimeout(
-            f"Task {self.task.module_path} ({self.id}) was {self.record_status} after"
-            f" {timeout:g} s. Is a worker serving queue {self.task.queue_name!r}? A task that was"
-            " enqueued in a transaction starts after its commit."
+        """Return the error, with the reason unless there was but one look."""
+        said = (
+            f"Task {self.task.module_path} ({self.id}) of queue {self.task.queue_name!r} was"
+            f" {self.record_status} after {timeout:g} s."
         )
+        explain = getattr(self._backend(), "explain", None)
+        if explain is not None and timeout is not None and timeout > 0:
+            said = f"{said} {explain(self.id)}".rstrip()
+        return WaitTimeout(said)
 
     def cancel(self) -> bool:
         """
@@ -224,6 +242,18 @@ def _refuse_in_a_task() -> None:
             "Waiting for a result inside of a task blocks a slot of the worker, and a pool whose"
             " slots all wait never ends. Enqueue a follow-up task instead, or allow it with"
             " DJANGO_TASKS = {'ALLOW_WAIT_IN_TASKS': True}."
+        )
+
+
+def _refuse_in_an_event_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    if not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
+        raise SynchronousOnlyOperation(
+            "wait() would stop the event loop that this code runs in: use `await"
+            " result.await_(timeout)`."
         )
 
 

@@ -11,15 +11,17 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections import UserString
+from collections.abc import Mapping, Sequence
+from datetime import date, time
 from typing import Any
-
-from .dep14.json import normalize_json
 
 #: Levels of lists and dicts. MySQL and MariaDB refuse deeper documents than 100 and 32 in their
 #: own JSON functions, and json.loads recurses.
 MAX_DEPTH = 64
 
+#: Sequences that would come back as lists of numbers or characters.
+_NO_LISTS = (bytearray, memoryview, UserString)
 #: A key as json writes those that are no text: numbers, true, false and null.
 _key_of_another_type = re.compile(r'[{,]"(?:-?[0-9][^"]*|true|false|null)":').search
 _encode_text = json.encoder.encode_basestring_ascii
@@ -86,9 +88,11 @@ def normalized(value: Any, where: str, depth: int = 0) -> Any:
         return value
     if isinstance(value, Mapping):
         return _normalized_dict(value, where, depth)
-    if isinstance(value, (list, tuple, range)):
+    if isinstance(value, bytes):
+        return _checked_text(_decoded(value, where), where)
+    if isinstance(value, Sequence) and not isinstance(value, _NO_LISTS):
         return [normalized(v, f"{where}[{i}]", depth + 1) for i, v in enumerate(value)]
-    return _other(value, where, depth)
+    raise TypeError(_unsupported(value, where))
 
 
 def _normalized_dict(value: Mapping[Any, Any], where: str, depth: int) -> dict[str, Any]:
@@ -145,14 +149,23 @@ def _checked_key(key: Any, where: str) -> str:
     )
 
 
-def _other(value: Any, where: str, depth: int) -> Any:
-    """Ask Django's rules for the rest (bytes that are UTF-8, other sequences)."""
+def _decoded(value: bytes, where: str) -> str:
+    """Return bytes that are UTF-8 as text: django.tasks has that rule."""
     try:
-        plain = normalize_json(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"Unsupported type: {where} is of type {type(value).__module__}."
-            f"{type(value).__qualname__}, which JSON does not have. Pass an id or plain values"
-            " (text, numbers, lists, dicts) and build the object in the task."
-        ) from error
-    return normalized(plain, where, depth + 1)
+        return value.decode()
+    except UnicodeDecodeError:
+        raise TypeError(_unsupported(value, where)) from None
+
+
+def _unsupported(value: Any, where: str) -> str:
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        what = "Pass base64 text, or store the data elsewhere and pass its id."
+    elif isinstance(value, (date, time)):
+        what = "Pass its isoformat(), and read that in the task with fromisoformat()."
+    else:
+        what = (
+            "Pass an id or plain values (text, numbers, lists, dicts) and build the object in the"
+            " task."
+        )
+    return f"Unsupported type: {where} is of type {kind}, which JSON does not have. {what}"

@@ -25,6 +25,7 @@ class CallChecker:
         keyword_only = [
             p for p in parameters if p.kind is Parameter.KEYWORD_ONLY and p.default is p.empty
         ]
+        self.takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in parameters)
         has_rest = any(p.kind is Parameter.VAR_POSITIONAL for p in parameters)
         self.fewest = len(required) if not keyword_only else 1 << 30
         self.most = len(positional) if not has_rest else 1 << 29
@@ -36,8 +37,18 @@ class CallChecker:
         try:
             self.signature.bind(*args, **kwargs)
         except TypeError as error:
+            unknown = (
+                ""
+                if self.takes_any
+                else "".join(
+                    f"; it has no argument {name!r}"
+                    for name in kwargs
+                    if name not in self.signature.parameters and repr(name) not in str(error)
+                )
+            )
             raise TypeError(
-                f"Task {self.name}{self.signature} cannot be called with these arguments: {error}."
+                f"Task {self.name}{self.signature} cannot be called with these arguments:"
+                f" {error}{unknown}."
             ) from None
 
 

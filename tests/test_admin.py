@@ -395,11 +395,29 @@ def test_unknown_statuses_and_outcomes_are_shown_as_they_are():
 
 def test_arguments_of_unknown_tasks_are_hidden(root):
     """Nobody can say which of them are secret."""
-    record = make(task_path="gone.tasks.f", args=json.dumps([CANARY]), kwargs='{"x": "y-value"}')
+    record = make(
+        Status.SUCCESSFUL,
+        task_path="gone.tasks.f",
+        args=json.dumps([CANARY]),
+        kwargs='{"x": "y-value"}',
+        return_value=json.dumps(CANARY),
+        metadata=json.dumps({"note": [CANARY]}),
+        meta=json.dumps([{"note": CANARY}]),
+    )
 
     html = page(root, change(record))
 
     assert CANARY not in html and "y-value" not in html
+    assert html.count("********") == 5
+
+
+@pytest.mark.parametrize("name", ["args", "kwargs", "return_value", "metadata", "meta"])
+def test_page_says_why_values_are_hidden(root, name):
+    """Whatever it has: a task without arguments has a result."""
+    values = {"args": '["a"]', "kwargs": '{"a": 1}', "metadata": '{"a": 1}'}
+    record = make(Status.SUCCESSFUL, task_path="gone.tasks.f", **{name: values.get(name, '"a"')})
+
+    assert "cannot tell which values are secret: all are hidden" in page(root, change(record))
 
 
 ATTACKS = [

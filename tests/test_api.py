@@ -16,10 +16,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.exceptions import SynchronousOnlyOperation
 from django.core.management import call_command
 from django.db import InterfaceError, OperationalError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import translation
 from django.utils.connection import ConnectionDoesNotExist
+from django.utils.timezone import now as django_now
 
 import django_tasks
 from django_tasks import (
@@ -35,7 +38,7 @@ from django_tasks import (
     task_backends,
 )
 from django_tasks.dep14 import base as dep14
-from django_tasks.models import TaskAttempt, TaskRecord
+from django_tasks.models import TaskAttempt, TaskRecord, WorkerRecord
 from django_tasks.running import current_task_id
 from django_tasks.signals import task_enqueued
 from django_tasks.statuses import AttemptOutcome, Status
@@ -220,7 +223,7 @@ def row_args(result):
     [
         (add, (), {}, "missing a required argument"),
         (add, (1, 2, 3), {}, "too many positional arguments"),
-        (add, (1,), {"c": 2}, "missing a required argument"),
+        (add, (1,), {"c": 2}, "missing a required argument: 'b'; it has no argument 'c'"),
         (add, (1, 2), {"c": 3}, "unexpected keyword argument 'c'"),
         (add, (1, 2), {"b": 2}, "multiple values for argument 'b'"),
         (greet, ("x",), {}, "too many positional arguments"),
@@ -839,18 +842,118 @@ def test_wait_returns_the_value():
     assert result.is_finished
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("timeout", [0, 0.05, -1])
 def test_wait_ends_in_time(timeout):
-    """WaitTimeout is a TimeoutError and says what to look at."""
+    """WaitTimeout is a TimeoutError and says which task, of which queue."""
     result = send_mail.enqueue("a")
     start = time.monotonic()
 
-    with pytest.raises(TimeoutError, match="Is a worker serving queue 'mail'") as caught:
-        result.wait(timeout=timeout)
+    for wait in (result.wait, async_to_sync(result.await_)):
+        with pytest.raises(TimeoutError, match="of queue 'mail' was READY after") as caught:
+            wait(timeout=timeout)
 
-    assert isinstance(caught.value, WaitTimeout)
+        assert isinstance(caught.value, WaitTimeout)
+        assert result.id in str(caught.value)
+        assert ("No worker serves its queue" in str(caught.value)) == (timeout > 0)
     assert time.monotonic() - start < 5
-    assert result.id in str(caught.value)
+
+
+def serve(queues):
+    """Let a live worker serve these queues."""
+    now = django_now()
+    WorkerRecord.objects.create(
+        id=uuid4(), host="h", pid=1, backend="default", queues=queues, pool="prefork",
+        concurrency=2, started_at=now, heartbeat_at=now, lease=20.0,
+        expires_at=now + timedelta(minutes=5),
+    )  # fmt: skip
+
+
+SAID = {
+    "nobody serves it": (
+        lambda result: None,
+        ["No worker serves its queue “mail”.", "runworker --queues mail"],
+    ),
+    "others are served": (
+        lambda result: serve("default"),
+        ["No worker serves its queue “mail”."],
+    ),
+    "served": (lambda result: serve("mail"), ["It is next in line"]),
+    "unknown here": (
+        lambda result: TaskRecord.objects.update(task_path="gone.tasks.f"),
+        ["This process does not know the task “gone.tasks.f”.", "TASK_MODULES", "No worker serves"],
+    ),
+    "later": (
+        lambda result: TaskRecord.objects.update(
+            status=Status.SCHEDULED, run_after=datetime(2100, 1, 1, tzinfo=UTC)
+        ),
+        ["was SCHEDULED", "It is scheduled for", "2100"],
+    ),
+}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", SAID)
+def test_wait_says_why(name):
+    """In English whatever the language of the moment, by a handful of queries."""
+    prepare, expected = SAID[name]
+    result = send_mail.enqueue("a")
+    prepare(result)
+
+    with (
+        translation.override("de"),
+        CaptureQueriesContext(connection) as captured,
+        pytest.raises(WaitTimeout) as caught,
+    ):
+        result.wait(timeout=0.001)
+
+    assert [words for words in expected if words not in str(caught.value)] == []
+    assert len(captured) <= 15
+
+
+IN_VAIN = "does not see what others commit"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+def test_wait_in_a_transaction_that_never_sees_the_end(level):
+    """It says so at once, instead of waiting for ever; where the end can be seen it waits."""
+    result = add.enqueue(1, 2)
+    is_in_vain = connection.vendor == "sqlite" or level != "READ COMMITTED"
+    if connection.vendor == "mysql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET SESSION TRANSACTION ISOLATION LEVEL {level}")
+    try:
+        with transaction.atomic():
+            if connection.vendor == "postgresql":
+                with connection.cursor() as cursor:
+                    cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {level}")
+            with pytest.raises(RuntimeError if is_in_vain else WaitTimeout) as caught:
+                result.wait(timeout=None if is_in_vain else 0.01)
+            assert (IN_VAIN if is_in_vain else "see it after the commit") in str(caught.value)
+            with pytest.raises(WaitTimeout):
+                result.wait(timeout=0)
+    finally:
+        connection.close()
+
+
+def test_wait_for_what_has_finished_is_never_in_vain():
+    """The first look is enough, in whatever transaction."""
+    result = add.enqueue(1, 2)
+    succeed(result)
+
+    assert result.wait() == 3
+
+
+def test_wait_in_an_event_loop_names_the_other_method():
+    """It would stop the loop; Django would name sync_to_async."""
+    result = add.enqueue(1, 2)
+
+    async def use():
+        with pytest.raises(SynchronousOnlyOperation, match=r"result\.await_"):
+            result.wait(1)
+
+    asyncio.run(use())
 
 
 def test_wait_with_timeout_0_looks_once():
@@ -916,7 +1019,7 @@ def test_wait_for_a_deleted_task():
     result = add.enqueue(1, 2)
     TaskRecord.objects.all().delete()
 
-    with pytest.raises(TaskResultDoesNotExist):
+    with pytest.raises(TaskResultDoesNotExist, match=f"no task '{result.id}'.*'default'.*deleted"):
         result.wait(timeout=5)
 
 

@@ -408,7 +408,8 @@ def test_masking_hides_everything_of_an_unknown_task():
 
 def test_masking_of_values():
     assert masking.mask_value('{"token": 1, "sum": 2}', pay) == {"token": HIDDEN, "sum": 2}
-    assert masking.mask_value('{"secret": 1, "iban": 2}', None) == {"secret": HIDDEN, "iban": 2}
+    assert masking.mask_value('{"secret": 1, "iban": 2}', None) == HIDDEN
+    assert masking.mask_value("no JSON", None) == masking.UNREADABLE
     assert masking.mask_value(None, pay) is None
 
 
@@ -434,7 +435,7 @@ def test_masking_follows_the_projects_own_filter(settings):
     settings.DEFAULT_EXCEPTION_REPORTER_FILTER = f"{__name__}.OwnFilter"
     get_default_exception_reporter_filter.cache_clear()
     try:
-        value = masking.mask_value('{"wishes": 1, "token": 2}', None)
+        value = masking.mask_value('{"wishes": 1, "token": 2}', pay)
     finally:
         get_default_exception_reporter_filter.cache_clear()
 

@@ -90,7 +90,7 @@ def test_every_option_is_kept():
     for other in (made.using(), pickle.loads(pickle.dumps(made)), copy.deepcopy(made)):
         assert other == made
     assert {f.name for f in fields(made)} - options.keys() == {
-        "func", "backend", "run_after", "atomic",
+        "func", "backend", "run_after", "atomic", "task_id",
     }  # fmt: skip
 
 
@@ -374,16 +374,6 @@ def test_the_registry_knows_decorated_tasks_only():
     assert "tests.tasks.send_mail" in paths
 
 
-def test_decorating_again_replaces_the_task():
-    """--reload and tests import modules again: the newest function counts."""
-    first = task(plain)
-    namespace = {"__name__": __name__}
-    exec("def plain(a=2):\n    return a", namespace)
-    second = task(namespace["plain"])
-
-    assert registry.find(first.module_path) is second
-
-
 # --- a backend's own defaults -------------------------------------------------------------------
 
 
@@ -468,3 +458,38 @@ def test_other_backends_take_our_tasks(settings):
     assert isinstance(made, Task)
     assert made.enqueue(5).return_value == 5
     assert made.call(6) == 6
+
+
+# --- first mistakes -----------------------------------------------------------------------------
+
+
+def yields():
+    yield 1
+
+
+async def yields_async():
+    yield 1
+
+
+@pytest.mark.parametrize("function", [yields, yields_async])
+def test_generators_are_refused(function):
+    """A call would make a generator, and run nothing."""
+    assert "is a generator, whose body a call does not run" in message_of(InvalidTask, function)
+
+
+@pytest.mark.parametrize("name", ["delay", "apply_async", "s", "signature"])
+def test_methods_of_celery_name_ours(name):
+    """And hasattr() still says that there is none."""
+    made = task(plain)
+
+    with pytest.raises(AttributeError, match=rf"no attribute '{name}'; use \.enqueue\("):
+        getattr(made, name)
+    assert not hasattr(made, name)
+    with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
+        made.nothing  # noqa: B018
+
+
+def test_context_says_how_to_write_it():
+    message = message_of(InvalidTask, plain, takes_context=True)
+
+    assert "`def plain(context, ...)`" in message

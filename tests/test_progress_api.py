@@ -2,6 +2,7 @@
 
 import json
 import time
+from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -266,6 +267,29 @@ def with_signature_of(token, other):
     return token.partition(":")[0] + ":" + other.partition(":")[2]
 
 
+ID = "0" * 32
+#: What an older release, another program with the key, or a mistake may have signed.
+OTHER_SHAPES = [
+    None, 7, "text", [], {}, [ID], [ID, "default", "progress"],
+    [ID, "default", "progress", None, 1], {"id": ID, "backend": "b", "allows": "a", "expires": 1},
+    [7, "default", "progress", None], ["no id", "default", "progress", None],
+    [[ID], "default", "progress", None], [None, "default", "progress", None],
+    [ID, None, "progress", None], [ID, ["default"], "progress", None],
+    [ID, "default", "everything", None], [ID, "default", ["result"], None],
+    [ID, "default", None, None], [ID, "default", "progress", "tomorrow"],
+    [ID, "default", "progress", [1]], [ID, "default", "progress", {}],
+    [ID, "default", "progress", float("nan")], [ID, "default", "progress", 10**400],
+]  # fmt: skip
+
+
+def signer():
+    return signing.Signer(salt="django_tasks.progress")
+
+
+def signed(content):
+    return lambda result: signer().sign_object(content)
+
+
 BAD_TOKENS = {
     "its plain id": lambda result: result.id,
     "no token": lambda result: "nothing",
@@ -281,6 +305,13 @@ BAD_TOKENS = {
     "expired and forged": lambda result: result.progress_token(max_age=1e-9)[:-1] + "!",
     "signs of many kinds": lambda result: "%00é%F0%9F%90%8D:..:\u2028",
     "very long": lambda result: "a:" * 4000,
+    **{f"signed: {content!r}": signed(content) for content in OTHER_SHAPES},
+    "signed, no JSON": lambda result: signer().sign("e30x"),
+    "signed, no base64": lambda result: signer().sign("é"),
+    "signed, not compressed": lambda result: signer().sign(".e30"),
+    "signed, nested too deep": lambda result: signer().sign(
+        urlsafe_b64encode(b"[" * 100_000).decode().rstrip("=")
+    ),
 }
 
 

@@ -97,8 +97,10 @@ class TaskFields(ReadOnlyAdmin):
         return blocks
 
     def hides_arguments(self, record: TaskRecord) -> bool:
-        """Tell whether all arguments are masked, as this process does not know the task."""
-        has_none = (record.args, record.kwargs) == ("[]", "{}")
+        """Tell whether arguments and results are masked, as this process does not know the task."""
+        given = (record.args != "[]", record.kwargs != "{}")
+        further = (record.return_value, record.metadata, record.meta)
+        has_none = not any(given) and all(text is None for text in further)
         return not has_none and registry.find(record.task_path) is None
 
     # --- links ------------------------------------------------------------------------------------

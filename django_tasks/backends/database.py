@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from inspect import iscoroutinefunction
+from functools import cached_property, partial
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -100,7 +100,15 @@ class DatabaseBackend(BaseTaskBackend):
         if not self.supports_async_task and iscoroutinefunction(task.func):
             raise InvalidTask("Backend does not support async Tasks.")
         if task.takes_context and get_func_args(task.func)[:1] != ["context"]:
-            raise InvalidTask("Task takes context but does not have a first argument of 'context'.")
+            raise InvalidTask(
+                "Task takes context but does not have a first argument of 'context'. Write"
+                f" `def {task.func.__name__}(context, ...)`."
+            )
+        if isgeneratorfunction(task.func) or isasyncgenfunction(task.func):
+            raise InvalidTask(
+                f"{task.module_path} is a generator, whose body a call does not run. Return a list,"
+                " or enqueue a task for each item."
+            )
         if not _is_priority(task.priority):
             raise InvalidTask(
                 f"priority must be a whole number between {TASK_MIN_PRIORITY} and"
@@ -115,6 +123,7 @@ class DatabaseBackend(BaseTaskBackend):
                 f"Queue '{task.queue_name}' is not valid for backend."
                 f" TASKS[{self.alias!r}]['QUEUES'] has: {', '.join(sorted(self.queues))}"
                 f"{suggest(task.queue_name, self.queues)}"
+                f' Add it there, or let "QUEUES": [] allow any.'
             )
         if isinstance(task, Task) and task.atomic and iscoroutinefunction(task.func):
             raise InvalidTask(
@@ -127,30 +136,80 @@ class DatabaseBackend(BaseTaskBackend):
     def enqueue(self, task: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> TaskResult[Any]:  # type: ignore[override]
         """Store a task in the caller's transaction and return its result at once."""
         new = self._new(task)
+        return self._store(new, task.task_id or ids.uuid7(), self._to_json(task, args, kwargs))
+
+    def _store(self, new: NewTask, task_id: UUID, own: tuple[str, str]) -> TaskResult[Any]:
         from ..store import records
 
-        task_id = ids.uuid7()
-        own = self._to_json(task, args, kwargs)
-        records.insert(self.database, new, task_id, *own, wake=self.broker.wakes(task.queue_name))
+        wake = self.broker.wakes(new.task.queue_name)
+        if new.task.task_id is None:
+            records.insert(self.database, new, task_id, *own, wake=wake)
+        elif there := self._insert_given(new, task_id, own, wake):
+            return there
         self._publish(new, [task_id])
         result = new.result(task_id, *own)
         self.announce([result])
         return result
 
+    def _insert_given(
+        self, new: NewTask, task_id: UUID, own: tuple[str, str], wake: bool
+    ) -> TaskResult[Any] | None:
+        """Store it under the caller's id; return the result of the task that was there before."""
+        from ..brokers import publishing
+        from ..store import given_ids
+
+        there = given_ids.insert(self.database, new, task_id, *own, wake=wake)
+        if there is not None:
+            # Whoever stored it may have ended before the broker was told.
+            publishing.publish_again(self.database, [task_id])
+        return there
+
     def enqueue_many(
-        self, task: Any, calls: Iterable[tuple[Sequence[Any], dict[str, Any]]]
+        self,
+        task: Any,
+        calls: Iterable[tuple[Sequence[Any], dict[str, Any]]],
+        task_ids: Sequence[UUID] | None = None,
     ) -> Sequence[TaskResult[Any]]:
         """Store a task per item, all or none; see `Task.enqueue_many`."""
         new = self._new(task)
+        if task.task_id is not None:
+            raise InvalidTask("task_id is of one call; give enqueue_many() task_ids, one per item.")
         from ..store import records
 
-        own = records.make_rows(calls, lambda args, kwargs: self._to_json(task, args, kwargs))
+        if task_ids is not None:
+            calls = list(calls)
+            if len(calls) != len(task_ids):
+                raise ValueError(
+                    f"enqueue_many: {len(calls)} items and {len(task_ids)} task_ids; give one id"
+                    " per item."
+                )
+        own = records.make_rows(
+            calls, lambda args, kwargs: self._to_json(task, args, kwargs), task_ids
+        )
+        if task_ids is not None:
+            return self._store_given(new, own)
         results = records.EnqueuedMany(new, own)
         if own:
             records.insert_many(self.database, new, own, wake=self.broker.wakes(task.queue_name))
             self._publish(new, [task_id for task_id, _, _ in own])
             self.announce(results)
         return results
+
+    def _store_given(
+        self, new: NewTask, own: Sequence[tuple[UUID, str, str]]
+    ) -> Sequence[TaskResult[Any]]:
+        """Store what is not there yet under the callers' ids; return all results."""
+        from ..brokers import publishing
+        from ..store import given_ids, records
+
+        wake = self.broker.wakes(new.task.queue_name)
+        there = given_ids.insert_many(self.database, new, own, wake=wake)
+        stored = [row for row in own if row[0] not in there]
+        if stored:
+            self._publish(new, [task_id for task_id, _, _ in stored])
+            self.announce(records.EnqueuedMany(new, stored))
+        publishing.publish_again(self.database, there)
+        return records.EnqueuedMany(new, own, there)
 
     def enqueue_on_commit(
         self, task: Any, args: Sequence[Any], kwargs: dict[str, Any], *, using: str
@@ -159,19 +218,10 @@ class DatabaseBackend(BaseTaskBackend):
         if using == self.database:
             return self.enqueue(task, args, kwargs)
         new = self._new(task)
-        from ..store import records
-
-        task_id = ids.uuid7()
+        task_id = task.task_id or ids.uuid7()
         own = self._to_json(task, args, kwargs)
         result = new.result(task_id, *own)
-
-        def insert() -> None:
-            wake = self.broker.wakes(task.queue_name)
-            records.insert(self.database, new, task_id, *own, wake=wake)
-            self._publish(new, [task_id])
-            self.announce([result])
-
-        transaction.on_commit(insert, using=using)
+        transaction.on_commit(partial(self._store, new, task_id, own), using=using)
         return result
 
     def _publish(self, new: NewTask, task_ids: Sequence[UUID]) -> None:
@@ -231,8 +281,24 @@ class DatabaseBackend(BaseTaskBackend):
         task_id = ids.parse(result_id)
         result = records.load(self.database, task_id) if task_id else None
         if result is None:
-            raise TaskResultDoesNotExist(result_id)
+            raise TaskResultDoesNotExist(
+                f"There is no task {result_id!r} in the database {self.database!r} of backend"
+                f" {self.alias!r}: it was deleted since, or its transaction was not committed."
+            )
         return result
+
+    def check_wait(self) -> None:
+        """Raise RuntimeError if waiting for a result would be in vain."""
+        from . import waiting
+
+        waiting.check(self.database)
+
+    def explain(self, result_id: str) -> str:
+        """Return in English why a task has not finished; empty for an unknown id."""
+        from . import waiting
+
+        task_id = ids.parse(result_id)
+        return waiting.explain(self.database, task_id) if task_id else ""
 
     def exists(self, result_id: str) -> bool:
         """Tell whether there is a task of this id."""

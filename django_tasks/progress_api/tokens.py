@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, get_args
@@ -48,14 +49,30 @@ def read(text: str, *, now: float) -> Token:
     """
     Return what a token says.
 
-    Raise BadSignature for what this project did not sign, SignatureExpired (a BadSignature) for a
-    token that was good once.
+    Raise BadSignature for what this project did not sign, or signed with another shape, as an older
+    release may have; SignatureExpired (a BadSignature) for a token that was good once.
     """
-    content: Any = signing.Signer(salt=_SIGNER).unsign_object(text)
-    task_id, backend, allows, expires = content
-    if expires is not None and expires <= now:
+    try:
+        content: Any = signing.Signer(salt=_SIGNER).unsign_object(text)
+        token, expires = _read(content)
+    except (ValueError, TypeError, OverflowError, RecursionError, zlib.error):
+        raise signing.BadSignature("It was signed, but says something else.") from None
+    if expires <= now:
         raise signing.SignatureExpired(f"The token expired {now - expires:.0f} seconds ago.")
-    return Token(task_id=UUID(task_id), backend=backend, allows=allows)
+    return token
+
+
+def _read(content: Any) -> tuple[Token, float]:
+    """Return a token and when it expires. Raise ValueError or TypeError for another shape."""
+    task_id, backend, allows, expires = content
+    if not isinstance(task_id, str) or not isinstance(backend, str):
+        raise TypeError("The id and the backend must be text.")
+    if allows not in get_args(Allows):
+        raise ValueError(f"{allows!r} is nothing that a token allows.")
+    moment = math.inf if expires is None else float(expires)
+    if math.isnan(moment):
+        raise ValueError("It expires at no moment.")
+    return Token(task_id=UUID(task_id), backend=backend, allows=allows), moment
 
 
 def _seconds(max_age: float | timedelta) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, overload
 from uuid import UUID
@@ -23,6 +23,7 @@ from ..statuses import (
     public_status,
 )
 from . import dialects, policy
+from .repeating import is_callers
 from .rows import NewRow, NewRows
 
 #: Columns that the rows of one enqueue_many() share.
@@ -84,11 +85,25 @@ class NewTask:
             adapt(self.now),
         )
 
+    def row(self, connection: BaseDatabaseWrapper, task_id: Any, args: str, kwargs: str) -> NewRow:
+        """Return the row of one task, whose id is given as the driver takes it."""
+        shared = self.shared_values(connection)
+        given = [i for i, value in enumerate(shared) if value is not None]
+        policies = policy.of(self.task)
+        return NewRow(
+            columns=("id", "args", "kwargs", *[_SHARED[i] for i in given], *policies),
+            values=(task_id, args, kwargs, *[shared[i] for i in given], *policies.values()),
+            run_after=shared[_RUN_AFTER],
+            queue_name=self.task.queue_name,
+        )
+
     def result(self, task_id: UUID, args: str, kwargs: str) -> TaskResult[Any]:
         """Return the result as get_result() would read it now."""
         return TaskResult(
             task=self.task.restored(
-                run_after=self.run_after, expires=self.expires_at or self.task.expires
+                run_after=self.run_after,
+                expires=self.expires_at or self.task.expires,
+                task_id=None,
             ),
             id=str(task_id),
             status=public_status(Status.READY),
@@ -127,26 +142,20 @@ def database_clock(database: str) -> datetime:
     return dialects.of(connection).clock(connection)
 
 
+def sees_commits(database: str) -> bool:
+    """Tell whether a transaction that is open, if one is, sees what others commit meanwhile."""
+    connection = connections[database]
+    return not is_callers(connection) or dialects.of(connection).sees_commits(connection)
+
+
 def insert(
     database: str, new: NewTask, task_id: UUID, args: str, kwargs: str, *, wake: bool
 ) -> None:
     """Store one task in the caller's transaction, if there is one."""
     connection = connections[database]
     dialect = dialects.of(connection)
-    shared = new.shared_values(connection)
-    given = [i for i, value in enumerate(shared) if value is not None]
-    policies = policy.of(new.task)
-    row = NewRow(
-        columns=("id", "args", "kwargs", *[_SHARED[i] for i in given], *policies),
-        values=(
-            *(dialect.to_id(task_id), args, kwargs),
-            *[shared[i] for i in given],
-            *policies.values(),
-        ),
-        run_after=shared[_RUN_AFTER],
-        queue_name=new.task.queue_name,
-    )
-    _surely(connection, lambda: dialect.insert(connection, row, wake and new.run_after is None))
+    row = new.row(connection, dialect.to_id(task_id), args, kwargs)
+    surely(connection, lambda: dialect.insert(connection, row, wake and new.run_after is None))
 
 
 def insert_many(
@@ -154,39 +163,49 @@ def insert_many(
 ) -> None:
     """Store tasks that differ in their arguments only, all or none."""
     connection = connections[database]
-    dialect = dialects.of(connection)
-    shared = new.shared_values(connection)
-    policies = policy.of(new.task)
 
     def insert_all() -> None:
         with transaction.atomic(using=database, savepoint=False):
-            for start in range(0, len(own), CHUNK):
-                rows = NewRows(
-                    columns=(*_SHARED, *policies),
-                    shared=(*shared, *policies.values()),
-                    own=own[start : start + CHUNK],
-                    run_after=shared[_RUN_AFTER],
-                    queue_name=new.task.queue_name,
-                )
-                dialect.insert_many(connection, rows, wake and new.run_after is None)
+            insert_chunks(connection, new, own, wake=wake)
 
-    _surely(connection, insert_all)
+    surely(connection, insert_all)
 
 
-def _surely(connection: BaseDatabaseWrapper, insert: Callable[[], None]) -> None:
+def insert_chunks(
+    connection: BaseDatabaseWrapper,
+    new: NewTask,
+    own: Sequence[tuple[UUID, str, str]],
+    *,
+    wake: bool,
+) -> None:
+    """Insert so many rows by one statement per `CHUNK`."""
+    dialect = dialects.of(connection)
+    shared = new.shared_values(connection)
+    policies = policy.of(new.task)
+    for start in range(0, len(own), CHUNK):
+        rows = NewRows(
+            columns=(*_SHARED, *policies),
+            shared=(*shared, *policies.values()),
+            own=own[start : start + CHUNK],
+            run_after=shared[_RUN_AFTER],
+            queue_name=new.task.queue_name,
+        )
+        dialect.insert_many(connection, rows, wake and new.run_after is None)
+
+
+def surely(connection: BaseDatabaseWrapper, insert: Callable[[], None]) -> None:
     """
     Insert, once more if the connection breaks outside of a caller's transaction.
 
-    The reply to the commit may be all that was lost; the ids are the caller's own, so that a row
-    that is there already shows itself.
+    The reply to the commit may be all that was lost; the ids are nobody else's, so that a row that
+    is there already shows itself. (`insert` of ids that others may use, too, looks for itself.)
     """
-    # A new connection has lost what the caller wrote before: in atomic(), or with autocommit off.
-    raw = connection.connection
-    is_callers = connection.in_atomic_block or (raw is not None and not connection.autocommit)
+    # A new connection has lost what the caller wrote before.
+    raw, belongs_to_caller = connection.connection, is_callers(connection)
     try:
         insert()
     except (OperationalError, InterfaceError):
-        if is_callers or _works(connection, raw):
+        if belongs_to_caller or _works(connection, raw):
             raise  # the caller's to repeat, or another reason: a lock, a full disk
         connection.close()
         try:
@@ -205,9 +224,16 @@ def _works(connection: BaseDatabaseWrapper, raw: Any) -> bool:
 class EnqueuedMany(Sequence[TaskResult[Any]]):
     """The results of enqueue_many(), each built when it is asked for."""
 
-    def __init__(self, new: NewTask, own: Sequence[tuple[UUID, str, str]]) -> None:
+    def __init__(
+        self,
+        new: NewTask,
+        own: Sequence[tuple[UUID, str, str]],
+        there: Mapping[UUID, TaskResult[Any]] | None = None,
+    ) -> None:
         self._new = new
         self._own = own
+        #: Results of those that were stored before.
+        self._there = there or {}
         self._built: dict[int, TaskResult[Any]] = {}
 
     def __len__(self) -> int:
@@ -219,10 +245,11 @@ class EnqueuedMany(Sequence[TaskResult[Any]]):
     def __getitem__(self, index: slice) -> Sequence[TaskResult[Any]]: ...
     def __getitem__(self, index: int | slice) -> TaskResult[Any] | Sequence[TaskResult[Any]]:
         if isinstance(index, slice):
-            return EnqueuedMany(self._new, self._own[index])
+            return EnqueuedMany(self._new, self._own[index], self._there)
         position = range(len(self._own))[index]
         if position not in self._built:
-            self._built[position] = self._new.result(*self._own[position])
+            own = self._own[position]
+            self._built[position] = self._there.get(own[0]) or self._new.result(*own)
         return self._built[position]
 
     def __repr__(self) -> str:
@@ -237,12 +264,18 @@ class EnqueuedMany(Sequence[TaskResult[Any]]):
 def make_rows(
     calls: Iterable[tuple[Sequence[Any], dict[str, Any]]],
     to_json: Callable[[Sequence[Any], dict[str, Any]], tuple[str, str]],
+    task_ids: Iterable[UUID] | None = None,
 ) -> list[tuple[UUID, str, str]]:
-    """Return an (id, args, kwargs) for each call; raise before any of them is stored."""
-    rows = []
-    for index, (args, kwargs) in enumerate(calls):
+    """
+    Return an (id, args, kwargs) for each call; raise before any of them is stored.
+
+    `task_ids`: one for each. None: they are made.
+    """
+    given = iter(uuid7, None) if task_ids is None else task_ids
+    rows: list[tuple[UUID, str, str]] = []
+    for index, (task_id, (args, kwargs)) in enumerate(zip(given, calls, strict=False)):
         try:
-            rows.append((uuid7(), *to_json(args, kwargs)))
+            rows.append((task_id, *to_json(args, kwargs)))
         except (TypeError, ValueError) as error:
             raise type(error)(f"enqueue_many: item {index}: {error}") from None
     return rows
@@ -257,7 +290,11 @@ def load(database: str, task_id: UUID) -> TaskResult[Any] | None:
 
 def load_many(database: str, task_ids: Sequence[UUID]) -> list[TaskResult[Any]]:
     """Return the results of several tasks, with their attempts, in two queries."""
-    records = list(TaskRecord.objects.using(database).filter(pk__in=task_ids))
+    return results_of(database, list(TaskRecord.objects.using(database).filter(pk__in=task_ids)))
+
+
+def results_of(database: str, records: Sequence[TaskRecord]) -> list[TaskResult[Any]]:
+    """Return the results of rows that were read, with their attempts, in one query."""
     attempts: dict[UUID, list[TaskAttempt]] = {record.pk: [] for record in records}
     asked = [record.pk for record in records if _may_have_attempts(record)]
     if asked:

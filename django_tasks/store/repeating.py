@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from django.db import DatabaseError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .dialects import is_conflict
 
@@ -16,18 +17,28 @@ T = TypeVar("T")
 TRIES = 5
 
 
+def is_callers(connection: BaseDatabaseWrapper) -> bool:
+    """
+    Tell whether a caller's transaction is open, or may be: in atomic(), or with autocommit off.
+
+    What the database takes back then is the caller's to do again.
+    """
+    is_automatic = connection.connection is None or connection.autocommit
+    return connection.in_atomic_block or not is_automatic
+
+
 def repeated(database: str, work: Callable[[], T]) -> T:
     """
     Do `work`, a transaction of its own, up to five times: a deadlock ends one of two.
 
     Inside of a caller's transaction it is done once: repeating is the caller's.
     """
+    belongs_to_caller = is_callers(connections[database])
     for attempt in range(1, TRIES + 1):
         try:
             return work()
         except DatabaseError as error:
-            is_last = attempt == TRIES or connections[database].in_atomic_block
-            if is_last or not is_conflict(error):
+            if belongs_to_caller or attempt == TRIES or not is_conflict(error):
                 raise
             time.sleep(0.01 * 2**attempt * random.random())  # noqa: S311 - spreads load
     raise AssertionError("unreachable")

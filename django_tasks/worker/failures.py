@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from django.db import Error as DatabaseError
-
 from ..base import Task, TaskResult
 from ..conf import app_settings
+from ..exception_texts import without_values
 from ..exceptions import (
     Cancel,
     Retry,
@@ -25,9 +23,6 @@ from ..exceptions import (
 from ..retries import decide
 from ..statuses import AttemptOutcome
 from ..store.rows import Attempt, Claim, Ending, EndingKind
-
-#: PostgreSQL puts the values of rows behind "DETAIL:", where secrets may be among them.
-_DETAIL = re.compile(r"^(DETAIL: ).*$", re.MULTILINE)
 
 
 def ending_of(
@@ -111,16 +106,15 @@ def traceback_text(exception: BaseException) -> str:
     """
     Return the traceback as text that every database stores: bounded, without NUL or surrogates.
 
-    The worker's own frames at its top are left out. Local variables are never stored.
+    The worker's own frames at its top are left out. Local variables are never stored, nor what a
+    database quotes of rows.
     """
     try:
-        text = "".join(traceback.format_exception(exception))
+        text = "".join(traceback.format_exception(without_values(exception)))
     except Exception as error:  # noqa: BLE001 - a hostile __str__ or __cause__ must not stop a worker
         text = (
             f"{exception_path(exception)} (its traceback cannot be shown: {type(error).__name__})\n"
         )
-    if isinstance(exception, DatabaseError):
-        text = _DETAIL.sub(r"\1(hidden)", text)
     return bounded(text, app_settings.MAX_TRACEBACK_BYTES)
 
 

@@ -120,6 +120,14 @@ MUTATIONS = [
         select="crashes or terminated",
     ),
     Mutation(
+        name="an id that a caller gave is left to the database",
+        file="backends/database.py",
+        old="return self._store(new, task.task_id or ids.uuid7(), ",
+        new="return self._store(new, ids.uuid7(), ",
+        tests="test_outages.py",
+        select="blind_retry",
+    ),
+    Mutation(
         name="claims with a lost answer not adopted",
         file="worker/engine.py",
         old="        self._hand_over(self.claimer.adopt(known))\n",
@@ -237,11 +245,10 @@ MUTATIONS = [
     Mutation(
         name="an enqueue commits at once",
         file="backends/database.py",
-        old="        records.insert(self.database, new, task_id, *own, wake=self.broker.wakes("
-        "task.queue_name))\n",
-        new="        records.insert(self.database, new, task_id, *own, wake=False)\n"
-        "        from django.db import connections\n\n"
-        "        connections[self.database].connection.commit()\n",
+        old="            records.insert(self.database, new, task_id, *own, wake=wake)\n",
+        new="            records.insert(self.database, new, task_id, *own, wake=False)\n"
+        "            from django.db import connections\n\n"
+        "            connections[self.database].connection.commit()\n",
         tests="test_transactions.py",
         select="rolled_back or before_its_commit",
     ),

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from django.db import OperationalError, connections, transaction
 
+from django_tasks.ids import uuid7
 from tests.reliability import audit, tasks
 from tests.reliability.faults import Repeating
 from tests.reliability.harness import ALIAS, LEASE, SWEEP_INTERVAL, cpu_seconds, wait_until
@@ -243,6 +244,41 @@ def test_lost_answer_to_the_callers_commit_is_the_callers(project, proxy):
     assert proxy.swallowed == 1
     wait_until(lambda: project.status(task_id) == "SUCCESSFUL", "the committed task runs")
     assert project.ledger.count("start") == 1
+    assert worker.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("way", "where"),
+    [("one", "in a transaction"), ("many", "in a transaction"), ("one", "on its own")],
+)
+def test_blind_retry_with_the_same_id_makes_one_task(project, proxy, way, where):
+    """The commit's answer is lost, the caller enqueues again: one row, and it runs once."""
+    worker = project.worker("--concurrency", 1)
+    task_ids = [uuid7(), uuid7()]
+
+    def enqueue():
+        if way == "one":
+            for task_id in task_ids:
+                tasks.work.using(task_id=task_id).enqueue(str(task_id))
+        else:
+            tasks.work.enqueue_many([(str(i),) for i in task_ids], task_ids=task_ids)
+
+    with project.through(proxy):
+        connections[ALIAS].ensure_connection()
+        # Once more than it is tried by itself.
+        proxy.swallow(b"INSERT INTO", times=1 if where == "in a transaction" else 2)
+        with pytest.raises(OperationalError):
+            if where == "in a transaction":
+                with transaction.atomic(using=ALIAS):
+                    enqueue()
+            else:
+                enqueue()
+        enqueue()
+
+    assert proxy.swallowed == (1 if where == "in a transaction" else 2)
+    project.drain()
+    assert {row.pk for row in project.records} == set(task_ids)
+    assert project.ledger.count("start") == 2
     assert worker.stop() == 0
 
 

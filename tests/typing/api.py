@@ -7,6 +7,7 @@ Strict mypy reports an unused `type: ignore`: each one below is a mistake that m
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import assert_type
+from uuid import uuid4
 
 from django.http import HttpRequest
 
@@ -139,10 +140,13 @@ def schedules(row: Schedule) -> None:
 
 def using() -> None:
     add.using(run_after=datetime.now(UTC), expires=60, max_attempts=2, metadata={"a": 1})
+    add.using(task_id=uuid4()).enqueue(1)
+    add.enqueue_many([(1, 2)], task_ids=[uuid4(), str(uuid4())])
 
     add.using(priority="high")  # type: ignore[arg-type]
     add.using(run_after=60)  # type: ignore[arg-type]
     add.using(max_retries=3)  # type: ignore[call-arg]
+    add.using(task_id=7)  # type: ignore[arg-type]
 
 
 def passing_on(anything: Task[[int], int]) -> TaskResult[int]:

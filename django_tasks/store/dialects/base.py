@@ -58,6 +58,18 @@ class Dialect(BatchWrites):
         with connection.cursor() as cursor:
             cursor.execute(sql, parameters)
 
+    def insert_unless_there(self, connection: BaseDatabaseWrapper, row: NewRow, wake: bool) -> bool:
+        """
+        Insert one row as insert() does, and tell whether there was none with its id.
+
+        Another transaction that has just inserted the same id is waited for. What the caller's
+        transaction did before stays as it is either way.
+        """
+        sql, parameters = self._insert(row)
+        with connection.cursor() as cursor:
+            cursor.execute(f"{sql} ON CONFLICT (id) DO NOTHING", parameters)
+            return bool(cursor.rowcount)
+
     def insert_many(self, connection: BaseDatabaseWrapper, rows: NewRows, wake: bool) -> None:
         """Insert rows that differ in id, args and kwargs only."""
         first = NewRow(
@@ -233,6 +245,10 @@ class Dialect(BatchWrites):
     def clock(self, connection: BaseDatabaseWrapper) -> datetime:
         """Return the database's time."""
         return datetime.now(UTC)
+
+    def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
+        """Tell whether the transaction that is open sees what others commit meanwhile."""
+        return False
 
     def uptime(self, connection: BaseDatabaseWrapper) -> float:
         """Return the seconds since the server started; infinity where there is no server."""

@@ -19,6 +19,9 @@ from ..rows import CLAIMED, AnyRequest, Claim, NewRow, NewRows, PointedRequest, 
 from .base import LOCK_TIMEOUT, MOST_ATTEMPTS, NEXT_CLAIM, NOTIFY_CHANNEL, Dialect, columns
 from .batches import KEPT, TABLE, Columns, by_id
 
+#: In the statement that inserts: a second one would be a second commit in autocommit mode.
+_AND_NOTIFY = f" RETURNING pg_notify('{NOTIFY_CHANNEL}', queue_name)"
+
 
 class PostgreSQL(Dialect):
     """Batches as arrays; claims by one UPDATE over SKIP LOCKED rows."""
@@ -110,6 +113,11 @@ held AS MATERIALIZED (
             now: datetime = cursor.fetchone()[0]
         return now.replace(tzinfo=UTC)
 
+    def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW transaction_isolation")
+            return str(cursor.fetchone()[0]).startswith("read ")
+
     def uptime(self, connection: BaseDatabaseWrapper) -> float:
         with connection.cursor() as cursor:
             cursor.execute(
@@ -119,10 +127,17 @@ held AS MATERIALIZED (
 
     def insert(self, connection: BaseDatabaseWrapper, row: NewRow, wake: bool) -> None:
         sql, parameters = self._insert(row)
-        if wake:  # in one statement: a second one would be a second commit in autocommit mode
-            sql += f" RETURNING pg_notify('{NOTIFY_CHANNEL}', queue_name)"
+        if wake:
+            sql += _AND_NOTIFY
         with connection.cursor() as cursor:
             cursor.execute(sql, parameters)
+
+    def insert_unless_there(self, connection: BaseDatabaseWrapper, row: NewRow, wake: bool) -> bool:
+        sql, parameters = self._insert(row)
+        sql += f" ON CONFLICT (id) DO NOTHING{_AND_NOTIFY if wake else ''}"
+        with connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            return bool(cursor.rowcount)
 
     def insert_many(self, connection: BaseDatabaseWrapper, rows: NewRows, wake: bool) -> None:
         """Unnest arrays of what differs; the shared values are sent once."""

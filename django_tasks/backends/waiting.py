@@ -1,0 +1,44 @@
+"""What a caller who waits for a task is told: that it is in vain, or why it has not finished."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import connections
+from django.utils import translation
+
+from ..diagnosis import Reason, diagnose
+from ..models import TaskRecord
+from ..store import records
+
+
+def check(database: str) -> None:
+    """Raise RuntimeError in a transaction that would never see the task finish."""
+    if not records.sees_commits(database):
+        raise RuntimeError(
+            "Waiting for a result inside of a transaction that does not see what others commit (on"
+            " SQLite any; elsewhere from REPEATABLE READ on) never ends. Wait outside of atomic(),"
+            " and in tests of a TransactionTestCase."
+        )
+
+
+def explain(database: str, task_id: UUID) -> str:
+    """Return in English why a task has not finished, by a few bounded queries."""
+    record = TaskRecord.objects.using(database).filter(pk=task_id).first()
+    if record is None:
+        return ""
+    with translation.override(None):
+        said = [_said(reason) for reason in diagnose(record)]
+    if connections[database].in_atomic_block:
+        said.append(
+            "If it was enqueued in the transaction that is open here, workers see it after the"
+            " commit."
+        )
+    return " ".join(said)
+
+
+def _said(reason: Reason) -> str:
+    if not reason.is_problem:
+        return reason.sentence
+    command = f" ({reason.command})" if reason.command else ""
+    return f"{reason.sentence} {reason.remedy}{command}".rstrip()
