@@ -177,7 +177,7 @@ def _run_now(schedule_id: int, using: str) -> tuple[ScheduledCall, TaskResult[An
         record.save(using=using, force_insert=True)
         _note_manual_run(row, record.pk, now, using)
         _rows(using).filter(pk=row.pk).update(last_run_at=now, last_task_id=record.pk)
-        scheduled.wake(using, [(call, record)])
+        scheduled.tell_of_tasks(using, [(call, record)])
         return call, result_of(record, [])
 
 

@@ -3,7 +3,7 @@ The only writer of ``status``.
 
 Each change is one compare-and-set: it names the status it expects and, for a running task, the
 claim. No row changed means that somebody else was first; their change stands. Whatever makes tasks
-ready has them published once it is committed.
+ready tells of it (see `ready`).
 
     enqueue -> READY | SCHEDULED          (records.insert)
     claim: READY -> RUNNING               (dialects.claim)
@@ -23,16 +23,17 @@ from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Least
 
 from ..brokers import publishing
 from ..models import TaskAttempt, TaskRecord
 from ..statuses import PENDING_STATUSES, AttemptOutcome, Status
-from . import attempts, dialects
+from . import attempts
 from .chunks import CHUNK, chunks, lock_all, lock_available, lock_ids
 from .dialects import DatabaseNow, status_is
+from .ready import tell_of_ready
 from .repeating import repeated
 from .rows import Attempt, Ending, EndingKind, Success
 
@@ -107,7 +108,7 @@ def settle(
         TaskAttempt.objects.using(database).bulk_create(rows)
         cancelled = _obey_cancellations(database, ordered)
         again = [ending for ending in ordered if ending.kind in _RUNS_AGAIN]
-        publishing.publish_again(database, (e.id for e in again if e.delay <= 0))
+        tell_of_ready(database, (e.id for e in again if e.delay <= 0))
         if any(ending.delay > 0 for ending in again):
             publishing.expect(database)
     return Settled(refused, cancelled)
@@ -181,7 +182,7 @@ def promote(database: str, *, at_any_time: bool = False, most: int | None = None
             TaskRecord.objects.using(database).filter(
                 pk__in=picked, status=Status.SCHEDULED
             ).update(status=Status.READY)
-            publishing.publish_again(database, picked)
+            tell_of_ready(database, picked)
         queues.update(picked.values())
         if len(picked) < CHUNK:
             break
@@ -296,7 +297,7 @@ def _requeue_chunk(database: str, ids: Sequence[UUID]) -> int:
         meta=None,
         return_value=None,
     )
-    publishing.publish_again(database, ids)
+    tell_of_ready(database, ids)
     return changed
 
 
@@ -307,7 +308,9 @@ def hurry(database: str, task_ids: Iterable[UUID]) -> int:
 
 def _hurry_chunk(database: str, ids: Sequence[UUID]) -> int:
     scheduled = TaskRecord.objects.using(database).filter(pk__in=ids, status=Status.SCHEDULED)
-    return scheduled.update(status=Status.READY, run_after=None)
+    changed = scheduled.update(status=Status.READY, run_after=None)
+    tell_of_ready(database, ids)
+    return changed
 
 
 def copy(database: str, task_ids: Iterable[UUID]) -> int:
@@ -321,6 +324,7 @@ def _copy_chunk(database: str, ids: Sequence[UUID]) -> int:
         TaskRecord(status=Status.READY, enqueued_at=DatabaseNow(), **call)
         for call in done.order_by("pk").values(*_CALL)
     )
+    tell_of_ready(database, (made.pk for made in copies))
     return len(copies)
 
 
@@ -351,10 +355,3 @@ def _per_chunk(
         repeated(database, partial(work, database, ids[start : start + size]))
         for start in range(0, len(ids), size)
     )
-
-
-def wake(database: str, queue_names: Iterable[str]) -> None:
-    """Wake the workers of these queues, where the database can."""
-    connection = connections[database]
-    for queue_name in queue_names:
-        dialects.of(connection).notify(connection, queue_name)

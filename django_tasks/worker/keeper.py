@@ -291,7 +291,6 @@ class Keeper:
         due_in, expiry_in = self.dialect.seconds_until_next(self.connection)
         if due_in <= 0:
             queues = transitions.promote(self.database, most=AT_ONCE)
-            transitions.wake(self.database, queues)
             if any(map(self.obedience.serves, queues)):
                 self._wake_all()
         if expiry_in <= 0:

@@ -280,6 +280,22 @@ MUTATIONS = [
         tests="test_brokers.py",
         select="soon_back",
     ),
+    Mutation(
+        name="nobody hears of tasks that were moved",
+        file="store/moves.py",
+        old="        tell_of_ready(database, locked)\n",
+        new="        pass\n",
+        tests="../conformance/test_ready.py",
+        select="published",
+    ),
+    Mutation(
+        name="workers that read the table hear nothing of what becomes ready",
+        file="store/ready.py",
+        old="        wake(database, {name for alias, name in queues if _wakes(alias, name)})\n",
+        new="        pass\n",
+        tests="../conformance/test_ready.py",
+        select="wakes",
+    ),
 ]
 
 
