@@ -296,6 +296,14 @@ MUTATIONS = [
         tests="../conformance/test_ready.py",
         select="wakes",
     ),
+    Mutation(
+        name="a run by hand hides the task of the slot",
+        file="store/schedules.py",
+        old="    return json.dumps(kept[-MOST_IN_HAND:]) if kept else None\n",
+        new="    return None\n",
+        tests="../schedules/test_tick.py",
+        select="by_hand",
+    ),
 ]
 
 

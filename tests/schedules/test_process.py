@@ -15,10 +15,11 @@ from django.db import connections, transaction
 from django.test.utils import override_settings
 
 from django_tasks.models import Schedule, ScheduleRun, TaskRecord, WorkerRecord
+from django_tasks.statuses import Status
 from django_tasks.store import schedules
 from django_tasks.worker.companion import Companion
 from tests.conformance.steps import IS_POSTGRESQL, IS_SQLITE
-from tests.schedules.steps import DATABASE, ago, overdue, saved, slots_of
+from tests.schedules.steps import DATABASE, ago, now, overdue, saved, slots_of
 from tests.worker.ledger import PATIENCE, until
 from tests.worker.processes import WorkerProcess, children_of, session_members
 from tests.worker.test_health import probe
@@ -84,6 +85,24 @@ def test_beat_enqueues_and_stops_gently(runbeat):
     assert "django_tasks beat " in beat.output and "1 schedule with a next run" in beat.output
     for slot in slots_of(row):
         assert f"slot {slot.isoformat()} enqueued as tests.tasks.add" in beat.output
+
+
+def test_run_by_hand_does_not_defeat_the_overlap_policy(runbeat):
+    """A run by hand that is over does not hide the slot's task, which still runs."""
+    row = saved(every=1.0, overlap="SKIP")
+    runbeat()
+    until(lambda: slots_of(row), "a slot")
+    [task] = TaskRecord.objects.all()
+
+    by_hand = row.run_now()
+    finished = {"status": Status.SUCCESSFUL, "finished_at": now()}
+    TaskRecord.objects.filter(pk=by_hand.id).update(**finished)
+    skipped = len(slots_of(row, "SKIPPED"))
+    until(lambda: len(slots_of(row, "SKIPPED")) >= skipped + 2, "slots that are left out")
+    assert len(slots_of(row)) == 1
+
+    TaskRecord.objects.filter(pk=task.pk).update(**finished)
+    until(lambda: len(slots_of(row)) == 2, "the next slot's task")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
