@@ -10,6 +10,7 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connections, transaction
 from django.test.utils import override_settings
@@ -206,13 +207,45 @@ def test_tables_are_missed(start, tmp_path, command):
     assert "manage.py migrate" in process.output
 
 
-@pytest.mark.parametrize("command", [["runbeat"], ["runworker", "--beat"]])
+@pytest.mark.parametrize("command", [["runbeat"], ["runworker"], ["runworker", "--beat"]])
 def test_local_times_are_refused(command, monkeypatch):
-    """Without USE_TZ rows have times without a zone: each schedule would be disabled as broken."""
+    """Also by call_command(), which skips the system checks."""
     monkeypatch.setattr("django_tasks.beat.start.run_beat", lambda *args: 0)
     monkeypatch.setattr("django_tasks.worker.start.run_worker", lambda *args: 0)
     with override_settings(USE_TZ=False), pytest.raises(CommandError, match="USE_TZ = True"):
         call_command(*command)
+
+
+@pytest.mark.skipif(IS_POSTGRESQL, reason="PostgreSQL stores moments with their zone")
+@pytest.mark.parametrize("command", ["runbeat", "runworker"])
+def test_database_with_a_time_zone_of_its_own_is_refused(start, command):
+    """It would run tasks hours early, or never; also when the system checks are skipped."""
+    database = {**settings.DATABASES["default"], "TIME_ZONE": "Europe/Paris"}
+    database["NAME"] = connections[DATABASE].settings_dict["NAME"]
+    process = start(
+        command=[sys.executable, "-m", "django", command, "--skip-checks"],
+        settings={"DATABASES": {"default": database}},
+    )
+
+    assert process.wait() == 1
+    assert "['TIME_ZONE'] is 'Europe/Paris'" in process.output
+    assert "Remove TIME_ZONE" in process.output
+
+
+@pytest.mark.skipif(not IS_POSTGRESQL, reason="the others store moments without a zone")
+def test_zone_of_a_postgresql_connection_shifts_nothing(runbeat):
+    """Slots, and the due times of what they enqueue, are moments."""
+    database = {**settings.DATABASES["default"], "TIME_ZONE": "Asia/Kathmandu"}
+    database["NAME"] = connections[DATABASE].settings_dict["NAME"]
+    row = saved(every=1.0, jitter=0.5, expires=60.0)
+    runbeat(settings={"DATABASES": {"default": database}, "TIME_ZONE": "America/New_York"})
+
+    [slot, *_] = until(lambda: slots_of(row), "a slot")
+    task = TaskRecord.objects.order_by("pk").first()
+
+    assert abs(slot - now()) < timedelta(minutes=5)
+    assert slot <= task.run_after <= slot + timedelta(seconds=0.5)
+    assert timedelta(seconds=60) <= task.expires_at - slot <= timedelta(seconds=61)
 
 
 # --- runworker --beat ---------------------------------------------------------------------------
