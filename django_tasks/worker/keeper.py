@@ -378,6 +378,9 @@ class Keeper:
     def _reconcile(self) -> None:
         findings = self._reconciler.run()
         self._duties.of(self._reconcile).next_in(findings.pause)
+        if findings.is_refused != self.board.is_broker_refusing:
+            self.board.is_broker_refusing = findings.is_refused
+            self._wake_all()
         if findings.has_later:
             self._duties.of(self._promote_and_expire).hurry()
             self._duties.of(self._obey).hurry()

@@ -275,10 +275,18 @@ MUTATIONS = [
     Mutation(
         name="nobody publishes what a broker lost",
         file="worker/reconciler.py",
-        old="            self.broker.publish(lost)\n",
-        new="            pass\n",
+        old="        if lost and not self.broker.publish(lost):",
+        new="        if False:",
         tests="test_brokers.py",
         select="soon_back",
+    ),
+    Mutation(
+        name="workers take the word of a broker that takes nothing in",
+        file="worker/keeper.py",
+        old="            self.board.is_broker_refusing = findings.is_refused\n",
+        new="            pass\n",
+        tests="../brokers/test_refusals.py",
+        select="full",
     ),
     Mutation(
         name="nobody hears of tasks that were moved",
