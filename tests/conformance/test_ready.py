@@ -200,7 +200,7 @@ def test_rollback_publishes_nothing(way, recording):
 def test_what_becomes_ready_wakes_the_workers_of_its_queue(way):
     """By NOTIFY, when no broker hands it out."""
     broker = known.of("default")
-    broker._windows.clear()  # a process under load sends only a few
+    broker._sent.clear()  # a process under load sends only a few
     act = WAYS[way]()
     before = ready_tasks()
     listener = broker.listen(connection)
