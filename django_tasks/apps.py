@@ -8,7 +8,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_save
 from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
@@ -30,7 +30,12 @@ class DjangoTasksConfig(AppConfig):
     def ready(self) -> None:
         from . import checks  # noqa: F401 - registers the checks
         from .after_migrate import sync_schedules
+        from .fixtures import plan_loaded_schedule
+        from .models import Schedule
 
+        pre_save.connect(
+            plan_loaded_schedule, sender=Schedule, dispatch_uid="django_tasks.plan_loaded_schedule"
+        )
         _after_the_last_app(self, import_tasks)
 
         post_migrate.connect(

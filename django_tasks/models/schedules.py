@@ -78,6 +78,10 @@ class RunOutcome(models.TextChoices):
 class ScheduleManager(models.Manager["Schedule"]):
     """Makes schedules by code."""
 
+    def get_by_natural_key(self, name: str) -> Schedule:
+        """Return the schedule of this name, for fixtures. Raise Schedule.DoesNotExist."""
+        return self.get(name=name)
+
     def schedule(
         self,
         name: str,
@@ -244,6 +248,10 @@ class Schedule(models.Model):
         schedules.save(
             self, using=self._database(using), is_new=bool(force_insert), only=update_fields
         )
+
+    def natural_key(self) -> tuple[str]:
+        """Return what it is called in fixtures made by `dumpdata --natural-primary`."""
+        return (self.name,)
 
     def edit(
         self,

@@ -16,7 +16,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connections, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.timezone import is_aware
 from django.utils.translation import gettext as _
 
@@ -87,6 +87,26 @@ def _store(row: Schedule, is_new: bool, using: str, only: frozenset[str] | None)
         except InvalidSchedule as error:
             raise ValidationError({error.field: str(error)}) from None
         _write(row, is_new, using)
+
+
+def plan_loaded(row: Schedule, *, using: str) -> None:
+    """
+    Plan a row that a fixture is about to store, as if somebody saved it now.
+
+    A new one has no slots of the past, whenever the fixture was made; one that replaces a stored
+    schedule leaves what beats wrote of it. A row whose columns say no time is loaded disabled,
+    with its error.
+    """
+    with transaction.atomic(using=using):
+        same = Q(name=row.name) if row.pk is None else Q(pk=row.pk)
+        stored = _rows(using).filter(same).first()
+        if stored is not None:
+            _take_over(row, stored, None)
+        now = database_clock(using)
+    row.created_at, row.changed_at = row.created_at or now, row.changed_at or now
+    if row.kind == ScheduleKind.INTERVAL and row.anchor_at is None:
+        row.anchor_at = _anchor(stored, now)
+    _plan_or_disable(row, stored, now)
 
 
 def _write(row: Schedule, is_new: bool, using: str) -> None:
@@ -336,19 +356,25 @@ def _change_one(pk: int, change: Callable[[Schedule], bool], using: str) -> bool
         stored, now = _copy(row), database_clock(using)
         if not change(row):
             return False
-        is_changed = True
-        try:
-            _plan(row, stored, now)
-        except MissingLibrary:
-            row.next_run_at = first_undecided(stored) or now  # a beat that has it plans from there
-        except InvalidSchedule as error:
-            is_changed = not row.enabled
-            row.enabled, row.next_run_at, row.waiting_slot_at = False, None, None
-            row.error = "" if is_changed else f"{error.field}: {error}"
+        is_changed = _plan_or_disable(row, stored, now)
         _rows(using).filter(pk=pk).update(
             **{name: getattr(row, name) for name in _CHANGED}, changed_at=DatabaseNow()
         )
         return is_changed
+
+
+def _plan_or_disable(row: Schedule, stored: Schedule | None, now: datetime) -> bool:
+    """Plan a row whose columns may say no time; return False if that disables it."""
+    try:
+        _plan(row, stored, now)
+    except MissingLibrary:  # a beat that has it plans from there
+        row.next_run_at = (stored and first_undecided(stored)) or now
+    except InvalidSchedule as error:
+        is_changed = not row.enabled
+        row.enabled, row.next_run_at, row.waiting_slot_at = False, None, None
+        row.error = "" if is_changed else f"{error.field}: {error}"
+        return is_changed
+    return True
 
 
 _CHANGED = ("enabled", "paused_until", "error", "next_run_at", "waiting_slot_at")
