@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_save
 from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
@@ -28,16 +29,48 @@ class DjangoTasksConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks  # noqa: F401 - registers the checks
-        from .conf import app_settings
-
-        autodiscover_modules("tasks")
-        for module in app_settings.TASK_MODULES:
-            import_module(module)
         from .after_migrate import sync_schedules
+        from .fixtures import plan_loaded_schedule
+        from .models import Schedule
+
+        pre_save.connect(
+            plan_loaded_schedule, sender=Schedule, dispatch_uid="django_tasks.plan_loaded_schedule"
+        )
+        _after_the_last_app(self, import_tasks)
 
         post_migrate.connect(
             sync_schedules, sender=self, dispatch_uid="django_tasks.sync_schedules"
         )
+
+
+def import_tasks() -> None:
+    """Import the tasks module of each app, and TASK_MODULES: decorating makes tasks known."""
+    from .conf import app_settings
+
+    autodiscover_modules("tasks")
+    for module in app_settings.TASK_MODULES:
+        import_module(module)
+
+
+def _after_the_last_app(config: AppConfig, do: Callable[[], None]) -> None:
+    """
+    Call `do` when all apps are ready, but still in django.setup(), so that what it raises is seen.
+
+    What an app listed after this one does in its ready() is then there for the tasks. Django has
+    no hook for that moment; it is the end of the last app's ready().
+    """
+    assert config.apps is not None  # they are being made ready
+    *_, last = config.apps.get_app_configs()
+    if last is config:
+        do()
+        return
+    its_ready = last.ready
+
+    def ready() -> None:
+        its_ready()
+        do()
+
+    last.ready = ready  # type: ignore[method-assign]
 
 
 def use_database_backend_by_default() -> None:

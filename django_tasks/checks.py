@@ -15,7 +15,7 @@ from django.core.management import find_commands
 from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from . import conf, declared, mixed_install
+from . import conf, declared, mixed_install, time_zones
 from .aliases import backend_classes, database_aliases, database_backends
 from .declared import Problem, Source
 from .dep14.backends import DummyBackend, ImmediateBackend
@@ -170,19 +170,11 @@ def _has_runworker(app_path: str) -> bool:
 
 @register
 def check_time_zones(**kwargs: Any) -> list[CheckMessage]:
-    """E006: times of the database's UTC clock meet local ones."""
-    if settings.USE_TZ:
-        return []
+    """E006: local times would meet the database's clock."""
+    faults = {time_zones.fault_of(database) for database, _ in _task_connections()}
     return [
-        Error(
-            f"USE_TZ is False, and the task database {database!r} is {_name(connection)}, where"
-            " times are stored without a time zone: due times and leases are compared with the"
-            " database's clock in UTC.",
-            hint="Set USE_TZ = True.",
-            id="django_tasks.E006",
-        )
-        for database, connection in _task_connections()
-        if connection.vendor in ("mysql", "sqlite")
+        Error(fault.text, hint=fault.fix, id="django_tasks.E006")
+        for fault in sorted(filter(None, faults))
     ]
 
 
@@ -309,10 +301,6 @@ def _task_connections() -> list[tuple[str, BaseDatabaseWrapper]]:
     """Return each task database that DATABASES has, once."""
     names = {backend.database for backend in database_backends().values()}
     return [(name, connections[name]) for name in sorted(names) if name in connections]
-
-
-def _name(connection: BaseDatabaseWrapper) -> str:
-    return str(connection.display_name)
 
 
 def _value(connection: BaseDatabaseWrapper, sql: str) -> Any:

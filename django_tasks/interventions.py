@@ -95,7 +95,6 @@ class Intervention:
             report.done += done
             report.copied += copied
             report.overtaken += len(chosen) - done - copied
-            transitions.wake(database, {task.queue_name for task in chosen})
         return report
 
     def cancel(self) -> Report:
@@ -115,7 +114,6 @@ class Intervention:
             done = transitions.hurry(self.tasks.db, _ids(chosen))
             report.done += done
             report.overtaken += len(chosen) - done
-            transitions.wake(self.tasks.db, {task.queue_name for task in chosen})
         return report
 
     def move(self, *, queue_name: str | None = None, priority: int | None = None) -> Report:
@@ -125,8 +123,6 @@ class Intervention:
             done = moves.move(self.tasks.db, _ids(chosen), queue_name=queue_name, priority=priority)
             report.done += done
             report.overtaken += len(chosen) - done
-            queues = {queue_name} if queue_name else {task.queue_name for task in chosen}
-            transitions.wake(self.tasks.db, queues)
         return report
 
     def delete(self) -> Report:

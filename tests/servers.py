@@ -294,8 +294,9 @@ class PrivateRabbitMQ(PrivateServer):
         options = ["-port", self.epmd_port, "-address", "127.0.0.1"]
         self.epmd = self.popen([self.epmd_program, *options], stdout=subprocess.DEVNULL)
 
-    def command(self):
-        environment = {
+    @property
+    def environment(self):
+        return {
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_EPMD_PORT": self.epmd_port,
             "ERL_FLAGS": "-kernel inet_dist_use_interface {127,0,0,1}",
@@ -310,8 +311,19 @@ class PrivateRabbitMQ(PrivateServer):
             "RABBITMQ_NODE_PORT": self.port,
             "RABBITMQ_PID_FILE": self.directory / "pid",
         }
-        settings = [f"{name}={value}" for name, value in environment.items()]
-        return ["/usr/bin/env", *settings, self.server]
+
+    def command(self):
+        return self.with_environment(self.server)
+
+    def with_environment(self, *command):
+        settings = [f"{name}={value}" for name, value in self.environment.items()]
+        return ["/usr/bin/env", *settings, *command]
+
+    def control(self, *arguments):
+        """Run rabbitmqctl against this server."""
+        program = Path(self.server).with_name("rabbitmqctl")
+        command = self.with_environment(program, "--quiet", *arguments)
+        assert self.popen(command).wait(START_TIMEOUT) == 0, command
 
     def accepts_connections(self):
         return rabbitmq_problem(self.url()) is None

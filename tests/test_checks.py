@@ -159,11 +159,33 @@ def test_w004_another_runworker_comes_first(other_app, settings):
 
 
 @override_settings(USE_TZ=False)
-def test_e006_local_times_in_a_database_without_time_zones():
+def test_e006_local_times():
+    """They are refused on every database: in one night of the year they come twice."""
+    [error] = our_checks.check_time_zones()
+
+    assert (error.id, error.hint) == ("django_tasks.E006", "Set USE_TZ = True.")
+
+
+@pytest.mark.parametrize("zone", ["Europe/Paris", "America/New_York", "Africa/Abidjan"])
+def test_e006_database_with_a_time_zone_of_its_own(zone, monkeypatch):
+    """Where moments are stored without their zone they would be off by hours."""
+    monkeypatch.setitem(connection.settings_dict, "TIME_ZONE", zone)
     messages = our_checks.check_time_zones()
 
-    expected = [] if connection.vendor == "postgresql" else ["django_tasks.E006"]
-    assert [m.id for m in messages] == expected
+    if connection.vendor == "postgresql":
+        assert messages == []
+    else:
+        [error] = messages
+        assert error.id == "django_tasks.E006" and zone in error.msg
+        assert "DATABASES['default']['TIME_ZONE']" in error.msg and "Remove TIME_ZONE" in error.hint
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Etc/UTC", "Etc/GMT+0", "Zulu"])
+def test_database_in_utc_is_right(zone, monkeypatch):
+    """Whatever its name, it is what the database's clock shows."""
+    monkeypatch.setitem(connection.settings_dict, "TIME_ZONE", zone)
+    with override_settings(TIME_ZONE="Asia/Kathmandu"):
+        assert our_checks.check_time_zones() == []
 
 
 def test_the_checks_of_the_backend_are_registered():

@@ -72,6 +72,7 @@ class BaseAdmin(_ModelAdmin):
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
+            "crumb": "",  # without one, the page is its model's list, which has its title there
             "crumbs_are_a_list": django.VERSION >= (6, 1),
             **context,
         }

@@ -317,15 +317,10 @@ class DatabaseBackend(BaseTaskBackend):
 
     def requeue(self, result_id: str) -> bool:
         """Run a failed or cancelled task again; see `TaskResult.requeue`."""
-        from ..models import TaskRecord
         from ..store import transitions
 
         task_id = ids.parse(result_id)
-        if task_id is None or not transitions.requeue(self.database, [task_id]):
-            return False
-        rows = TaskRecord.objects.using(self.database).filter(pk=task_id)
-        transitions.wake(self.database, rows.values_list("queue_name", flat=True))
-        return True
+        return task_id is not None and bool(transitions.requeue(self.database, [task_id]))
 
     # --- checks ---------------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ class Decision:
     #: To enqueue, the oldest first.
     slots: Sequence[datetime] = ()
     left_out: Sequence[LeftOut] = ()
-    #: Whether to cancel the earlier task first.
+    #: Whether to cancel the earlier tasks first.
     cancels: bool = False
     waiting_slot_at: datetime | None = None
 
@@ -61,8 +61,8 @@ def decide(row: Schedule, spec: Spec, now: datetime, *, is_unfinished: bool) -> 
     """
     Decide on the slots of `row` that are due at `now`.
 
-    `is_unfinished`: whether the task of an earlier slot has not finished. Without a due slot (the
-    columns were changed by hand) only the next run is set right.
+    `is_unfinished`: whether an earlier task of it, by a slot or by hand, has not finished. Without
+    a due slot (the columns were changed by hand) only the next run is set right.
     """
     undecided = first_undecided(row)
     first = None if undecided is None else next_slot(row, spec, undecided - TICK)

@@ -116,9 +116,7 @@ def _changes_of(rows: Iterable[Any], database: str, unfinished: set[UUID]) -> li
 def _earlier_tasks(rows: Iterable[Schedule]) -> list[UUID]:
     """Return the tasks that overlap policies ask about."""
     return [
-        row.last_task_id
-        for row in rows
-        if row.last_task_id is not None and row.overlap != Overlap.ALLOW
+        task_id for row in rows if row.overlap != Overlap.ALLOW for task_id in row.tasks_in_hand
     ]
 
 
@@ -143,19 +141,30 @@ def _change_one(database: str, schedule_id: int) -> list[Change]:
         if row is None:
             return []
         unfinished = slots.unfinished(database, _earlier_tasks([row]))
-        change = _without_taken_slots(database, _change_of(row, database, unfinished))
+        earlier = {name: getattr(row, name) for name in _OF_THE_LAST_TASK}
+        change = _change_of(row, database, unfinished)
+        change = _without_taken_slots(database, change, earlier)
         slots.write(database, [change])
     return [change]
 
 
-def _without_taken_slots(database: str, change: Change) -> Change:
-    """Leave out slots that have their run: somebody turned the schedule's columns back."""
+#: Columns that tell of the task made last.
+_OF_THE_LAST_TASK = ("last_run_at", "last_task_id", "earlier_task_ids")
+
+
+def _without_taken_slots(database: str, change: Change, earlier: dict[str, Any]) -> Change:
+    """
+    Leave out slots that have their run: somebody turned the schedule's columns back.
+
+    `earlier`: what the row said of its last task before this change.
+    """
     taken = slots.taken_slots(database, change.row.pk, (run.slot_at for run in change.runs))
     if not taken:
         return change
     left = [task for task in change.tasks if task.slot_at not in taken]
-    if not left:
-        change.row.last_task_id = None  # of the tasks that are not stored after all
+    if not left:  # the last task is the one before
+        for name, value in earlier.items():
+            setattr(change.row, name, value)
     change.row.runs -= len(change.tasks) - len(left)
     runs = [run for run in change.runs if run.slot_at not in taken]
     return replace(change, tasks=left, runs=runs)
@@ -169,9 +178,10 @@ def _change_of(row: Any, database: str, unfinished: set[UUID]) -> Change:
     now: datetime = row.clock
     try:
         spec = spec_of(row)
-        decision = decide(row, spec, now, is_unfinished=row.last_task_id in unfinished)
+        in_hand = [task_id for task_id in row.tasks_in_hand if task_id in unfinished]
+        decision = decide(row, spec, now, is_unfinished=bool(in_hand))
         call = call_of(row, database) if decision.slots else None
-        return _decided(row, now, decision, call)
+        return _decided(row, now, decision, call, in_hand)
     except (UnknownTask, MissingLibrary) as error:
         return _postponed(row, now, _text(error))
     except (InvalidSchedule, ValidationError) as error:
@@ -182,21 +192,31 @@ def _change_of(row: Any, database: str, unfinished: set[UUID]) -> Change:
         return _disabled(row, f"{type(error).__name__}: {error}")
 
 
-def _decided(row: Any, now: datetime, decision: Decision, call: ScheduledCall | None) -> Change:
+def _decided(
+    row: Any,
+    now: datetime,
+    decision: Decision,
+    call: ScheduledCall | None,
+    in_hand: Sequence[UUID],
+) -> Change:
     tasks = [] if call is None else [_task_of(row, call, slot, now) for slot in decision.slots]
-    cancels = row.last_task_id if decision.cancels else None
     row.next_run_at, row.waiting_slot_at = decision.next_run_at, decision.waiting_slot_at
     row.last_slot_at = decision.last_slot_at or row.last_slot_at
     row.error = ""
     if tasks:
         row.last_run_at, row.last_task_id = now, tasks[-1].record.pk
+        # Of the policies that ask, none makes a task beside one that goes on.
+        row.earlier_task_ids = None
         row.runs += len(tasks)
     left_out = [
         ScheduleRun(schedule=row, slot_at=slot, outcome=outcome, left_out=besides, created_at=now)
         for outcome, slot, besides in decision.left_out
     ]
     return Change(
-        row=row, tasks=tasks, runs=[*left_out, *_runs_of(row, tasks, now)], cancels=cancels
+        row=row,
+        tasks=tasks,
+        runs=[*left_out, *_runs_of(row, tasks, now)],
+        cancels=in_hand if decision.cancels else (),
     )
 
 

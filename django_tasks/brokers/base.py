@@ -104,9 +104,9 @@ class Broker(Protocol):
     def wakes(self, queue_name: str) -> bool:
         """Tell whether this insert should carry a wake-up for the queue by the database."""
 
-    def publish(self, ready: Sequence[Ready]) -> None:
+    def publish(self, ready: Sequence[Ready]) -> bool:
         """
-        Hand out committed ready tasks, and wake workers for them.
+        Hand out committed ready tasks, and wake workers for them; return whether it took them.
 
         Never raise because the broker is away, nor wait long for it: note it in `outage`.
         """
@@ -120,7 +120,7 @@ class Broker(Protocol):
 
     def pulse(self) -> Pulse | None:
         """
-        Return how it is. Raise BrokerAway.
+        Return how it is. Raise BrokerAway, also if it answers and takes nothing in.
 
         None: it cannot tell, so that keepers have to look into the table for it.
         """

@@ -35,21 +35,24 @@ class DatabaseBroker:
     def __init__(self, alias: str) -> None:
         self.outage = Outage("the database")  # which is told of by those who use it
         self.notify = app_settings.NOTIFY
-        self._windows: dict[str, tuple[float, int]] = {}
+        self._window_ends = 0.0
+        #: Wake-ups of this window. Not of all time: projects may name queues as they like.
+        self._sent: dict[str, int] = {}
 
     def wakes(self, queue_name: str) -> bool:
         """Tell whether this insert should carry a wake-up for the queue."""
         if not self.notify:
             return False
         now = time.monotonic()
-        start, sent = self._windows.get(queue_name, (0.0, 0))
-        if now - start >= WINDOW:
-            start, sent = now, 0
-        self._windows[queue_name] = (start, sent + 1)
+        if now >= self._window_ends:
+            self._window_ends, self._sent = now + WINDOW, {}
+        sent = self._sent.get(queue_name, 0)
+        self._sent[queue_name] = sent + 1
         return sent < WAKES_PER_WINDOW
 
-    def publish(self, ready: Sequence[Ready]) -> None:
+    def publish(self, ready: Sequence[Ready]) -> bool:
         """Do nothing: the rows are the queue."""
+        return True
 
     def expect(self) -> None:
         """Do nothing: keepers look for themselves."""

@@ -68,25 +68,26 @@ class KombuBroker:
         """Leave waking to the broker."""
         return False
 
-    def publish(self, ready: Sequence[Ready]) -> None:
+    def publish(self, ready: Sequence[Ready]) -> bool:
         """Send a message for each; one that is sent twice claims nothing the second time."""
         if not self.outage.grants_try():
-            return
+            return False
         self._doubts.forget(ready)
         letters = [
             Letter(self.queues.of(task.queue_name), kombu_queues.written(task), level)
             for task in ready
             for level in [kombu_queues.level(task.priority)]
         ]
-        self._tell(lambda line: line.publish(letters))
+        return self._tell(lambda line: line.publish(letters))
 
-    def _tell(self, action: Callable[[Line], None]) -> None:
+    def _tell(self, action: Callable[[Line], None]) -> bool:
         try:
             self.lines.use(action)
         except BrokerAway as error:
             self.outage.began(error)
-        else:
-            self.outage.over()
+            return False
+        self.outage.over()
+        return True
 
     def expect(self) -> None:
         """Leave a mark where keepers hear of it; elsewhere they look for themselves."""
@@ -96,7 +97,9 @@ class KombuBroker:
     def pulse(self) -> Pulse | None:
         """Return what is heard; None where queues only tell their lengths. Raise BrokerAway."""
         if self.transport.is_amqp:
-            return self._marks.pulse()
+            pulse = self._marks.pulse()
+            self.lines.use(lambda line: line.prove())
+            return pulse
         if self.outage.since is not None:
             # Nobody needs to know, but without ready tasks nothing else is asked.
             self.lines.use(lambda line: line.count(self.queues.of(DEFAULT_TASK_QUEUE_NAME)))

@@ -31,6 +31,8 @@ class AMQPLine(Line):
         self._amqp = connection.connection
         self._amqp.sock.settimeout(TIMEOUT)
         super().__init__(connection, arguments)
+        self._is_blocked = False
+        self._amqp.on_blocked = self._block
         self._sent = 0
         self._unconfirmed: set[int] = set()
         self._is_refused = False
@@ -67,10 +69,16 @@ class AMQPLine(Line):
         self._channel.basic_publish(message, exchange, queue)
 
     def _await_confirms(self) -> None:
-        while self._unconfirmed:
+        while self._unconfirmed and not self._is_blocked:
             self._amqp.drain_events()
+        if self._is_blocked:
+            # It may have taken the first message, and reads nothing more from this connection.
+            raise BrokerAway("it blocks who publishes: it is short of memory or disk")
         if self._is_refused:
             raise BrokerAway("it has refused messages")
+
+    def _block(self, reason: str) -> None:
+        self._is_blocked = True
 
     def _confirm(self, tag: int, is_multiple: bool) -> None:
         if is_multiple:
@@ -88,6 +96,12 @@ class AMQPLine(Line):
         """Let all who hear marks of this name have one."""
         self._declare_exchange(exchange)
         self._post(self._channel.prepare_message("", content_encoding="utf-8"), exchange, "")
+        self._await_confirms()
+
+    def prove(self) -> None:
+        """Have the server confirm a message to no queue: a full one hands out as before."""
+        nothing = self._channel.prepare_message("", content_encoding="utf-8")
+        self._post(nothing, "", f"django-tasks-nowhere-{uuid4().hex}")
         self._await_confirms()
 
     def has_mark(self, exchange: str) -> bool:

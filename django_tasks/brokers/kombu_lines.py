@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 #: Seconds for a connection to be made, and for a request to be answered.
 TIMEOUT = 2.0
+#: Queues that a line knows to be there; then it asks anew.
+MOST_DECLARED = 1000
 #: Seconds for which ids are fetched, or published, one by one where that is how it goes.
 FETCH_FOR, PUBLISH_FOR = 0.2, 2.0
 #: Lines that a process keeps open while nobody uses them.
@@ -80,9 +82,15 @@ class Line:
         """Let all who hear marks of this name have one."""
         raise NotImplementedError
 
+    def prove(self) -> None:
+        """Prove that messages are taken in."""
+        raise NotImplementedError
+
     def count(self, queue: str) -> int:
         """Return how many messages wait in a queue, which is made if need be."""
         declared = self._channel.queue_declare(queue=queue, **self._declaration)
+        if len(self._declared) >= MOST_DECLARED:
+            self._declared.clear()
         self._declared.add(queue)
         return int(declared.message_count)
 

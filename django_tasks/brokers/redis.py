@@ -49,38 +49,43 @@ class RedisBroker:
             "tasks are stored all the same, and workers look for them in the database; ",
             logger,
         )
-        self._named_at: dict[str, float] = {}
+        self._named_until = 0.0
+        #: Queues named in this interval.
+        self._named: set[str] = set()
 
     def wakes(self, queue_name: str) -> bool:
         """Leave waking to Redis."""
         return False
 
-    def publish(self, ready: Sequence[Ready]) -> None:
+    def publish(self, ready: Sequence[Ready]) -> bool:
         """Add ids, which is the same once or twice; a worker that waits gets one at once."""
-        self._tell(
+        return self._tell(
             self._additions(ready[start : start + CHUNK]) for start in range(0, len(ready), CHUNK)
         )
 
-    def _tell(self, batches: Iterable[Iterable[Sequence[Any]]]) -> None:
+    def _tell(self, batches: Iterable[Iterable[Sequence[Any]]]) -> bool:
         """Send commands, each batch in one go, unless Redis is known to be away."""
         if not self.outage.grants_try():
-            return
+            return False
         try:
             for commands in batches:
                 self.lines.ask(*commands)
         except BrokerAway as error:
             self.outage.began(error)
-        else:
-            self.outage.over()
+            return False
+        self.outage.over()
+        return True
 
     def _additions(self, ready: Sequence[Ready]) -> Iterator[Sequence[Any]]:
         members: dict[str, list[Any]] = defaultdict(list)
         for task_id, queue_name, priority in ready:
             members[queue_name] += (-priority, str(task_id))
         now = time.monotonic()
+        if now >= self._named_until:
+            self._named_until, self._named = now + NAME_INTERVAL, set()
         for queue_name, scored in members.items():
-            if now >= self._named_at.get(queue_name, 0.0):
-                self._named_at[queue_name] = now + NAME_INTERVAL
+            if queue_name not in self._named:
+                self._named.add(queue_name)
                 yield "SADD", self.keys.names, queue_name
             yield "ZADD", self.keys.ready(queue_name), *scored
 
@@ -89,7 +94,11 @@ class RedisBroker:
         self._tell([[("SET", self.keys.later, str(uuid4()))]])
 
     def pulse(self) -> Pulse:
-        """Return the mark of `expect`, and one that is there for as long as nothing is lost."""
+        """
+        Return the mark of `expect`, and one that is there for as long as nothing is lost.
+
+        A Redis that is full hands out as before, and refuses the SET.
+        """
         commands = (
             ("SET", self.keys.generation, str(uuid4()), "NX"),
             ("MGET", self.keys.generation, self.keys.later),

@@ -7,11 +7,11 @@ import socket
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections
 from django.db.models import Model
 
+from .. import time_zones
 from ..models import RollupMark, Schedule
 from ..worker.health import family_of
 from ..worker.logs import WorkerHandler
@@ -49,15 +49,15 @@ class ServingCommand(BaseCommand):
 
 def check_beat(database: str) -> None:
     """Raise CommandError when a beat could not work with the schedules of `database`."""
-    if not settings.USE_TZ:
-        raise CommandError("A beat needs USE_TZ = True: slots are moments with a time zone.")
-    check_tables(database, Schedule, "waiting_slot_at")
+    check_tables(database, Schedule, "earlier_task_ids")
 
 
 def check_tables(
     database: str, model: type[Model] = RollupMark, newest_column: str = "counted_until"
 ) -> None:
-    """Raise CommandError when the database is away or not migrated."""
+    """Raise CommandError when the database is away, not migrated, or would shift moments."""
+    if fault := time_zones.fault_of(database):  # system checks can be skipped
+        raise CommandError(f"{fault.text} {fault.fix}")
     connection = connections[database]
     try:
         model._default_manager.using(database).values_list(newest_column).first()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
+from uuid import UUID
 
 from django.db import models
 from django.db.models import Q
@@ -38,7 +40,7 @@ class DayMatch(models.TextChoices):
 
 
 class Overlap(models.TextChoices):
-    """What a due slot does while the task of an earlier slot has not finished."""
+    """What a due slot does while a task of its schedule, by a slot or by hand, is unfinished."""
 
     ALLOW = "ALLOW", pgettext_lazy("overlap policy", "Allow")
     SKIP = "SKIP", pgettext_lazy("overlap policy", "Skip")
@@ -75,6 +77,10 @@ class RunOutcome(models.TextChoices):
 
 class ScheduleManager(models.Manager["Schedule"]):
     """Makes schedules by code."""
+
+    def get_by_natural_key(self, name: str) -> Schedule:
+        """Return the schedule of this name, for fixtures. Raise Schedule.DoesNotExist."""
+        return self.get(name=name)
 
     def schedule(
         self,
@@ -189,6 +195,9 @@ class Schedule(models.Model):
     last_run_at = models.DateTimeField(_("last run"), null=True, editable=False)
     #: The task made last. No foreign key: tasks are pruned.
     last_task_id = models.UUIDField(_("last task"), null=True, editable=False)
+    #: Tasks that had not finished when the last one was made, as a JSON list of ids, the oldest
+    #: first. None: there were none.
+    earlier_task_ids = models.TextField(null=True, editable=False)
     #: Slots enqueued; runs by hand do not count.
     runs = models.PositiveBigIntegerField(_("runs"), default=0, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -239,6 +248,10 @@ class Schedule(models.Model):
         schedules.save(
             self, using=self._database(using), is_new=bool(force_insert), only=update_fields
         )
+
+    def natural_key(self) -> tuple[str]:
+        """Return what it is called in fixtures made by `dumpdata --natural-primary`."""
+        return (self.name,)
 
     def edit(
         self,
@@ -323,6 +336,19 @@ class Schedule(models.Model):
         from ..store import schedules
 
         return schedules.next_slots(self, count, after=after)
+
+    @property
+    def tasks_in_hand(self) -> list[UUID]:
+        """
+        The tasks that overlap policies ask about, the oldest first; they may have finished since.
+
+        The last one, by a slot or by hand, and those that had not finished when it was made.
+        """
+        last = () if self.last_task_id is None else (self.last_task_id,)
+        try:
+            return [*map(UUID, json.loads(self.earlier_task_ids or "[]")), *last]
+        except (AttributeError, TypeError, ValueError):  # somebody wrote SQL
+            return [*last]
 
     def _database(self, using: str | None = None) -> str:
         from ..aliases import task_database

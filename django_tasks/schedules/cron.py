@@ -32,11 +32,16 @@ MINUTE, HOUR, DAY, MONTH, WEEKDAY = range(5)
 LIMITS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 #: The highest value that `a/n` counts to.
 LAST_STEP = (59, 23, 31, 12, 6)
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september",
+    "october", "november", "december",
+)  # fmt: skip
+WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
+#: Cron's own names are the first three letters of these.
+FULL_NAMES = {MONTH: frozenset(MONTHS), WEEKDAY: frozenset(WEEKDAYS)}
 NAMES = {
-    **{(MONTH, name): number for number, name in enumerate(MONTHS, 1)},
-    **{(WEEKDAY, name): number for number, name in enumerate(WEEKDAYS)},
+    **{(MONTH, name[:3]): number for number, name in enumerate(MONTHS, 1)},
+    **{(WEEKDAY, name[:3]): number for number, name in enumerate(WEEKDAYS)},
 }
 TERM = re.compile(r"(\*|[0-9a-z]+)(?:-([0-9a-z]+))?(?:/([0-9]+))?", re.ASCII)
 #: The last day of the month; the third Friday (5#3, fri#3); the last Friday (L5).
@@ -150,7 +155,11 @@ def normal(expression: str) -> str:
 
 
 def fields_of(expression: str) -> list[str]:
-    """Return the five fields of an expression, or of what a word such as @daily stands for."""
+    """
+    Return the five fields of an expression, or of what a word such as @daily stands for.
+
+    In lower case, and names are of three letters.
+    """
     text = normal(expression).lower()
     if text.startswith("@") and text not in WORDS:
         known = ", ".join(WORDS)
@@ -162,7 +171,17 @@ def fields_of(expression: str) -> list[str]:
             f"A crontab has five fields (minute, hour, day of the month, month, day of the week), "
             f"{expression!r} has {len(fields)}.",
         )
-    return fields
+    return [with_short_names(index, text) for index, text in enumerate(fields)]
+
+
+def with_short_names(index: int, text: str) -> str:
+    """Return a field in which Celery's `Monday` is cron's `mon`, and `january` is `jan`."""
+    names = FULL_NAMES.get(index, ())
+    return re.sub(
+        "[A-Za-z]{4,}",
+        lambda name: name[0].lower()[:3] if name[0].lower() in names else name[0],
+        text,
+    )
 
 
 @lru_cache(maxsize=4096)

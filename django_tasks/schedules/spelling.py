@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -74,8 +73,7 @@ def clocked(moment: datetime) -> Clocked:
 
 
 def _from_keywords(keywords: tuple[Field, ...], timezone: str) -> Crontab:
-    fields = [_field(value) for value in keywords]
-    fields[cron.WEEKDAY] = re.sub(r"[A-Za-z]{4,}", _short_weekday, fields[cron.WEEKDAY])
+    fields = [cron.with_short_names(i, _field(value)) for i, value in enumerate(keywords)]
     # Where only one of the days is given, the two rules are the same, and cron's is better known.
     needs_both = not (cron.is_open(fields[cron.DAY]) or cron.is_open(fields[cron.WEEKDAY]))
     return Crontab(" ".join(fields), "ALL" if needs_both else "ANY", timezone)
@@ -91,13 +89,6 @@ def _field(value: Any) -> str:
     except TypeError as exception:
         message = f"{value!r} is not a field of a crontab: it takes '*/5', 7 or [0, 30]."
         raise InvalidSchedule("crontab", message) from exception
-
-
-def _short_weekday(match: re.Match[str]) -> str:
-    """Celery takes `monday` where cron takes `mon`."""
-    name = match[0].lower()
-    full = {"sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"}
-    return name[:3] if name in full else name
 
 
 def _text(expression: Any) -> str:

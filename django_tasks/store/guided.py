@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from ..brokers.base import BrokerAway, Readable, Ready, Source
@@ -18,7 +18,8 @@ class GuidedClaimer(Claimer):
     """
     Claims what a broker points to; while the broker is away, from the table.
 
-    `also_from_table`: look there, too, when the broker points to nothing.
+    `also_from_table`: look there, too, when the broker points to nothing. `is_refusing`: tells
+    whether the broker takes nothing in, so that others may have told it of nothing; then, too.
     """
 
     def __init__(
@@ -32,18 +33,20 @@ class GuidedClaimer(Claimer):
         source: Source,
         outage: Outage,
         also_from_table: bool = False,
+        is_refusing: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(database, queues, worker_id, process, backend)
         self.source = source
         self.outage = outage
         self.also_from_table = also_from_table
+        self.is_refusing = is_refusing
         #: Taken, and kept while the database does not answer.
         self._in_hand: list[Ready] = []
 
     @property
     def is_guided(self) -> bool:
-        """Whether the broker is there."""
-        return self.outage.since is None
+        """Whether the broker points to all there is."""
+        return self.outage.since is None and not self.is_refusing()
 
     def finish_and_claim(
         self, successes: list[Success], limit: int, *, is_woken: bool = False
@@ -52,9 +55,10 @@ class GuidedClaimer(Claimer):
         if not self._take(limit):
             return super().finish_and_claim(successes, limit, is_woken=is_woken)
         pointers = self._in_hand[:limit]
-        self.may_have_more = 0 < limit <= len(pointers)
+        is_refusing = self.is_refusing()
+        self.may_have_more = 0 < limit <= len(pointers) or (is_refusing and bool(pointers))
         if not pointers:
-            if self.also_from_table:
+            if self.also_from_table or is_refusing:
                 return super().finish_and_claim(successes, limit, is_woken=is_woken)
             return self.finish(successes) if successes else 0, []
         request = self._pointed_request(pointers)
@@ -77,7 +81,8 @@ class GuidedClaimer(Claimer):
         except BrokerAway as error:
             self.outage.began(error)
             return bool(self._in_hand)
-        self.outage.over()
+        if not self.is_refusing():  # it hands out, and that is not all
+            self.outage.over()
         return True
 
     def _pointed_request(self, pointers: Sequence[Ready]) -> PointedRequest:

@@ -12,6 +12,7 @@ from django.db import transaction
 from ..models import TaskRecord
 from ..statuses import PENDING_STATUSES
 from .chunks import CHUNK, lock_all
+from .ready import tell_of_ready
 from .repeating import repeated
 
 
@@ -25,7 +26,7 @@ def move(
     """
     Give tasks that have not started another queue, priority or both; return how many had not.
 
-    None: as it is. The caller wakes the workers of the new queue.
+    None: as it is.
     """
     wanted = {"queue_name": queue_name, "priority": priority}
     changes = {name: value for name, value in wanted.items() if value is not None}
@@ -42,4 +43,6 @@ def _move_chunk(database: str, ids: list[UUID], changes: dict[str, Any]) -> int:
         pending = TaskRecord.objects.using(database).filter(pk__in=ids, status__in=PENDING_STATUSES)
         locked = list(lock_all(database, pending.order_by("pk")).values_list("pk", flat=True))
         rows = TaskRecord.objects.using(database)
-        return rows.filter(pk__in=locked, status__in=PENDING_STATUSES).update(**changes)
+        moved = rows.filter(pk__in=locked, status__in=PENDING_STATUSES).update(**changes)
+        tell_of_ready(database, locked)
+        return moved

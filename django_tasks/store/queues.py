@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..brokers import publishing
 from ..models import QueueState
 from .dialects import WISH, DatabaseNow
-from .transitions import wake
+from .ready import wake
 
 
 def pause(database: str, backend: str, queue_name: str, by: str = "") -> bool:

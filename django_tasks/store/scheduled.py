@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import connections
-
 from .. import serializers
 from ..brokers import publishing
 from ..conf import app_settings
@@ -17,7 +15,8 @@ from ..models import TaskRecord
 from ..scheduled_calls import ScheduledCall
 from ..signals import task_enqueued
 from ..statuses import Status
-from . import dialects, policy, records
+from . import policy, records
+from .ready import wake
 
 
 def record_of(
@@ -70,18 +69,16 @@ def _own_expiry(call: ScheduledCall, now: datetime) -> datetime | None:
     return now + (expires if isinstance(expires, timedelta) else timedelta(seconds=expires))
 
 
-def wake(database: str, made: Iterable[tuple[ScheduledCall, TaskRecord]]) -> None:
+def tell_of_tasks(database: str, made: Iterable[tuple[ScheduledCall, TaskRecord]]) -> None:
     """Wake the workers of these tasks' queues, or point to the tasks, when they are committed."""
-    connection = connections[database]
     ready, later = [], False
     for call, record in made:
         if record.status == Status.READY:
-            ready.append((call.backend, record))
+            ready.append((call.backend.broker, record))
         else:
             later = True
-    for queue_name, backend in {record.queue_name: backend for backend, record in ready}.items():
-        if backend.broker.wakes(queue_name):
-            dialects.of(connection).notify(connection, queue_name)
+    queues = {(broker, record.queue_name) for broker, record in ready}
+    wake(database, {queue_name for broker, queue_name in queues if broker.wakes(queue_name)})
     publishing.publish_again(database, [record.pk for _, record in ready])
     if later:
         publishing.expect(database)

@@ -7,6 +7,7 @@ database's clock says what is past.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connections, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.timezone import is_aware
 from django.utils.translation import gettext as _
 
@@ -27,7 +28,7 @@ from ..scheduled_calls import ScheduledCall, call_of
 from ..schedules import InvalidSchedule, MissingLibrary, spec_of
 from ..schedules.zones import zone_named
 from ..slots import TICK, first_undecided, next_slot, planned_slot
-from . import scheduled
+from . import scheduled, slots
 from .dialects import DatabaseNow
 from .records import database_clock, result_of
 from .repeating import repeated
@@ -43,7 +44,12 @@ TIMING = (
 FIRST_YEAR, LAST_YEAR = 1900, 2999
 MOMENTS = ("anchor_at", "clocked_at", "start_at", "end_at")
 #: Columns that only beats and run_now() change.
-BOOKKEEPING = ("last_slot_at", "last_run_at", "last_task_id", "runs", "created_at")
+BOOKKEEPING = (
+    "last_slot_at", "last_run_at", "last_task_id", "earlier_task_ids", "runs", "created_at",
+)  # fmt: skip
+#: Unfinished tasks that a schedule remembers beside the last one, the newest. Only runs by hand
+#: add to them.
+MOST_IN_HAND = 100
 _COLUMNS = frozenset(field.attname for field in Schedule._meta.concrete_fields)
 
 
@@ -81,6 +87,26 @@ def _store(row: Schedule, is_new: bool, using: str, only: frozenset[str] | None)
         except InvalidSchedule as error:
             raise ValidationError({error.field: str(error)}) from None
         _write(row, is_new, using)
+
+
+def plan_loaded(row: Schedule, *, using: str) -> None:
+    """
+    Plan a row that a fixture is about to store, as if somebody saved it now.
+
+    A new one has no slots of the past, whenever the fixture was made; one that replaces a stored
+    schedule leaves what beats wrote of it. A row whose columns say no time is loaded disabled,
+    with its error.
+    """
+    with transaction.atomic(using=using):
+        same = Q(name=row.name) if row.pk is None else Q(pk=row.pk)
+        stored = _rows(using).filter(same).first()
+        if stored is not None:
+            _take_over(row, stored, None)
+        now = database_clock(using)
+    row.created_at, row.changed_at = row.created_at or now, row.changed_at or now
+    if row.kind == ScheduleKind.INTERVAL and row.anchor_at is None:
+        row.anchor_at = _anchor(stored, now)
+    _plan_or_disable(row, stored, now)
 
 
 def _write(row: Schedule, is_new: bool, using: str) -> None:
@@ -161,6 +187,7 @@ def run_now(schedule_id: int, *, using: str) -> TaskResult[Any]:
     """
     Enqueue a schedule's task once, now, whether or not it is enabled; slots stay as they are.
 
+    For the overlap policy it counts as the task of a slot does, beside those that are unfinished.
     Raise ValidationError when its task or arguments are wrong, Schedule.DoesNotExist.
     """
     call, result = repeated(using, partial(_run_now, schedule_id, using))
@@ -176,9 +203,19 @@ def _run_now(schedule_id: int, using: str) -> tuple[ScheduledCall, TaskResult[An
         record = scheduled.record_of(call, now)
         record.save(using=using, force_insert=True)
         _note_manual_run(row, record.pk, now, using)
-        _rows(using).filter(pk=row.pk).update(last_run_at=now, last_task_id=record.pk)
-        scheduled.wake(using, [(call, record)])
+        _rows(using).filter(pk=row.pk).update(
+            last_run_at=now, last_task_id=record.pk, earlier_task_ids=_still_in_hand(row, using)
+        )
+        scheduled.tell_of_tasks(using, [(call, record)])
         return call, result_of(record, [])
+
+
+def _still_in_hand(row: Schedule, using: str) -> str | None:
+    """Return what `earlier_task_ids` is once there is another task: overlap policies see all."""
+    earlier = row.tasks_in_hand
+    unfinished = slots.unfinished(using, earlier)
+    kept = [str(task_id) for task_id in earlier if task_id in unfinished]
+    return json.dumps(kept[-MOST_IN_HAND:]) if kept else None
 
 
 def _note_manual_run(row: Schedule, task_id: Any, now: datetime, using: str) -> None:
@@ -208,14 +245,14 @@ def next_slots(row: Schedule, count: int, *, after: datetime | None = None) -> l
     moment = after or database_clock(row._state.db or task_database())
     if row.kind == ScheduleKind.INTERVAL and row.anchor_at is None:
         row = _copy(row, anchor_at=_anchor(None, moment))
-    spec, slots = spec_of(row), []
+    spec, found = spec_of(row), []
     for made in range(count):
         slot = planned_slot(row, spec, moment, runs=row.runs + made)
         if slot is None:
             break
-        slots.append(slot)
+        found.append(slot)
         moment = slot
-    return slots
+    return found
 
 
 def check_call(row: Schedule, *, using: str | None = None) -> None:
@@ -319,19 +356,25 @@ def _change_one(pk: int, change: Callable[[Schedule], bool], using: str) -> bool
         stored, now = _copy(row), database_clock(using)
         if not change(row):
             return False
-        is_changed = True
-        try:
-            _plan(row, stored, now)
-        except MissingLibrary:
-            row.next_run_at = first_undecided(stored) or now  # a beat that has it plans from there
-        except InvalidSchedule as error:
-            is_changed = not row.enabled
-            row.enabled, row.next_run_at, row.waiting_slot_at = False, None, None
-            row.error = "" if is_changed else f"{error.field}: {error}"
+        is_changed = _plan_or_disable(row, stored, now)
         _rows(using).filter(pk=pk).update(
             **{name: getattr(row, name) for name in _CHANGED}, changed_at=DatabaseNow()
         )
         return is_changed
+
+
+def _plan_or_disable(row: Schedule, stored: Schedule | None, now: datetime) -> bool:
+    """Plan a row whose columns may say no time; return False if that disables it."""
+    try:
+        _plan(row, stored, now)
+    except MissingLibrary:  # a beat that has it plans from there
+        row.next_run_at = (stored and first_undecided(stored)) or now
+    except InvalidSchedule as error:
+        is_changed = not row.enabled
+        row.enabled, row.next_run_at, row.waiting_slot_at = False, None, None
+        row.error = "" if is_changed else f"{error.field}: {error}"
+        return is_changed
+    return True
 
 
 _CHANGED = ("enabled", "paused_until", "error", "next_run_at", "waiting_slot_at")

@@ -21,8 +21,8 @@ from .dialects import DatabaseNow
 CHUNK = 500
 #: Columns of a schedule that a beat writes.
 COLUMNS = (
-    "next_run_at", "waiting_slot_at", "last_slot_at", "last_run_at", "last_task_id", "runs",
-    "enabled", "error",
+    "next_run_at", "waiting_slot_at", "last_slot_at", "last_run_at", "last_task_id",
+    "earlier_task_ids", "runs", "enabled", "error",
 )  # fmt: skip
 
 
@@ -43,8 +43,8 @@ class Change:
     tasks: Sequence[SlotTask] = ()
     #: Of slots that make no task, too.
     runs: Sequence[ScheduleRun] = ()
-    #: A task of an earlier slot.
-    cancels: UUID | None = None
+    #: Earlier tasks.
+    cancels: Sequence[UUID] = ()
 
 
 def look(database: str) -> tuple[datetime, datetime] | None:
@@ -99,14 +99,14 @@ def taken_slots(database: str, schedule_id: int, slots: Iterable[datetime]) -> s
 
 def write(database: str, changes: Sequence[Change]) -> None:
     """Store tasks, runs and schedules in the caller's transaction; workers wake at its end."""
-    cancelled = [change.cancels for change in changes if change.cancels is not None]
+    cancelled = [task_id for change in changes for task_id in change.cancels]
     if cancelled:
         transitions.cancel(database, cancelled)
     tasks = [task for change in changes for task in change.tasks]
     TaskRecord.objects.using(database).bulk_create([task.record for task in tasks])
     ScheduleRun.objects.using(database).bulk_create(run for c in changes for run in c.runs)
     _update(database, [change.row for change in changes])
-    scheduled.wake(database, ((task.call, task.record) for task in tasks))
+    scheduled.tell_of_tasks(database, ((task.call, task.record) for task in tasks))
 
 
 _TABLE = Schedule._meta.db_table

@@ -3,7 +3,7 @@ The only writer of ``status``.
 
 Each change is one compare-and-set: it names the status it expects and, for a running task, the
 claim. No row changed means that somebody else was first; their change stands. Whatever makes tasks
-ready has them published once it is committed.
+ready tells of it (see `ready`).
 
     enqueue -> READY | SCHEDULED          (records.insert)
     claim: READY -> RUNNING               (dialects.claim)
@@ -32,6 +32,7 @@ from ..statuses import PENDING_STATUSES, AttemptOutcome, Status
 from . import attempts, dialects, policy
 from .chunks import CHUNK, chunks, lock_all, lock_available, lock_ids, lock_in_order
 from .dialects import DatabaseNow, by_id, next_claim, status_is
+from .ready import tell_of_ready
 from .repeating import repeated
 from .rows import AttemptRow, Change, Ending, EndingKind, Success, Writer
 
@@ -118,7 +119,7 @@ def settle(
             rows += _look_into(database, others, writer, settled, writes_late=writes_late)
         _write(database, changes, rows)
         again = [ending for ending in ordered if ending.kind in _RUNS_AGAIN]
-        publishing.publish_again(database, (e.id for e in again if e.delay <= 0))
+        tell_of_ready(database, (e.id for e in again if e.delay <= 0))
         if any(ending.delay > 0 for ending in again):
             publishing.expect(database)
     return settled
@@ -241,7 +242,7 @@ def promote(database: str, *, at_any_time: bool = False, most: int | None = None
             TaskRecord.objects.using(database).filter(
                 pk__in=picked, status=Status.SCHEDULED
             ).update(status=Status.READY)
-            publishing.publish_again(database, picked)
+            tell_of_ready(database, picked)
         queues.update(picked.values())
         if len(picked) < CHUNK:
             break
@@ -348,7 +349,7 @@ def _requeue_chunk(database: str, ids: Sequence[UUID]) -> int:
             meta=None,
             return_value=None,
         )
-        publishing.publish_again(database, ids)
+        tell_of_ready(database, ids)
     return changed
 
 
@@ -361,7 +362,9 @@ def _hurry_chunk(database: str, ids: Sequence[UUID]) -> int:
     scheduled = TaskRecord.objects.using(database).filter(pk__in=ids, status=Status.SCHEDULED)
     with transaction.atomic(using=database):
         lock_in_order(database, scheduled)
-        return scheduled.update(status=Status.READY, run_after=None)
+        changed = scheduled.update(status=Status.READY, run_after=None)
+        tell_of_ready(database, ids)
+    return changed
 
 
 def copy(database: str, task_ids: Iterable[UUID]) -> int:
@@ -375,6 +378,7 @@ def _copy_chunk(database: str, ids: Sequence[UUID]) -> int:
         TaskRecord(status=Status.READY, enqueued_at=DatabaseNow(), **call)
         for call in done.order_by("pk").values(*_CALL)
     )
+    tell_of_ready(database, (made.pk for made in copies))
     return len(copies)
 
 
@@ -406,10 +410,3 @@ def _per_chunk(
         repeated(database, partial(work, database, ids[start : start + size]))
         for start in range(0, len(ids), size)
     )
-
-
-def wake(database: str, queue_names: Iterable[str]) -> None:
-    """Wake the workers of these queues, where the database can."""
-    connection = connections[database]
-    for queue_name in queue_names:
-        dialects.of(connection).notify(connection, queue_name)

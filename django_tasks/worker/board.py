@@ -60,13 +60,13 @@ class Board:
     """One lane per process, a number of entries per lane, and a few cells of the worker's own."""
 
     _LEASE, _SUPERVISOR, _KEEPER, _KEEPER_TICKS, _INTERRUPT, _LISTENING, _BEAT = range(7)
-    _ASKED_TO_STOP, _STOPPING, _WANTED, _CONCURRENCY, _PAUSES = range(7, 12)
+    _ASKED_TO_STOP, _STOPPING, _WANTED, _CONCURRENCY, _PAUSES, _REFUSING = range(7, 13)
 
     def __init__(self, lanes: int, entries: int) -> None:
         self.lane_count = lanes
         self.entries = entries
         total = lanes * entries
-        self._head = _real(12)
+        self._head = _real(13)
         self.pids = _whole(lanes)
         self.processes = _whole(lanes)
         self.finished = _whole(lanes)
@@ -170,6 +170,15 @@ class Board:
     @is_listening.setter
     def is_listening(self, value: bool) -> None:
         self._head[self._LISTENING] = float(value)
+
+    @property
+    def is_broker_refusing(self) -> bool:
+        """Whether the keeper finds that the broker takes nothing in, whatever it hands out."""
+        return bool(self._head[self._REFUSING])
+
+    @is_broker_refusing.setter
+    def is_broker_refusing(self, value: bool) -> None:
+        self._head[self._REFUSING] = float(value)
 
     @property
     def keeper_ticks(self) -> int:

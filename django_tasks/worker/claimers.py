@@ -5,11 +5,16 @@ from __future__ import annotations
 from ..brokers import known as brokers
 from ..store.claims import Claimer
 from ..store.guided import GuidedClaimer
+from .board import Board
 from .config import WorkerConfig
 
 
-def make_claimer(config: WorkerConfig, process: int) -> Claimer:
-    """Return what claims for one process, in the thread that will use it."""
+def make_claimer(config: WorkerConfig, process: int, board: Board | None = None) -> Claimer:
+    """
+    Return what claims for one process, in the thread that will use it.
+
+    `board`: where the keeper says how the broker is; None: there is no keeper.
+    """
     whose = (config.database, config.queues, config.worker_id, process, config.backend)
     broker = brokers.of(config.backend)
     if not broker.publishes:
@@ -20,4 +25,5 @@ def make_claimer(config: WorkerConfig, process: int) -> Claimer:
         source=broker.source(config.queues),
         outage=broker.outage,
         also_from_table=config.burst,
+        is_refusing=lambda: board is not None and board.is_broker_refusing,
     )

@@ -127,7 +127,7 @@ class Engine:
         self.connection = connections[database]
         dialects.of(self.connection).prepare_claiming_connection(self.connection)
         self.lookout = Lookout(self.connection, self.wake_up)
-        self.claimer = make_claimer(self.config, self.process)
+        self.claimer = make_claimer(self.config, self.process, self.lane.board)
         self.recorder = Recorder(self.config, self.process, self.claimer, self._forget)
 
     def _is_done(self) -> bool:

@@ -292,7 +292,6 @@ class Keeper:
         due_in, expiry_in = self.dialect.seconds_until_next(self.connection)
         if due_in <= 0:
             queues = transitions.promote(self.database, most=AT_ONCE)
-            transitions.wake(self.database, queues)
             if any(map(self.obedience.serves, queues)):
                 self._wake_all()
         if expiry_in <= 0:
@@ -380,6 +379,9 @@ class Keeper:
     def _reconcile(self) -> None:
         findings = self._reconciler.run()
         self._duties.of(self._reconcile).next_in(findings.pause)
+        if findings.is_refused != self.board.is_broker_refusing:
+            self.board.is_broker_refusing = findings.is_refused
+            self._wake_all()
         if findings.has_later:
             self._duties.of(self._promote_and_expire).hurry()
             self._duties.of(self._obey).hurry()

@@ -38,6 +38,9 @@ class Findings(NamedTuple):
     pause: float
     #: Whether a task may be due sooner than it was known, or something be asked of the worker.
     has_later: bool = False
+    #: Whether the broker takes nothing in, or not all: processes that can still ask it have to
+    #: look into the table, too.
+    is_refused: bool = False
 
 
 class Reconciler:
@@ -67,6 +70,7 @@ class Reconciler:
         self._generation: bytes | None = None
         self._compare_at = 0.0
         self._wary_until = 0.0
+        self._is_refused = False
         self._missed: set[UUID] = set()
         #: Where the publishing of queues goes on of which everything was lost.
         self._places: dict[str, Place] = {}
@@ -80,6 +84,7 @@ class Reconciler:
         """Publish what the broker has lost, as far as it is time to look for that."""
         before, self._pulse = self._pulse, None
         outage = self.broker.outage
+        self._is_refused = False
         try:
             pulse = self.broker.pulse()
             now = time.monotonic()
@@ -91,7 +96,10 @@ class Reconciler:
                 self._compare_all(now, has_lost_all=has_lost_all)
         except BrokerAway as error:
             outage.began(error)
-            return Findings(app_settings.POLL_INTERVAL, has_later=before is not None)
+            self._is_refused = True
+        if self._is_refused:
+            has_later = before is not None
+            return Findings(app_settings.POLL_INTERVAL, has_later=has_later, is_refused=True)
         outage.over()
         self._note(pulse)
         return Findings(
@@ -142,8 +150,9 @@ class Reconciler:
         else:
             if lost and beyond is not None:
                 self._places[queue_name] = beyond
-        if lost:  # not before all were compared: some brokers can only count
-            self.broker.publish(lost)
+        if lost and not self.broker.publish(lost):  # not before: some brokers can only count
+            self._is_refused = True
+            return 0
         return len(lost)
 
     def _next_in_turn(self, queue_name: str, beyond: Place | None) -> list[Ready]:

@@ -6,9 +6,11 @@ from uuid import uuid4
 from kombu import Connection
 
 from django_tasks.brokers import known
+from django_tasks.brokers.base import BrokerAway
 from django_tasks.brokers.kombu import KombuBroker
 from django_tasks.brokers.kombu_queues import QueueNames
 from tests.brokers.steps import Behind
+from tests.worker.ledger import until
 
 
 class Post(Behind):
@@ -60,6 +62,26 @@ class Post(Behind):
             for _, message in messages:
                 message.ack()
         line.close()
+
+    def fill(self):
+        """Let the server, which is the test's own, block all who publish."""
+        self.server.control("set_vm_memory_high_watermark", 0)
+        until(self.is_blocked, "it is out of memory")
+
+    def is_blocked(self):
+        """Tell whether it takes no messages."""
+        line = known.of("default").transport.line()
+        try:
+            line.prove()
+        except BrokerAway:
+            return True
+        finally:
+            line.drop()
+        return False
+
+    def empty(self):
+        """Let it take messages again."""
+        self.server.control("set_vm_memory_high_watermark", 0.9)
 
     def delete_all(self):
         """Delete the queues that tests use, and this process' connections."""

@@ -88,6 +88,14 @@ class Redis(Behind):
         """Lose all ids of a queue."""
         self.client.delete(self.key(queue_name))
 
+    def fill(self):
+        """Let the server, which is the test's own, have no memory left."""
+        self.client.config_set("maxmemory", 1)
+
+    def empty(self):
+        """Give it memory again."""
+        self.client.config_set("maxmemory", 0)
+
     def delete_all(self):
         """Delete what the tests' prefix has, as FLUSHALL would in a Redis of one's own."""
         for key in self.client.scan_iter(f"{self.prefix}:*"):

@@ -16,6 +16,7 @@ from django_tasks.models import TaskRecord
 from django_tasks.outages import LONGEST_PAUSE
 from django_tasks.statuses import Status
 from django_tasks.store.rows import EndingKind
+from django_tasks.worker.reconciler import Findings
 from tests.brokers import steps
 from tests.brokers.steps import claim_all, claim_one, guided_claimer, ids_of, reconcile
 from tests.conformance.steps import ending, settle, statuses, store, success
@@ -326,7 +327,7 @@ def test_idle_keeper_asks_the_broker_and_not_the_database(broker, django_assert_
 
     with django_assert_num_queries(0):
         for _ in range(5):
-            assert keeper.run() == (1.0, False)
+            assert keeper.run() == Findings(1.0)
     assert keeper.rest == keeper.longest_rest == 10.0
 
 

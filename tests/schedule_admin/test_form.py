@@ -35,6 +35,7 @@ def add(client, data):
         ({"every": "5", "every_unit": "60"}, {"kind": "INTERVAL", "every": 300.0}),
         ({"every": "0.5", "every_unit": "86400"}, {"every": 43200.0}),
         ({"kind": "CRONTAB", "crontab": "30  7 * * 1-5"}, {"kind": "CRONTAB"}),
+        ({"kind": "CRONTAB", "crontab": "30 7 * January Monday-friday"}, {"kind": "CRONTAB"}),
         (
             {"kind": "SOLAR", "solar_event": "sunset", "latitude": "52.5", "longitude": "-13"},
             {"solar_event": "sunset", "latitude": 52.5, "longitude": -13.0},

@@ -1,5 +1,6 @@
 """Reading crontabs: what is accepted, what it means, and what is refused."""
 
+import calendar
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +13,32 @@ NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 def minutes(expression):
     """Return the minutes of an hour that a minute field lists."""
     return list(cron.parse(f"{expression} 0 * * *").times)
+
+
+FULL_NAMES = [
+    *((f"0 0 1 {name} *", f"0 0 1 {n} *") for n, name in enumerate(calendar.month_name) if n),
+    *((f"0 0 * * {name}", f"0 0 * * {(n + 1) % 7}") for n, name in enumerate(calendar.day_name)),
+    ("0 0 * june-AUGUST/2 Monday-fri", "0 0 * 6-8/2 1-5"),
+    ("0 0 * May,september sunday,Tue", "0 0 * 5,9 0,2"),
+    ("0 0 * * friday#3", "0 0 * * 5#3"),
+]
+
+
+@pytest.mark.parametrize(("expression", "plain"), FULL_NAMES)
+@pytest.mark.parametrize("spelt", [str.lower, str.upper, str.title])
+def test_full_names_are_read(expression, plain, spelt):
+    """Of months and weekdays, in any case, as Celery takes them."""
+    assert cron.parse(spelt(expression)) == cron.parse(plain)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["* * * sunday *", "* * * * january", "* * * * sund", "* monday * * *", "* * * * mondays"],
+)
+def test_full_names_are_those_of_their_field(wrong):
+    """A month is no weekday, and what is shortened otherwise is no name."""
+    with pytest.raises(InvalidSchedule):
+        cron.parse(wrong)
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,17 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connections, transaction
 from django.test.utils import override_settings
 
 from django_tasks.models import Schedule, ScheduleRun, TaskRecord, WorkerRecord
+from django_tasks.statuses import Status
 from django_tasks.store import schedules
 from django_tasks.worker.companion import Companion
 from tests.conformance.steps import IS_POSTGRESQL, IS_SQLITE
-from tests.schedules.steps import DATABASE, ago, overdue, saved, slots_of
+from tests.schedules.steps import DATABASE, ago, now, overdue, saved, slots_of
 from tests.worker.ledger import PATIENCE, until
 from tests.worker.processes import WorkerProcess, children_of, session_members
 from tests.worker.test_health import probe
@@ -84,6 +86,24 @@ def test_beat_enqueues_and_stops_gently(runbeat):
     assert "django_tasks beat " in beat.output and "1 schedule with a next run" in beat.output
     for slot in slots_of(row):
         assert f"slot {slot.isoformat()} enqueued as tests.tasks.add" in beat.output
+
+
+def test_run_by_hand_does_not_defeat_the_overlap_policy(runbeat):
+    """A run by hand that is over does not hide the slot's task, which still runs."""
+    row = saved(every=1.0, overlap="SKIP")
+    runbeat()
+    until(lambda: slots_of(row), "a slot")
+    [task] = TaskRecord.objects.all()
+
+    by_hand = row.run_now()
+    finished = {"status": Status.SUCCESSFUL, "finished_at": now()}
+    TaskRecord.objects.filter(pk=by_hand.id).update(**finished)
+    skipped = len(slots_of(row, "SKIPPED"))
+    until(lambda: len(slots_of(row, "SKIPPED")) >= skipped + 2, "slots that are left out")
+    assert len(slots_of(row)) == 1
+
+    TaskRecord.objects.filter(pk=task.pk).update(**finished)
+    until(lambda: len(slots_of(row)) == 2, "the next slot's task")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -187,13 +207,45 @@ def test_tables_are_missed(start, tmp_path, command):
     assert "manage.py migrate" in process.output
 
 
-@pytest.mark.parametrize("command", [["runbeat"], ["runworker", "--beat"]])
+@pytest.mark.parametrize("command", [["runbeat"], ["runworker"], ["runworker", "--beat"]])
 def test_local_times_are_refused(command, monkeypatch):
-    """Without USE_TZ rows have times without a zone: each schedule would be disabled as broken."""
+    """Also by call_command(), which skips the system checks."""
     monkeypatch.setattr("django_tasks.beat.start.run_beat", lambda *args: 0)
     monkeypatch.setattr("django_tasks.worker.start.run_worker", lambda *args: 0)
     with override_settings(USE_TZ=False), pytest.raises(CommandError, match="USE_TZ = True"):
         call_command(*command)
+
+
+@pytest.mark.skipif(IS_POSTGRESQL, reason="PostgreSQL stores moments with their zone")
+@pytest.mark.parametrize("command", ["runbeat", "runworker"])
+def test_database_with_a_time_zone_of_its_own_is_refused(start, command):
+    """It would run tasks hours early, or never; also when the system checks are skipped."""
+    database = {**settings.DATABASES["default"], "TIME_ZONE": "Europe/Paris"}
+    database["NAME"] = connections[DATABASE].settings_dict["NAME"]
+    process = start(
+        command=[sys.executable, "-m", "django", command, "--skip-checks"],
+        settings={"DATABASES": {"default": database}},
+    )
+
+    assert process.wait() == 1
+    assert "['TIME_ZONE'] is 'Europe/Paris'" in process.output
+    assert "Remove TIME_ZONE" in process.output
+
+
+@pytest.mark.skipif(not IS_POSTGRESQL, reason="the others store moments without a zone")
+def test_zone_of_a_postgresql_connection_shifts_nothing(runbeat):
+    """Slots, and the due times of what they enqueue, are moments."""
+    database = {**settings.DATABASES["default"], "TIME_ZONE": "Asia/Kathmandu"}
+    database["NAME"] = connections[DATABASE].settings_dict["NAME"]
+    row = saved(every=1.0, jitter=0.5, expires=60.0)
+    runbeat(settings={"DATABASES": {"default": database}, "TIME_ZONE": "America/New_York"})
+
+    [slot, *_] = until(lambda: slots_of(row), "a slot")
+    task = TaskRecord.objects.order_by("pk").first()
+
+    assert abs(slot - now()) < timedelta(minutes=5)
+    assert slot <= task.run_after <= slot + timedelta(seconds=0.5)
+    assert timedelta(seconds=60) <= task.expires_at - slot <= timedelta(seconds=61)
 
 
 # --- runworker --beat ---------------------------------------------------------------------------

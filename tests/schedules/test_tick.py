@@ -4,6 +4,7 @@ import threading
 from contextlib import contextmanager
 from datetime import timedelta
 from unittest.mock import patch
+from uuid import UUID
 
 import pytest
 from django.db import DataError, connection, transaction
@@ -220,6 +221,130 @@ def test_cancel_previous(status, ended):
     task.refresh_from_db()
     assert (task.status, task.cancel_requested) == (ended, ended == "RUNNING")
     assert outcomes(row) == [("ENQUEUED", 0)] and stored(row).last_task_id != task.pk
+
+
+# --- policies, and runs by hand ------------------------------------------------------------------
+
+
+def fall_due(row):
+    """Let another slot of the schedule pass, later than those that were decided on."""
+    slot = ago(microseconds=0)
+    columns = {"anchor_at": slot, "next_run_at": slot, "last_slot_at": None}
+    Schedule.objects.filter(pk=row.pk).update(**columns)
+    ScheduleRun.objects.filter(schedule=row, slot_at=slot).delete()
+
+
+def with_runs_by_hand(count, **columns):
+    """Return a schedule with the unfinished task of a slot and of so many runs by hand."""
+    row = overdue(**columns)
+    tick(DATABASE)
+    task_id = TaskRecord.objects.get().pk
+    by_hand = [UUID(schedules.run_now(row.pk, using=DATABASE).id) for _ in range(count)]
+    return row, [task_id, *by_hand]
+
+
+def finish(*task_ids):
+    rows = TaskRecord.objects.filter(pk__in=task_ids)
+    rows.update(status=Status.SUCCESSFUL, finished_at=now())
+
+
+@pytest.mark.parametrize("last", [0, 1, 2, 3])
+def test_skip_looks_at_the_task_of_the_slot_and_at_those_by_hand(last):
+    """Whichever of them finishes last, no slot makes a task before."""
+    row, made = with_runs_by_hand(3, overlap="SKIP")
+    finish(*(task_id for task_id in made if task_id != made[last]))
+    fall_due(row)
+    tick(DATABASE)
+    assert TaskRecord.objects.count() == 4
+
+    finish(*made)
+    fall_due(row)
+    tick(DATABASE)
+
+    assert TaskRecord.objects.count() == 5 and stored(row).earlier_task_ids is None
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_queue_one_waits_for_the_task_of_the_slot_and_for_that_by_hand(last):
+    """The slot stays undecided until both have finished."""
+    row, made = with_runs_by_hand(1, overlap="QUEUE_ONE")
+    finish(made[1 - last])
+    fall_due(row)
+    tick(DATABASE)
+    assert stored(row).waiting_slot_at is not None and TaskRecord.objects.count() == 2
+
+    finish(made[last])
+    Schedule.objects.filter(pk=row.pk).update(next_run_at=ago(seconds=1))
+    tick(DATABASE)
+
+    assert TaskRecord.objects.count() == 3
+
+
+def test_cancel_previous_cancels_all_that_is_unfinished():
+    """The slot's own task as well as those by hand."""
+    row, made = with_runs_by_hand(2, overlap="CANCEL_PREVIOUS")
+    fall_due(row)
+
+    tick(DATABASE)
+
+    cancelled = TaskRecord.objects.filter(status=Status.CANCELLED)
+    assert set(cancelled.values_list("pk", flat=True)) == set(made)
+    assert TaskRecord.objects.filter(status=Status.READY).count() == 1
+
+
+def test_finished_tasks_are_not_remembered():
+    """However often somebody presses the button, the row keeps what is unfinished."""
+    row, made = with_runs_by_hand(2, overlap="SKIP")
+    finish(made[0], made[2])
+
+    last = schedules.run_now(row.pk, using=DATABASE).id
+
+    assert stored(row).tasks_in_hand == [made[1], UUID(last)]
+
+
+def test_row_remembers_a_limited_number_of_tasks(monkeypatch):
+    """The newest ones, so that a script that never stops does not fill the row."""
+    monkeypatch.setattr(schedules, "MOST_IN_HAND", 2)
+
+    row, made = with_runs_by_hand(4, overlap="SKIP")
+
+    assert stored(row).tasks_in_hand == made[-3:]
+
+
+@pytest.mark.parametrize("broken", ["[1", "{}", '["no id"]', "7", "[[]]"])
+def test_broken_list_of_tasks_stops_nothing(broken):
+    """Who wrote it by SQL gets the policy that looks at the last task."""
+    row, _ = with_earlier_task("RUNNING", overlap="SKIP")
+    Schedule.objects.filter(pk=row.pk).update(earlier_task_ids=broken)
+    other = overdue()
+
+    tick(DATABASE)
+
+    assert outcomes(row) == [("SKIPPED", 0)] and outcomes(other) == [("ENQUEUED", 0)]
+
+
+def test_edit_keeps_what_is_unfinished():
+    """Somebody saves the schedule as it was before the button was pressed."""
+    row, made = with_runs_by_hand(0, overlap="SKIP")
+    before = stored(row)
+    by_hand = UUID(schedules.run_now(row.pk, using=DATABASE).id)
+
+    before.description = "edited"
+    before.save()
+
+    assert stored(row).tasks_in_hand == [*made, by_hand]
+
+
+def test_slots_that_were_taken_leave_the_last_task():
+    """A row that was turned back makes no task, and forgets none that still runs."""
+    row, made = with_runs_by_hand(1, overlap="SKIP")
+    slot = slots_of(row)[0]
+    turned_back = {"anchor_at": slot, "next_run_at": slot, "last_slot_at": None, "overlap": "ALLOW"}
+    Schedule.objects.filter(pk=row.pk).update(**turned_back)
+
+    tick(DATABASE)
+
+    assert TaskRecord.objects.count() == 2 and stored(row).tasks_in_hand == made
 
 
 def test_missed_slots_are_noted_once():

@@ -37,6 +37,10 @@ def test_kind_in_words(spec, expected):
     ("spec", "expected"),
     [
         (crontab("0 7 * * mon-fri"), "At 07:00, Monday through Friday"),
+        (
+            crontab("0 7 * January Monday-friday"),
+            "At 07:00, Monday through Friday, only in January",
+        ),
         (crontab("@daily"), "At 00:00"),
         (crontab("0 19 * * L5"), "At 19:00, on the last Friday of the month"),
         (
