@@ -90,10 +90,3 @@ def _forget(connection: Any) -> None:
             pool.putconn(raw)  # a closed one: the pool makes another in its place
     except Exception as error:  # noqa: BLE001 - it is thrown away; the server rolls back
         logger.debug("Closing a connection failed: %s", error)
-
-
-def drop_broken_connections() -> None:
-    """Close the connections of this thread on which a query failed and that no longer answer."""
-    for connection in connections.all(initialized_only=True):
-        if connection.errors_occurred and not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
