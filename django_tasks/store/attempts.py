@@ -49,6 +49,12 @@ def was_written(database: str, ending: Ending) -> bool:
     )
 
 
+def count(database: str, task_id: UUID, number: int, exception_path: str) -> int:
+    """Count the records of a task's attempt of this number that name this exception."""
+    rows = TaskAttempt.objects.using(database).filter(task_id=task_id, number=number)
+    return rows.filter(exception_path=exception_path).count()
+
+
 def refused_successes(
     database: str, successes: Sequence[Success], worker_id: UUID, process: int, host: str
 ) -> list[UUID]:

@@ -18,7 +18,7 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError, InterfaceError, transaction
+from django.db import DatabaseError, InterfaceError
 
 from .. import serializers
 from ..base import Task, TaskContext, TaskResult
@@ -29,6 +29,7 @@ from ..signals import task_started
 from ..store import records, transitions
 from ..store.rows import Ending, Success
 from .asides import Aside, new_loop, until_all_ended
+from .atomic import OwnTransaction, Stage
 from .board import STARTED, Lane, clock
 from .connections import tidy_connections
 from .endings import late, unknown_task
@@ -185,12 +186,26 @@ class Runner:
         kwargs: Any,
         started: float,
     ) -> Outcome:
-        with transaction.atomic(using=self.database):
-            value = self._call(call, task.func, args, kwargs)
-            success = self._value(job, task, value, time.perf_counter() - started)
-            fields = job.context.take_pending() if job.context is not None else {}
-            if not transitions.succeed_in_transaction(self.database, success, fields):
-                raise _ClaimLost
+        own = OwnTransaction(self.database, job.claim, self.clerk)
+        fields: dict[str, Any] = {}
+        try:
+            with own:
+                value = self._call(call, task.func, args, kwargs)
+                own.stage = Stage.FINISHING
+                success = self._value(job, task, value, time.perf_counter() - started)
+                fields = job.context.take_pending() if job.context is not None else {}
+                if not transitions.succeed_in_transaction(self.database, success, fields):
+                    raise _ClaimLost
+                own.stage = Stage.COMMITTING
+        except BaseException as error:
+            if not own.is_committed(error):
+                _drop_own_frames(error)
+                ending = own.ending_if_lost(error, time.perf_counter() - started)
+                if ending is None:
+                    raise
+                if job.context is not None:
+                    ending.fields.update(fields | job.context.take_pending())
+                return ending
         job.is_settled = True
         return success
 
