@@ -51,8 +51,11 @@ class OwnTransaction:
         self._atomic = transaction.atomic(using=database)
 
     def __enter__(self) -> OwnTransaction:
+        connection = connections[self.database]
+        if not connection.in_atomic_block and not connection.get_autocommit():
+            connection.set_autocommit(True)  # else atomic() would leave the commit to others
         self._atomic.__enter__()
-        self._raw = connections[self.database].connection
+        self._raw = connection.connection
         self.stage = Stage.RUNNING
         return self
 
