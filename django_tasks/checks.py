@@ -178,6 +178,22 @@ def check_time_zones(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+@register
+def check_autocommit(**kwargs: Any) -> list[CheckMessage]:
+    """W013: nobody commits what is enqueued."""
+    return [
+        Warning(
+            f"DATABASES[{database!r}]['AUTOCOMMIT'] is False, and the tasks are there: what is"
+            " enqueued is stored when you call transaction.commit(), and what the admin and the"
+            " commands do with tasks never is. With a broker, enqueueing raises.",
+            hint="Leave AUTOCOMMIT out, and use transaction.atomic(). Workers have it on.",
+            id="django_tasks.W013",
+        )
+        for database, connection in _task_connections()
+        if not connection.settings_dict["AUTOCOMMIT"]
+    ]
+
+
 @register(Tags.database)
 def check_databases(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """W002, W005, W007, W008, W012: what each task database can do and how it is set up."""

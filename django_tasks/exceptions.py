@@ -13,7 +13,7 @@ Exceptions of django_tasks.
     TaskInterruption (BaseException)
     ├── TaskInterrupted             raised in a body when its worker must stop now
     └── TaskCancelRequested         raised in a body when somebody cancels it
-    TimeLimitExceeded, WorkerLost, TaskCancelled, TaskExpired
+    TimeLimitExceeded, WorkerLost, TransactionLost, TaskCancelled, TaskExpired
                                     named in the attempts of a task, never raised in a body
 """
 
@@ -55,6 +55,7 @@ __all__ = [
     "TaskResultDoesNotExist",
     "TaskResultMismatch",
     "TimeLimitExceeded",
+    "TransactionLost",
     "WaitTimeout",
     "WorkerLost",
 ]
@@ -155,6 +156,10 @@ class TimeLimitExceeded(Exception):
 
 class WorkerLost(Exception):
     """The process that ran the task died, or its worker's lease ran out."""
+
+
+class TransactionLost(Exception):
+    """The database cut off the transaction of a task with atomic=True; it is given back."""
 
 
 class TaskCancelled(Exception):

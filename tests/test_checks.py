@@ -349,6 +349,13 @@ def test_w008_commits_that_a_crash_forgets():
     assert set(messages) == {"django_tasks.W008"}
 
 
+def test_w013_nobody_commits(monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "AUTOCOMMIT", False)
+
+    assert ids(our_checks.check_autocommit()) == {"django_tasks.W013"}
+    assert "django_tasks.W013" in found()
+
+
 def test_i001_a_database_that_cannot_be_reached_is_told(monkeypatch):
     """`manage.py check` of Django 6.1 asks every database: without one it must not break."""
     from django.db import OperationalError

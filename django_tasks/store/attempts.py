@@ -96,6 +96,12 @@ def _mark(
     return task_id, claim, outcome, worker_id, process, text if is_anybodys else ""
 
 
+def count(database: str, task_id: UUID, number: int, exception_path: str) -> int:
+    """Count the records of a task's attempt of this number that name this exception."""
+    rows = TaskAttempt.objects.using(database).filter(task_id=task_id, number=number)
+    return rows.filter(exception_path=exception_path).count()
+
+
 def refused_successes(
     database: str, successes: Sequence[Success], worker_id: UUID, process: int, host: str
 ) -> tuple[list[UUID], list[UUID]]:

@@ -225,6 +225,20 @@ def succeed_in_transaction(database: str, success: Success, fields: dict[str, An
     return bool(_owned(database, success.id, success.claims).update(**changes))
 
 
+def has_succeeded(database: str, task_id: UUID, claims: int) -> bool | None:
+    """
+    Tell whether this claim's success is committed; None while a transaction holds the row.
+
+    That may be the very one, of whose commit no answer came.
+    """
+    rows = TaskRecord.objects.using(database).filter(pk=task_id)
+    with transaction.atomic(using=database):
+        found = lock_available(database, rows).values_list("status", "claims").first()
+    if found is None and rows.exists():
+        return None
+    return found == (Status.SUCCESSFUL, claims)
+
+
 def promote(database: str, *, at_any_time: bool = False, most: int | None = None) -> set[str]:
     """
     Make scheduled tasks ready that are due (or all of them); return their queues.

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from django.conf import settings
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -20,9 +19,13 @@ def tidy_connections() -> None:
     """
     Leave no transaction, lock or broken connection of a body to the next one.
 
-    Like Django after a request: connections that are past CONN_MAX_AGE or unusable are closed.
+    Like Django after a request: connections that are past CONN_MAX_AGE or unusable are closed,
+    and queries that were remembered are forgotten.
     """
     for connection in connections.all(initialized_only=True):
+        if connection.queries_logged:  # while DEBUG is true, or because a body asked for it
+            connection.force_debug_cursor = False
+            connection.queries_log.clear()
         if connection.connection is None:
             continue
         try:
@@ -35,9 +38,6 @@ def tidy_connections() -> None:
         except Exception as error:  # noqa: BLE001 - whatever a driver says of a broken connection
             logger.warning("The connection to %r was left broken: %s", connection.alias, error)
         _forget(connection)
-    if settings.DEBUG:
-        for connection in connections.all(initialized_only=True):
-            connection.queries_log.clear()
 
 
 class ReceiverConnections:
@@ -90,10 +90,3 @@ def _forget(connection: Any) -> None:
             pool.putconn(raw)  # a closed one: the pool makes another in its place
     except Exception as error:  # noqa: BLE001 - it is thrown away; the server rolls back
         logger.debug("Closing a connection failed: %s", error)
-
-
-def drop_broken_connections() -> None:
-    """Close the connections of this thread on which a query failed and that no longer answer."""
-    for connection in connections.all(initialized_only=True):
-        if connection.errors_occurred and not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()

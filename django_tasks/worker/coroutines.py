@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from contextvars import Context, copy_context
 
-from asgiref.sync import sync_to_async
-from django.db import DatabaseError, InterfaceError
-
 from ..exceptions import SoftTimeLimitExceeded
+from .asides import Aside, CallThreads, for_sure, note_task, one_thread, until_all_ended
 from .board import Board
-from .connections import drop_broken_connections, tidy_connections
 from .failures import fail
 from .jobs import Job, Outcome, Post
 from .limits import message_of, next_interruption
 from .runner import Runner, is_coroutine_function
 from .threads import BodyThreads, ThreadCaller
 
-logger = logging.getLogger("django_tasks.worker")
-
 
 class AsyncioPool:
     """asyncio: `slots` coroutines at a time in one event loop; plain functions go to threads."""
+
+    #: Makes the threads of calls that need a thread of their own, and of all others.
+    make_aside: Callable[[], Executor] = staticmethod(one_thread)
+    make_call_threads: Callable[[int, str], CallThreads] = CallThreads
 
     def __init__(self, runner: Runner, post: Post, board: Board, slots: int) -> None:
         self.runner = runner
@@ -43,6 +41,7 @@ class AsyncioPool:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._context: Context = copy_context()
+        self._idle_asides: list[Executor] = []
 
     def submit(self, jobs: Iterable[Job]) -> None:
         with self._lock:
@@ -58,10 +57,15 @@ class AsyncioPool:
         loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
         with self._lock:
-            loop.set_default_executor(_executor(self.slots))
+            loop.set_task_factory(note_task)
+            self._set_call_threads()
             self._loop = loop
         self._start(self._early)
         await self._done.wait()
+
+    def _set_call_threads(self) -> None:
+        self._call_threads = self.make_call_threads(self.slots, "task")
+        asyncio.get_running_loop().set_default_executor(self._call_threads)
 
     def _start(self, jobs: Iterable[Job]) -> None:
         self._waiting.extend(jobs)
@@ -86,7 +90,6 @@ class AsyncioPool:
             outcome = fail(job.claim, error, None)
         if timer is not None:
             timer.cancel()
-        await self._tidy(job)
         self._running.pop(job, None)
         self._reasons.pop(job, None)
         self.post(job, outcome)
@@ -95,28 +98,19 @@ class AsyncioPool:
     async def _outcome(self, job: Job) -> Outcome:
         if job.task is not None and not is_coroutine_function(job.task.func):
             return await asyncio.get_running_loop().run_in_executor(None, self._run_plain, job)
-        return await self.runner.run_async(job, lambda: self._reason(job))
+        aside = Aside(self._idle_asides, self.make_aside)
+        aside.enter()
+        try:
+            outcome: Outcome = await until_all_ended(
+                self.runner.run_async(job, lambda: self._reason(job))
+            )
+            return outcome
+        finally:
+            if (tidied := aside.finish()) is not None:
+                await for_sure([asyncio.wrap_future(tidied)])
 
     def _run_plain(self, job: Job) -> Outcome:
-        outcome = self.bodies.run(job, ThreadCaller())
-        tidy_connections()
-        return outcome
-
-    async def _tidy(self, job: Job) -> None:
-        """
-        Renew the connections that coroutines share, in the thread where Django keeps them.
-
-        After an error of the database, or when nothing else runs that could be using them.
-        """
-        if job.task is None or not is_coroutine_function(job.task.func):
-            return
-        is_broken = isinstance(job.exception, (DatabaseError, InterfaceError))
-        if not is_broken and (len(self._running) > 1 or self._waiting):
-            return
-        try:
-            await sync_to_async(drop_broken_connections if is_broken else tidy_connections)()
-        except BaseException as error:  # noqa: BLE001 - a late cancellation, or a broken driver
-            logger.debug("Tidying connections failed: %r", error)
+        return self.bodies.run(job, ThreadCaller())
 
     def _reason(self, job: Job) -> BaseException | None:
         kind = self._reasons.get(job)
@@ -141,8 +135,9 @@ class AsyncioPool:
 
     def _resize(self, slots: int) -> None:
         self.slots = slots
-        # What the old executor runs goes on; its threads end when nothing is left for them.
-        asyncio.get_running_loop().set_default_executor(_executor(slots))
+        old = self._call_threads
+        self._set_call_threads()
+        old.shutdown(wait=False)  # what it runs goes on to its end
         self._start(())
 
     def stop(self) -> None:
@@ -164,7 +159,3 @@ class AsyncioPool:
             # not even what makes its slot free.
             if job.pool_state and (kind := next_interruption(self.board, job)):
                 self._cancel(job, kind)
-
-
-def _executor(slots: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(slots, thread_name_prefix="task")

@@ -60,6 +60,17 @@ def fail(claim: Claim, exception: BaseException, run_time: float | None) -> Endi
     return Ending.of(claim, EndingKind.FAIL, attempt)
 
 
+def give_back(claim: Claim, exception: BaseException, run_time: float, delay: float) -> Ending:
+    """Have a task run again after `delay` seconds, by no fault of its own."""
+    attempt = Attempt(
+        outcome=AttemptOutcome.INTERRUPTED,
+        exception_path=exception_path(exception),
+        traceback=traceback_text(exception),
+        run_time=run_time,
+    )
+    return Ending.of(claim, EndingKind.RELEASE, attempt, delay)
+
+
 def _decide(
     claim: Claim,
     task: Task[..., Any],

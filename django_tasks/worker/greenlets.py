@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from inspect import iscoroutinefunction
@@ -21,12 +21,13 @@ from gevent.event import Event
 
 from ..exception_texts import are_logged
 from ..exceptions import SoftTimeLimitExceeded
+from .asides import CallThreads
 from .board import Board
 from .connections import tidy_connections
 from .coroutines import AsyncioPool
 from .jobs import Job, Outcome, Post
 from .limits import FROM_OUTSIDE, message_of, next_interruption, raise_if_interrupted
-from .runner import Runner, SyncCaller
+from .runner import Runner
 from .strays import log_stray
 
 #: Starts a thread of the operating system, whatever the monkey patches say.
@@ -44,6 +45,7 @@ class GeventPool:
     def __init__(self, runner: Runner, post: Post, board: Board, slots: int) -> None:
         give_each_greenlet_its_connections()
         keep_texts_out_of_the_hub()
+        SyncToAsync.single_thread_executor = NativeCallThreads(1)
         self.runner = runner
         self.post = post
         self.board = board
@@ -99,7 +101,7 @@ class GeventPool:
             self._running[job] = gevent.getcurrent()
             if job.task is not None and (soft := job.task.soft_time_limit):
                 timer = gevent.spawn_later(soft, self._stop, job, SoftTimeLimitExceeded)
-            call = partial(self._call, job, SyncCaller())
+            call = partial(self._call, job)
             outcome = copy_context().run(self.runner.run, job, call)
             del self._running[job]
             tidy_connections()
@@ -111,11 +113,9 @@ class GeventPool:
             timer.kill(block=False)
         return outcome
 
-    def _call(
-        self, job: Job, caller: SyncCaller, function: Callable[..., Any], args: Any, kwargs: Any
-    ) -> Any:
+    def _call(self, job: Job, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         raise_if_interrupted(self.board, job)
-        return caller(function, args, kwargs)
+        return function(*args, **kwargs)
 
     def _stop(self, job: Job, kind: type[BaseException]) -> None:
         greenlet = self._running.get(job)
@@ -141,10 +141,7 @@ class GeventPool:
 
     def _submit_coroutine(self, job: Job) -> None:
         if self._coroutines is None:
-            # sync_to_async() would start a greenlet beside the event loop, where Django refuses
-            # to query.
-            SyncToAsync.single_thread_executor = NativeThread()  # type: ignore[assignment]
-            self._coroutines = AsyncioPool(self.runner, self.post, self.board, self.slots)
+            self._coroutines = NativeAsyncioPool(self.runner, self.post, self.board, self.slots)
             start_native_thread(self._run_coroutines, ())
         self._coroutines.submit([job])
 
@@ -154,26 +151,62 @@ class GeventPool:
         self._coroutines_are_done = True
 
 
-class NativeThread(Executor):
-    """Runs what is submitted, one after the other, in a thread of the operating system."""
+class NativeThreads(ThreadPoolExecutor):
+    """
+    Calls in up to `most` threads of the operating system, which are started when they are needed.
 
-    def __init__(self) -> None:
-        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = _native_queue()
-        start_native_thread(self._work, ())
+    Those of the standard library are greenlets here, beside the event loop that waits for them,
+    where Django refuses to query. A ThreadPoolExecutor, as asyncio asks, in name only.
+    """
+
+    def __init__(self, most: int, name: str = "") -> None:
+        self._most = most
+        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = _native_queue()
+        self._threads_started = 0
+        #: One for each call that waits, and each thread that does not.
+        self._busy = 0
+        self._counting = monkey.get_original("_thread", "allocate_lock")()
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Queue a call."""
         future: Future[Any] = Future()
-        self._calls.put((future, lambda: function(*args, **kwargs)))
+        with self._counting:
+            self._busy += 1
+            if self._busy > self._threads_started < self._most:
+                self._threads_started += 1
+                start_native_thread(self._work, ())
+        self._calls.put((future, partial(function, *args, **kwargs)))
         return future
 
     def _work(self) -> None:
-        while True:
-            future, call = self._calls.get()
-            try:
-                future.set_result(call())
-            except BaseException as error:  # noqa: BLE001 - it belongs to who waits for the future
-                future.set_exception(error)
+        while (item := self._calls.get()) is not None:
+            future, call = item
+            if future.set_running_or_notify_cancel():
+                try:
+                    result = call()
+                except BaseException as error:  # noqa: BLE001 - it belongs to who waits for it
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
+            with self._counting:
+                self._busy -= 1
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the threads when what was submitted is done, without waiting for it."""
+        with self._counting:
+            for _ in range(self._threads_started):
+                self._calls.put(None)
+
+
+class NativeCallThreads(CallThreads, NativeThreads):
+    """Such threads in which each call leaves nothing to the next one."""
+
+
+class NativeAsyncioPool(AsyncioPool):
+    """The pool of coroutines beside greenlets."""
+
+    make_aside = staticmethod(partial(NativeThreads, 1))
+    make_call_threads = NativeCallThreads
 
 
 def _native_queue() -> SimpleQueue[Any]:

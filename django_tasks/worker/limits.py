@@ -103,6 +103,7 @@ class MainThreadLimits:
         for number, handler in self._kept.items():
             if signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
+        signal.set_wakeup_fd(-1)  # an event loop's, if the body gave it handlers
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
         if not self.armed or self.job is None or self.job.task is None:

@@ -13,8 +13,10 @@ from contextvars import copy_context
 from queue import SimpleQueue
 from typing import Any, Protocol
 
+from asgiref.sync import SyncToAsync
+
+from .asides import CallThreads
 from .board import Board
-from .connections import tidy_connections
 from .coroutines import AsyncioPool
 from .jobs import Job, Post
 from .limits import MainThreadLimits
@@ -64,18 +66,24 @@ class MainThreadPool:
         self.limits.install()
         surroundings = Surroundings()
         call = self._call
+        context = copy_context()
+        context.run(self._caller.enter)
         while (job := self._next()) is not None:
             if job.take():
                 self._job = job
-                outcome = copy_context().run(self.runner.run, job, call)
-                tidy_connections()
+                outcome = context.copy().run(self.runner.run, job, call)
+                self._caller.tidy()
                 surroundings.restore()
                 self.post(job, outcome)
         self._caller.close()
         surroundings.close()
 
     def _next(self) -> Job | None:
-        return self._inbox.get()
+        has_waited = self._inbox.empty()
+        job = self._inbox.get()
+        if has_waited:
+            self._caller.tidy()  # connections may have grown too old meanwhile
+        return job
 
     def _call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         return self.limits.call(self._job, lambda: self._caller(function, args, kwargs))
@@ -92,6 +100,8 @@ class MainThreadPool:
 
 def make_pool(name: str, runner: Runner, post: Post, board: Board, slots: int) -> Pool:
     """Return the pool of this name."""
+    # For code that is in none of the threads that a pool gives to each body.
+    SyncToAsync.single_thread_executor = CallThreads(1, "sync_to_async")
     if name in ("prefork", "solo"):
         return MainThreadPool(runner, post, board)
     if name == "asyncio":

@@ -8,17 +8,17 @@ the body's own transaction. The only module that catches BaseException.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 import os
 import time
 from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from functools import lru_cache
 from inspect import iscoroutinefunction
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError, InterfaceError, transaction
+from django.db import DatabaseError, InterfaceError
 
 from .. import serializers
 from ..base import Task, TaskContext, TaskResult
@@ -28,7 +28,10 @@ from ..running import current_task_id
 from ..signals import task_started
 from ..store import records, transitions
 from ..store.rows import Ending, Success
+from .asides import Aside, new_loop, until_all_ended
+from .atomic import OwnTransaction, Stage
 from .board import STARTED, Lane, clock
+from .connections import tidy_connections
 from .endings import late, unknown_task
 from .failures import ending_of, fail
 from .job_runs import Clerk, JobRun, load_result
@@ -183,12 +186,26 @@ class Runner:
         kwargs: Any,
         started: float,
     ) -> Outcome:
-        with transaction.atomic(using=self.database):
-            value = self._call(call, task.func, args, kwargs)
-            success = self._value(job, task, value, time.perf_counter() - started)
-            fields = job.context.take_pending() if job.context is not None else {}
-            if not transitions.succeed_in_transaction(self.database, success, fields):
-                raise _ClaimLost
+        own = OwnTransaction(self.database, job.claim, self.clerk)
+        fields: dict[str, Any] = {}
+        try:
+            with own:
+                value = self._call(call, task.func, args, kwargs)
+                own.stage = Stage.FINISHING
+                success = self._value(job, task, value, time.perf_counter() - started)
+                fields = job.context.take_pending() if job.context is not None else {}
+                if not transitions.succeed_in_transaction(self.database, success, fields):
+                    raise _ClaimLost
+                own.stage = Stage.COMMITTING
+        except BaseException as error:
+            if not own.is_committed(error):
+                _drop_own_frames(error)
+                ending = own.ending_if_lost(error, time.perf_counter() - started)
+                if ending is None:
+                    raise
+                if job.context is not None:
+                    ending.fields.update(fields | job.context.take_pending())
+                return ending
         job.is_settled = True
         return success
 
@@ -246,6 +263,11 @@ class SyncCaller:
 
     def __init__(self) -> None:
         self._loop: asyncio.Runner | None = None
+        self._aside = Aside([])
+
+    def enter(self) -> None:
+        """Have what bodies hand to sync_to_async() run beside the thread that calls this."""
+        self._aside.enter()
 
     def __call__(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         if is_coroutine_function(function):
@@ -254,17 +276,27 @@ class SyncCaller:
 
     def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         if self._loop is None:
-            self._loop = asyncio.Runner()
+            self._loop = asyncio.Runner(loop_factory=new_loop)
         try:
             # A context of its own: the runner's would carry variables from task to task.
-            return self._loop.run(coroutine, context=contextvars.copy_context())
+            return self._loop.run(until_all_ended(coroutine), context=copy_context())
         except FROM_OUTSIDE:
             # Raised by a signal handler in the loop's own code: the coroutine is still in it.
-            self.close()
+            self._close_loop()
             raise
 
+    def tidy(self) -> None:
+        """Leave nothing of a body to the next one: in this thread, and in the one beside it."""
+        tidy_connections()
+        if (tidied := self._aside.finish()) is not None:
+            tidied.result()
+
     def close(self) -> None:
-        """Close the event loop, if there was one."""
+        """Close the event loop and the thread beside, if there were any."""
+        self._close_loop()
+        self._aside.close()
+
+    def _close_loop(self) -> None:
         if self._loop is not None:
             self._loop.close()
             self._loop = None

@@ -15,7 +15,6 @@ from django.db import connections
 
 from ..exceptions import SoftTimeLimitExceeded
 from .board import Board
-from .connections import tidy_connections
 from .jobs import Job, Outcome, Post
 from .limits import (
     FROM_OUTSIDE,
@@ -169,19 +168,27 @@ class ThreadPool:
 
     def _work(self) -> None:
         caller = ThreadCaller()
-        while (job := self._inbox.get()) is not None:
+        caller.enter()
+        while (job := self._next(caller)) is not None:
             if job.take():
                 self._run(job, caller)
         caller.close()
         connections.close_all()
         self._notes.put(threading.current_thread())
 
+    def _next(self, caller: ThreadCaller) -> Job | None:
+        has_waited = self._inbox.empty()
+        job = self._inbox.get()
+        if has_waited:
+            caller.tidy()  # connections may have grown too old meanwhile
+        return job
+
     def _run(self, job: Job, caller: ThreadCaller) -> None:
         if job.task is not None and job.task.soft_time_limit:
             job.pool_state = time.monotonic() + job.task.soft_time_limit
             self._notes.put(self.LIMIT)
         outcome = self.bodies.run(job, caller)
-        tidy_connections()
+        caller.tidy()
         self.post(job, outcome)
 
     def _stop_overdue(self) -> float | None:

@@ -66,6 +66,15 @@ def atomic_note(key):
             time.sleep(60)
 
 
+@task(atomic=True)
+def transfer(key, seconds):
+    """Write at once, and again after a while: two notes, or none."""
+    with noted(key), connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO reliability_note VALUES ('{key}')")
+        time.sleep(seconds)
+        cursor.execute(f"INSERT INTO reliability_note VALUES ('{key}')")
+
+
 @task
 async def async_work(key, seconds=0.0):
     import asyncio

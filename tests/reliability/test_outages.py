@@ -80,6 +80,76 @@ def test_terminated_backends_cost_nothing(project, is_full):
     assert_nothing_was_charged(project, report, workers, pids)
 
 
+def notes(project):
+    """Return {key: how often it was noted}."""
+    with connections[ALIAS].cursor() as cursor:
+        cursor.execute("SELECT name, count(*) FROM reliability_note GROUP BY name")
+        return dict(cursor.fetchall())
+
+
+def assert_outages_were_free(project, acknowledged):
+    """Each took effect once, and no fault of the database spent an attempt."""
+    report = audit.check(project, acknowledged)
+    assert not report.mistakes, report.figures()
+    assert dict(report.statuses) == {"SUCCESSFUL": len(acknowledged)}, report.figures()
+    assert set(report.outcomes) == {"INTERRUPTED"}, report.figures()
+    assert notes(project) == dict.fromkeys(acknowledged, 2)
+    assert set(project.records.values_list("attempts", "lost")) == {(1, 0)}
+    paths = project.attempts.values_list("exception_path", flat=True)
+    assert set(paths) == {"django_tasks.exceptions.TransactionLost"}
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_terminated_backends_fail_no_atomic_task(project, is_full, pool):
+    """Whichever statement they meet: the body's, those of the worker around it, the commit."""
+    options = ("--pool", pool, "--concurrency", 3)
+    for _ in range(2):
+        project.worker(*options)
+    rounds = 20 if is_full else 4
+    acknowledged = project.enqueue(tasks.transfer, range(rounds * 25), 0.05)
+    connections[ALIAS].close()
+
+    with Repeating(lambda: terminate_backends(project), 0.4) as repeating:
+        wait_until(lambda: repeating.rounds >= rounds, "so many rounds", timeout=rounds * 3 + 10)
+    project.drain(90)
+
+    assert_outages_were_free(project, acknowledged)
+
+
+def test_crashes_of_the_server_fail_no_atomic_task(project, server, is_full):
+    """PostgreSQL restarted in immediate mode under bodies that are transactions."""
+    for _ in range(2):
+        project.worker("--concurrency", 3)
+    acknowledged = {}
+
+    for crash in range(10 if is_full else 3):
+        acknowledged |= project.enqueue(tasks.transfer, range(crash * 40, crash * 40 + 40), 0.05)
+        before = project.ledger.count("end")
+        wait_until(lambda: project.ledger.count("end") > before + 5, "tasks run")  # noqa: B023
+        restart(server)
+    project.drain(90)
+
+    assert_outages_were_free(project, acknowledged)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_lost_answer_to_the_commit_of_a_body_is_no_failure(project, proxy, pool):
+    """The body's commit took effect, its answer was lost: a success, and nothing else."""
+    worker = project.worker("--pool", pool, "--concurrency", 1, url=proxy.url(project.url))
+
+    for number in range(5):
+        proxy.swallow(b"INSERT INTO reliability_note")
+        acknowledged = project.enqueue(tasks.transfer, [f"{number}-{i}" for i in range(5)], 0.0)
+        wait_until(lambda: proxy.swallowed > number, "an answer is swallowed")  # noqa: B023
+        project.drain()
+
+        assert not (report := audit.check(project, acknowledged)).mistakes, report.figures()
+        assert report.duplicates == 0
+    assert not project.attempts.exists()
+    assert set(notes(project).values()) == {2}
+    assert worker.log.count(" succeeded in ") == 25
+
+
 def test_long_outage_stops_bodies_and_costs_no_attempt(project, server):
     """The database away for longer than the lease: bodies stop in time, nothing is lost or spun."""
     worker = project.worker("--concurrency", 2)

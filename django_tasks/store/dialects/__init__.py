@@ -68,14 +68,15 @@ def _dialect(vendor: str, skips_locked: bool) -> Dialect:
 
 def is_idle(connection: BaseDatabaseWrapper) -> bool:
     """Tell whether no transaction is open, be it by Django's means or by plain SQL."""
-    if connection.in_atomic_block or not connection.autocommit:
+    was_turned_off = connection.settings_dict["AUTOCOMMIT"] and not connection.autocommit
+    if connection.in_atomic_block or was_turned_off:
         return False
     raw = connection.connection
     if connection.vendor == "sqlite":
         return not raw.in_transaction
     if connection.vendor == "postgresql" and hasattr(raw, "info"):
         return int(raw.info.transaction_status) == 0
-    return True
+    return connection.autocommit  # without it, there is no telling
 
 
 class DatabaseNow(Func):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -262,7 +264,15 @@ class Dialect(BatchWrites):
         """Wake the workers of `queue` when the transaction commits."""
 
     def prepare_worker_connection(self, connection: BaseDatabaseWrapper) -> None:
-        """Set a worker's own connection up."""
+        """
+        Set a worker's own connection up, before it is opened.
+
+        It commits each statement, whatever DATABASES says of AUTOCOMMIT: the worker does not call
+        commit(). And it remembers no queries while settings.DEBUG is true: there is no request
+        whose end would forget them, and all return values are among them.
+        """
+        connection.settings_dict = copy.deepcopy(connection.settings_dict) | {"AUTOCOMMIT": True}
+        connection.queries_log = deque(maxlen=0)
 
     def prepare_claiming_connection(self, connection: BaseDatabaseWrapper) -> None:
         """Set up the one by which a process claims and records: a few statements, over and over."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 from collections.abc import Sequence
@@ -198,17 +197,16 @@ GROUP BY queue_name ORDER BY queue_name"""
         A lease is long enough for any statement of a worker: whoever waits longer for one has
         lost its tasks to others.
         """
+        super().prepare_worker_connection(connection)
         vars(connection)[_LIMITED] = True
         connection_created.connect(_limit_lock_waits, dispatch_uid=_LIMITED)
         driver = connection.Database  # type: ignore[attr-defined]
         if driver.__name__ not in _WITH_TIMEOUTS:
             return
-        settings = copy.deepcopy(connection.settings_dict)
-        options = settings.setdefault("OPTIONS", {})
+        options = connection.settings_dict.setdefault("OPTIONS", {})
         options.setdefault("connect_timeout", CONNECT_TIMEOUT)
         for name in ("read_timeout", "write_timeout"):
             options.setdefault(name, max(CONNECT_TIMEOUT, math.ceil(app_settings.LEASE)))
-        connection.settings_dict = settings
 
     def _not_waiting(self, connection: Any) -> str:
         """Return what keeps MariaDB from waiting for a lock in the statement that follows."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -250,19 +249,18 @@ held AS MATERIALIZED (
         vars(connection)[_KEPT] = KeptCursor(connection)
 
     def _prepare(self, connection: BaseDatabaseWrapper, session: Sequence[str]) -> None:
-        settings = copy.deepcopy(connection.settings_dict)
-        options = settings.setdefault("OPTIONS", {})
+        super().prepare_worker_connection(connection)
+        options = connection.settings_dict.setdefault("OPTIONS", {})
         options.pop("pool", None)
         # A line that is cut without a word is found out in seconds, not in a quarter of an hour.
         for name, value in _WATCHFUL.items():
             options.setdefault(name, value)
-        if _has_psycopg3() and not settings.get("DISABLE_SERVER_SIDE_CURSORS"):
+        if _has_psycopg3() and not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
             options |= {"server_side_binding": True, "prepare_threshold": 2}
             given = options.get("options", "")
             options["options"] = " ".join([given, *(f"-c {each}" for each in session)]).strip()
         else:
             vars(connection)[_WAITS] = True
-        connection.settings_dict = settings
 
 
 # Cached, as a kept cursor goes on where it was when it is given the very same text.
