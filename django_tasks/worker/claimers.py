@@ -7,15 +7,18 @@ from ..store.claims import Claimer
 from ..store.guided import GuidedClaimer
 from .board import Board
 from .config import WorkerConfig
+from .quarantine import OfferClaimer
 
 
-def make_claimer(config: WorkerConfig, process: int, board: Board | None = None) -> Claimer:
+def make_claimer(config: WorkerConfig, process: int, board: Board) -> Claimer:
     """
     Return what claims for one process, in the thread that will use it.
 
-    `board`: where the keeper says how the broker is; None: there is no keeper.
+    `board`: where the keeper says how the broker is.
     """
     whose = (config.database, config.queues, config.worker_id, process, config.backend)
+    if config.is_quarantine:
+        return OfferClaimer(*whose, board=board)
     broker = brokers.of(config.backend)
     if not broker.publishes:
         return Claimer(*whose)
@@ -25,5 +28,5 @@ def make_claimer(config: WorkerConfig, process: int, board: Board | None = None)
         source=broker.source(config.queues),
         outage=broker.outage,
         also_from_table=config.burst,
-        is_refusing=lambda: board is not None and board.is_broker_refusing,
+        is_refusing=lambda: board.is_broker_refusing,
     )

@@ -20,7 +20,8 @@ from .board import Board
 from .jobs import Job
 
 #: Sent to a process to make it look at its cancel flags and the interrupt flag.
-LOOK = signal.SIGUSR1
+#: (Windows has none. No worker runs there, but `django_tasks.testing` is to be imported.)
+LOOK: signal.Signals = getattr(signal, "SIGUSR1", signal.SIGTERM)
 
 #: What a body may see raised from outside.
 FROM_OUTSIDE = (SoftTimeLimitExceeded, TaskInterruption)
@@ -32,7 +33,7 @@ def next_interruption(board: Board, job: Job) -> type[TaskInterruption] | None:
 
     Each kind once: a body that cleans up is not interrupted again by what it cleans up for.
     """
-    if board.cancelled[job.entry] and TaskCancelRequested not in job.interruptions:
+    if board.is_cancelled(job.entry) and TaskCancelRequested not in job.interruptions:
         job.interruptions += (TaskCancelRequested,)
         return TaskCancelRequested
     if board.is_interrupting and TaskInterrupted not in job.interruptions:

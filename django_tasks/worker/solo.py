@@ -13,9 +13,11 @@ from typing import Protocol
 
 from ..conf import app_settings
 from ..wakeups import WakeUp
+from . import obituaries
 from .board import Board
 from .config import WorkerConfig
 from .forks import NOTHING_LEFT
+from .inheritance import inheritance
 from .limits import LOOK
 from .process import build_engine, run_engine
 from .stopping import INTERRUPTION_TIME
@@ -43,6 +45,7 @@ def run_solo(config: WorkerConfig, start_keeper: StartKeeper, start_beat: StartB
     wake_up = WakeUp()
     reports_read, reports_write = os.pipe()
     engine = build_engine(config, board, 0, 1, wake_up)
+    inheritance.withhold(*wake_up.descriptors, *engine.descriptors, reports_read, reports_write)
     board.beat_supervisor()
     board.concurrency = 1
     grace = Grace(board, config.grace, engine.stop)
@@ -56,7 +59,8 @@ def run_solo(config: WorkerConfig, start_keeper: StartKeeper, start_beat: StartB
         target=start_keeper, args=(config, board, wake_up, reports_read), name="keeper"
     )
     keeper.start()
-    threading.Thread(target=grace.watch, name="grace", daemon=True).start()
+    watch = threading.Thread(target=grace.watch, name="grace", daemon=True)
+    watch.start()
     beats = [start_beat(config, board)] if config.beat else []
     try:
         code = run_engine(engine)
@@ -65,8 +69,13 @@ def run_solo(config: WorkerConfig, start_keeper: StartKeeper, start_beat: StartB
             beat.stop()
             thread.join(INTERRUPTION_TIME)
         board.pids[0] = 0
-        os.close(reports_write)
+        os.write(reports_write, obituaries.to_line(obituaries.LAST))
         keeper.join()
+        grace.end()
+        watch.join()
+        inheritance.stop()
+        for end in (reports_read, reports_write, *wake_up.descriptors, *engine.descriptors):
+            os.close(end)
     if code in (0, NOTHING_LEFT):
         return EXIT_FORCED if grace.was_too_short else EXIT_GRACEFUL
     return code
@@ -83,12 +92,18 @@ class Grace:
         self.seconds = seconds
         self.stop = stop
         self.was_too_short = False
+        self._is_over = False
         # A SimpleQueue may be put to from signal handlers.
         self._signals: SimpleQueue[None] = SimpleQueue()
 
     def begin_or_end(self) -> None:
         """Note a signal to stop; called in its handler."""
         self._begin()
+        self._signals.put(None)
+
+    def end(self) -> None:
+        """Watch no more: the worker has ended."""
+        self._is_over = True
         self._signals.put(None)
 
     def _begin(self) -> None:
@@ -102,10 +117,13 @@ class Grace:
             if self.board.is_asked_to_stop:
                 self._begin()
                 break
-        self._next_signal(self.seconds)
+        if not self._is_over:
+            self._next_signal(self.seconds)
+        if self._is_over:
+            return
         self.was_too_short = self.board.lane(0).is_running_tasks
         self.board.interrupt()
-        while True:
+        while not self._is_over:
             os.kill(os.getpid(), LOOK)
             time.sleep(LOOK_INTERVAL)
 

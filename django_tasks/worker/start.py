@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.db import connections
 
@@ -13,6 +15,7 @@ from .board import Board
 from .config import WorkerConfig
 from .forks import accept_signals
 from .health import serve
+from .inheritance import HANDLED, inheritance
 from .keeper import Keeper
 from .limits import die_with_parent
 from .solo import run_solo
@@ -28,9 +31,27 @@ def close_for_fork() -> None:
             close_pool()
 
 
+@contextmanager
+def restored_signals() -> Iterator[None]:
+    """Put this process' signal handlers back afterwards."""
+    old = {number: signal.getsignal(number) for number in HANDLED}
+    wake_up = signal.set_wakeup_fd(-1)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(wake_up)
+        for number, handler in old.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
 def run_worker(config: WorkerConfig) -> int:
     """Run a worker until it stops; return its exit code."""
     close_for_fork()
+    with restored_signals():
+        return _run_worker(config)
+
+
+def _run_worker(config: WorkerConfig) -> int:
     # Beats use what workers are made of; workers know of beats here only.
     from ..beat.start import run_beat_process, start_beat_thread
 
@@ -43,6 +64,7 @@ def run_worker(config: WorkerConfig) -> int:
         die_with_parent(parent_pid)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # it ends after the processes, by its pipe
+        inheritance.withhold(reports, *wake_up.descriptors)
         accept_signals()
         start_keeper_thread(config, board, wake_up, reports)
 
@@ -53,9 +75,11 @@ def run_worker(config: WorkerConfig) -> int:
 
 
 def start_keeper_thread(config: WorkerConfig, board: Board, wake_up: WakeUp, reports: int) -> None:
-    """Run the keeper in this thread until its pipe ends."""
+    """Run the keeper in this thread until it has read the last report."""
     broker = brokers.of(config.backend)
     if config.health is not None:
         # Ready without its broker, too: it claims from the table meanwhile.
-        serve(board.silence, lambda: board.is_well, *config.health, broker.outage.describe)
+        describe = broker.outage.describe
+        listening = serve(board.silence, lambda: board.is_well, *config.health, describe)
+        inheritance.withhold(listening.fileno())
     Keeper(config, board, wake_up, reports, broker).run()

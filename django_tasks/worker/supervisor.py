@@ -8,20 +8,20 @@ processes had in hand it reads from the board and tells the keeper, who writes i
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import os
 import select
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import FrameType
 
 from ..conf import app_settings
 from ..wakeups import WakeUp
-from . import obituaries
+from . import obituaries, quarantine
 from .board import Board, Entry, clock
-from .children import Child, how_it_died, kill
+from .children import Child, how_it_died, kill, retire
 from .companion import Companion
 from .config import WorkerConfig
 from .forks import NOTHING_LEFT, fork
@@ -36,7 +36,8 @@ logger = logging.getLogger("django_tasks.supervisor")
 LOOK_INTERVAL = 0.2
 #: Seconds before the lease ends at which tasks are stopped that cannot be renewed.
 LEASE_MARGIN = 0.15
-LONGEST_RESPAWN_PAUSE = 30.0
+#: Seconds after its start in which a process dies early, and the longest pause after several.
+EARLY, LONGEST_RESPAWN_PAUSE = 2.0, 30.0
 #: Seconds for which a process may be silent at least, however short the lease is.
 SHORTEST_SILENCE = 10.0
 
@@ -55,13 +56,14 @@ class Supervisor:
         self.config = config
         self.start_keeper = start_keeper
         entries = 4 * app_settings.BATCH_SIZE + 2 * config.most_slots
-        self.board = Board(config.most_processes, entries)
+        self.board = Board(config.most_processes + config.has_quarantine, entries)
         self.wake_up = WakeUp()
+        self.offers = WakeUp()
         self.children: dict[int, Child] = {}
         self.keeper_pid = 0
         self.beat = Companion(
             "beat",
-            lambda: fork(lambda: start_beat(config, self.board)),
+            lambda: fork(lambda: self._start_beat(start_beat)),
             self.board.beat_scheduler,
             self.board.scheduler_silence,
         )
@@ -89,6 +91,7 @@ class Supervisor:
         self._spawn_keeper()
         while not self._is_over():
             self._fill_lanes()
+            self._keep_quarantine()
             self._wait()
             self._reap()
             self.board.beat_supervisor()
@@ -98,9 +101,10 @@ class Supervisor:
             self._guard_lease()
             self._guard_silence()
             if not self.stop.has_begun:
-                self.scaling.step(self.children.values())
+                self.scaling.step(self._runners)
             self._flush_reports()
         self._stop_keeper()
+        self._clean_up()
         return EXIT_FORCED if self.stop.is_forced else EXIT_GRACEFUL
 
     def _is_over(self) -> bool:
@@ -129,30 +133,71 @@ class Supervisor:
 
     # --- starting -----------------------------------------------------------------------------
 
-    def _fill_lanes(self) -> None:
-        if self.stop.has_begun or self._drained or time.monotonic() < self._spawn_from:
-            return
-        busy = {child.lane for child in self.children.values()}
-        for lane in range(self.board.lane_count):
-            if lane not in busy and len(self.children) < self.scaling.wanted:
-                self._spawn(lane)
+    @property
+    def _runners(self) -> list[Child]:
+        """The processes that claim from the table."""
+        return [child for child in self.children.values() if not child.is_quarantine]
 
-    def _spawn(self, lane: int) -> None:
+    def _fill_lanes(self) -> None:
+        if self._drained or not self._may_spawn:
+            return
+        busy = {child.lane for child in self._runners}
+        for lane in range(self.config.most_processes):
+            if lane not in busy and len(self._runners) < self.scaling.wanted:
+                self._spawn(self.config, lane)
+                self.scaling.share_slots([c for c in self._runners if not c.is_retiring])
+
+    @property
+    def _may_spawn(self) -> bool:
+        return not self.stop.has_begun and time.monotonic() >= self._spawn_from
+
+    def _spawn(self, config: WorkerConfig, lane: int) -> None:
         number, self._next_number = self._next_number, self._next_number + 1
         self.board.lane(lane).open(number)
-        parent = os.getpid()
-        pid = fork(lambda: run_process(self.config, self.board, lane, number, self.wake_up, parent))
-        self.children[pid] = Child(pid, number, lane, time.monotonic())
-        self.scaling.share_slots([c for c in self.children.values() if not c.is_retiring])
+        wake_ups, parent = (self.wake_up, self.offers), os.getpid()
+
+        def run() -> int:
+            self._close_own()
+            os.close(self._reports_read)
+            return run_process(config, self.board, lane, number, *wake_ups, parent)
+
+        pid = fork(run)
+        self.children[pid] = Child(
+            pid, number, lane, time.monotonic(), is_quarantine=config.is_quarantine
+        )
+
+    def _keep_quarantine(self) -> None:
+        """Start it when something is offered to it; end it when nothing has been for a while."""
+        if not self.config.has_quarantine:
+            return
+        child = next((c for c in self.children.values() if c.is_quarantine), None)
+        if child is None:
+            if self.board.has_offers and self._may_spawn:
+                config = replace(self.config, slots=1, burst=False, is_quarantine=True)
+                self._spawn(config, self.config.most_processes)
+        elif not child.is_retiring:
+            rest = 0.0 if self._drained and not self._runners else quarantine.REST
+            if self.scaling.idle_for(child, clock()) > rest:
+                retire(child, self.board)
+
+    def _close_own(self) -> None:
+        """Close what only the supervisor writes to or reads, in a process that was just forked."""
+        os.close(self._reports_write)
+        self._signals.close()
 
     def _spawn_keeper(self) -> None:
         def keep() -> int:
-            os.close(self._reports_write)
+            self._close_own()
             self.start_keeper(self.config, self.board, self.wake_up, self._reports_read)
             return 0
 
         self.board.beat_keeper()
         self.keeper_pid = fork(keep)
+
+    def _start_beat(self, start_beat: StartBeat) -> int:
+        self._close_own()
+        os.close(self._reports_read)
+        return start_beat(self.config, self.board)
 
     def _keep_beat(self) -> None:
         if not self.config.beat:
@@ -199,15 +244,19 @@ class Supervisor:
         if left:
             self._report(child, left, exit_code)
         self.board.pids[child.lane] = 0  # after the report: the keeper sweeps for the unreported
-        if self.config.burst:
+        if self.config.burst and not self._has_ended_idle(child, exit_code):
             self._note_end(child, found_nothing=exit_code == NOTHING_LEFT)
         if exit_code not in (0, NOTHING_LEFT) and child.verdict == "lost":
             logger.error(
                 "Process %s (pid %s) died: %s.", child.number, child.pid, how_it_died(status)
             )
-            self._pause_after_crash(child)
+            self._pause_after_crash(child, has_worked=any(entry.is_started for entry in left))
         else:
             self._crashes = 0
+
+    def _has_ended_idle(self, child: Child, exit_code: int) -> bool:
+        """Tell whether this was a quarantine that ran nothing."""
+        return child.is_quarantine and not exit_code and not self.board.finished[child.lane]
 
     def _note_end(self, child: Child, *, found_nothing: bool) -> None:
         """
@@ -221,13 +270,18 @@ class Supervisor:
             self._look_again_after = time.monotonic()
         elif child.started_at > self._look_again_after:
             self._drained = True
-            for other in self.children.values():
+            for other in self._runners:
                 other.is_retiring = True
 
-    def _pause_after_crash(self, child: Child) -> None:
-        """Do not burn a core on a process that dies as soon as it starts."""
-        lived = time.monotonic() - child.started_at
-        self._crashes = self._crashes + 1 if lived < 2.0 else 0
+    def _pause_after_crash(self, child: Child, *, has_worked: bool) -> None:
+        """
+        Do not burn a core on processes that die as soon as they start.
+
+        One that has run a task could start: what ended it says nothing of the others.
+        """
+        has_worked |= bool(self.board.finished[child.lane])
+        is_early = time.monotonic() - child.started_at < EARLY and not has_worked
+        self._crashes = self._crashes + 1 if is_early else 0
         if self._crashes > 3:
             pause = min(2.0 ** (self._crashes - 3), LONGEST_RESPAWN_PAUSE)
             self._spawn_from = time.monotonic() + pause
@@ -250,7 +304,7 @@ class Supervisor:
             signal_number=-exit_code if exit_code < 0 else None,
             exit_code=exit_code if exit_code >= 0 else None,
         )
-        self._unreported.append(json.dumps(report).encode() + b"\n")
+        self._unreported.append(obituaries.to_line(report))
         self._flush_reports()
 
     def _flush_reports(self) -> None:
@@ -308,11 +362,15 @@ class Supervisor:
     # --- stopping -----------------------------------------------------------------------------
 
     def _stop_keeper(self) -> None:
-        """Let the keeper write the last reports and sign off."""
-        self._flush_reports()
-        os.close(self._reports_write)
+        """
+        Let the keeper write the last reports and sign off.
+
+        It is told so: that the pipe is at its end it may not see, if a stranger holds it open.
+        """
+        self._unreported.append(obituaries.to_line(obituaries.LAST))
         end = time.monotonic() + max(5.0, app_settings.LEASE)
         while self.keeper_pid and time.monotonic() < end:
+            self._flush_reports()
             self._reap()
             if self.keeper_pid:
                 select.select([self._signals], [], [], 0.1)
@@ -321,12 +379,21 @@ class Supervisor:
             os.kill(self.keeper_pid, signal.SIGKILL)
             os.waitpid(self.keeper_pid, 0)
 
+    def _clean_up(self) -> None:
+        """Leave nothing behind: whoever called may go on."""
+        signal.set_wakeup_fd(-1)
+        self._close_own()
+        os.close(self._reports_read)
+        for wake_up in (self.wake_up, self.offers):
+            wake_up.close()
+        gc.unfreeze()
+
 
 def _verdict(entry: Entry, child: Child, now: float) -> str:
     if not entry.is_started:
         return "unstarted"
     if child.verdict == "overdue":
-        if entry.deadline and entry.deadline <= now:
+        if entry.deadline <= now:
             return "cancelled" if entry.is_cancelled else "timeout"
         return "interrupted"  # shared a process with the one that was overdue
     return child.verdict

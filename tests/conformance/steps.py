@@ -25,6 +25,7 @@ from django_tasks.statuses import FINAL_STATUSES, AttemptOutcome, Status
 from django_tasks.store import pruning, transitions
 from django_tasks.store.dialects import DatabaseNow
 from django_tasks.store.rows import Attempt, Ending, Success
+from django_tasks.worker.board import Board
 from django_tasks.worker.claimers import make_claimer
 from django_tasks.worker.config import WorkerConfig
 from tests.brokers import steps as brokers
@@ -122,7 +123,7 @@ def claimer(queues="default", worker_id=None, process=1):
         grace=1.0,
         worker_id=worker_id or uuid4(),
     )
-    claimers.append(make_claimer(config, process))
+    claimers.append(make_claimer(config, process, Board(1, 1)))
     return claimers[-1]
 
 
