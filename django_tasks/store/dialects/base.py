@@ -23,7 +23,8 @@ MOST_ATTEMPTS = 2**31 - 2
 class Dialect:
     """One database's ways. The base class holds what can be said in common SQL."""
 
-    #: Whether rows can be told apart by (priority * -1, id) > (x, y) with the help of an index.
+    #: Whether claims begin behind the ones before, as claimed rows may stay in the index. It takes
+    #: one by which rows can be told apart by (priority * -1, id) > (x, y).
     has_claim_cursor = True
     #: Whether a listening connection can be woken by the database.
     has_notify = False

@@ -22,10 +22,10 @@ class PostgreSQL(Dialect):
 
     has_notify = True
 
-    _PICK_BEHIND = f"""
+    _PICK_NEXT = f"""
 picked AS MATERIALIZED (
   SELECT id FROM {TABLE}
-  WHERE status = 'READY' AND queue_name = %s AND backend = %s{{beyond}}
+  WHERE status = 'READY' AND queue_name = %s AND backend = %s{{range}}
   ORDER BY (priority * -1), id LIMIT %s FOR UPDATE SKIP LOCKED)"""
     # LIKE: with "=" it would go through the index of all that is ready while the statistics say
     # that this is little.
@@ -48,7 +48,14 @@ FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::float8[])
   AS done(id, claims, value, run_time)
 WHERE t.id = done.id AND t.claims = done.claims AND t.status = 'RUNNING'"""
     _BEYOND = " AND ((priority * -1), id) > (%s, %s::uuid)"
-    _PICK, _PICK_BEYOND = _PICK_BEHIND.format(beyond=""), _PICK_BEHIND.format(beyond=_BEYOND)
+    _UNTIL = " AND (priority * -1) <= %s"
+    #: By whether a claim has a place to begin behind, and one to end at.
+    _PICKS = {
+        (False, False): _PICK_NEXT.format(range=""),
+        (False, True): _PICK_NEXT.format(range=_UNTIL),
+        (True, False): _PICK_NEXT.format(range=_BEYOND),
+        (True, True): _PICK_NEXT.format(range=_BEYOND + _UNTIL),
+    }
 
     def now(self, delay: float = 0.0) -> str:
         # Not clock_timestamp(): it is volatile, and no condition on it can use an index.
@@ -136,7 +143,7 @@ WHERE t.id = done.id AND t.claims = done.claims AND t.status = 'RUNNING'"""
     def _pick(self, request: AnyRequest) -> str:
         if isinstance(request, PointedRequest):
             return self._PICK_POINTED
-        return self._PICK_BEYOND if request.beyond else self._PICK
+        return self._PICKS[request.beyond is not None, request.until is not None]
 
     def _claim_parameters(self, request: AnyRequest) -> list[Any]:
         if isinstance(request, PointedRequest):
@@ -144,7 +151,8 @@ WHERE t.id = done.id AND t.claims = done.claims AND t.status = 'RUNNING'"""
             picked: list[Any] = [ids, list(request.queue_names), request.backend]
         else:
             beyond = [request.beyond[0], str(request.beyond[1])] if request.beyond else []
-            picked = [request.queue_name, request.backend, *beyond, request.limit]
+            until = [] if request.until is None else [request.until]
+            picked = [request.queue_name, request.backend, *beyond, *until, request.limit]
         return [*picked, str(request.worker_id), request.process]
 
     def _success_parameters(self, successes: Sequence[Success]) -> list[str]:
