@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.db import connections
 from django.db.models import QuerySet
 
 from ..statuses import Status
@@ -57,7 +58,10 @@ def of_status(rows: QuerySet[Any], base: QuerySet[Any], status: str) -> Window:
     asked for first, and then nothing but them: with statistics from before most tasks were in
     this status, a database would look for each of the ids in all of them.
     """
-    found = list(_in_index_order(with_status(base, status), status)[: FIRST + 1])
+    served = with_status(base, status)
+    if not connections[base.db].features.supports_partial_indexes:
+        served = served.filter(status=status)  # there, indexes have one status after another
+    found = list(_in_index_order(served, status)[: FIRST + 1])
     is_cut = len(found) > FIRST
     ids = [pk for pk, its_status in found[:FIRST] if its_status == status]
     next_id = found[FIRST][0] if is_cut and status in FAILED else None

@@ -151,7 +151,7 @@ def test_long_lists_have_pages_and_a_search(root):
 
 
 def test_page_costs_the_same_however_many_queues(root):
-    """At most 15 queries."""
+    """At most 15 queries, beside those by which it limits its time."""
 
     def count():
         with CaptureQueriesContext(connection) as captured:
@@ -165,7 +165,7 @@ def test_page_costs_the_same_however_many_queues(root):
         queues.pause("default", "default", f"queue-{number}")
         make_worker(pid=number)
 
-    assert count() <= few + 1 <= 15
+    assert count() <= few + 1 <= 15 + 6
 
 
 # --- pause and resume ----------------------------------------------------------------------------

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ...models import TaskRecord
@@ -204,6 +206,15 @@ class Dialect:
     def _until(self, column: str, condition: str) -> str:
         """Return SQL for the seconds from now to the smallest `column`."""
         raise NotImplementedError
+
+    @contextmanager
+    def time_limit(self, connection: BaseDatabaseWrapper, seconds: float) -> Iterator[None]:
+        """Have the database give up what takes longer, where it can; see is_over_time()."""
+        yield
+
+    def is_over_time(self, error: DatabaseError) -> bool:
+        """Tell whether the database gave a statement up because it took too long."""
+        return False
 
     def clock(self, connection: BaseDatabaseWrapper) -> datetime:
         """Return the database's time."""

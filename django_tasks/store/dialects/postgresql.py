@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
 
+from django.db import DatabaseError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
@@ -87,6 +88,18 @@ WHERE t.id = done.id AND t.claims = done.claims AND t.status = 'RUNNING'"""
                 "SELECT EXTRACT(EPOCH FROM clock_timestamp() - pg_postmaster_start_time())"
             )
             return float(cursor.fetchone()[0])
+
+    @contextmanager
+    def time_limit(self, connection: BaseDatabaseWrapper, seconds: float) -> Iterator[None]:
+        """In a transaction, as poolers hand a session on with whatever was set for it."""
+        with transaction.atomic(using=connection.alias):
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL statement_timeout = {round(seconds * 1000)}")
+            yield
+
+    def is_over_time(self, error: DatabaseError) -> bool:
+        cause = error.__cause__  # psycopg calls it sqlstate, psycopg2 pgcode
+        return _QUERY_CANCELED in (getattr(cause, "sqlstate", ""), getattr(cause, "pgcode", ""))
 
     def insert(self, connection: BaseDatabaseWrapper, row: NewRow, wake: bool) -> None:
         sql, parameters = self._insert(row)
@@ -237,6 +250,7 @@ def _claiming_cursor(connection: BaseDatabaseWrapper) -> AbstractContextManager[
     return kept or connection.cursor()
 
 
+_QUERY_CANCELED = "57014"
 #: Where a connection that claims has its kept cursor.
 _KEPT = "django_tasks_cursor"
 #: A plan that is kept must not be one of the moment when the table was empty.
