@@ -15,7 +15,7 @@ from ..models import TaskRecord
 from ..routing import QueueSelection
 from ..statuses import Status
 from . import dialects
-from .cursors import CHEAP, SHARE, QueueCursor, Range
+from .cursors import QueueCursor, Range, pause_after
 from .rows import CLAIMED, Claim, ClaimRequest, Success
 
 #: Seconds for which the list of queues with ready tasks is good enough under load.
@@ -71,7 +71,7 @@ class Claimer:
         before asking which queues do. Return how many of the successes were accepted, and the
         claims.
         """
-        exchange = _Exchange(self.dialect, self.connection, successes)
+        exchange = _Exchange(self, successes)
         claimed: list[Claim] = []
         unsure: list[str] = []
         self.may_have_more = False
@@ -169,6 +169,11 @@ class Claimer:
         """Record `successes`; return how many were accepted."""
         return self.dialect.succeed(self.connection, successes)
 
+    def _succeed_and_claim(
+        self, successes: list[Success], request: ClaimRequest
+    ) -> tuple[int, list[Claim]]:
+        return self.dialect.succeed_and_claim(self.connection, successes, request)
+
     def _candidates(self, claimed: list[Claim], unsure: list[str], is_woken: bool) -> Iterable[str]:
         """Yield the queues to look into, in order; `claimed` grows in the meantime."""
         if only := self.queues.only_queue:
@@ -197,8 +202,8 @@ class Claimer:
         began = time.monotonic()
         names = self.dialect.ready_queues(self.connection, self.backend)
         now = time.monotonic()
-        # Asked for no more often than its share allows, too: it finds a task of each by the index.
-        pause = (now - began) / SHARE if now - began > CHEAP else 0.0
+        # Not asked more often than its share allows either: it walks to the first task of each.
+        pause = pause_after(now - began)
         if len(self.queues.patterns) == 1:
             pause = max(pause, QUEUES_INTERVAL)
         self._queues_are_good_until = now + pause
@@ -227,35 +232,28 @@ class Claimer:
 
 
 class _Exchange:
-    """Records successes with the first of some claims, where the database can."""
+    """Records the successes of a process with the first of some claims, where the database can."""
 
-    def __init__(
-        self,
-        dialect: dialects.Dialect,
-        connection: BaseDatabaseWrapper,
-        successes: Sequence[Success],
-    ) -> None:
-        self._dialect = dialect
-        self._connection = connection
+    def __init__(self, claimer: Claimer, successes: list[Success]) -> None:
+        self._claimer = claimer
         self._waiting = successes
         self._accepted = 0
 
     def claim(self, request: ClaimRequest) -> list[Claim]:
         """Take tasks; return them in the order of the queue."""
-        if self._waiting:
-            successes, self._waiting = self._waiting, ()
-            self._accepted, taken = self._dialect.succeed_and_claim(
-                self._connection, successes, request
-            )
+        claimer, successes = self._claimer, self._waiting
+        if successes:
+            self._waiting = []
+            self._accepted, taken = claimer._succeed_and_claim(successes, request)
         else:
-            taken = self._dialect.claim(self._connection, request)
+            taken = claimer.dialect.claim(claimer.connection, request)
         taken.sort(key=_claim_order)
         return taken
 
     def record(self) -> int:
         """Record what no claim did; return how many of the successes were accepted."""
         if self._waiting:
-            self._accepted = self._dialect.succeed(self._connection, self._waiting)
+            self._accepted = self._claimer.finish(self._waiting)
         return self._accepted
 
 

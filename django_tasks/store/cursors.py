@@ -10,13 +10,18 @@ from .rows import Claim
 
 #: Seconds after which a claim looks at a queue from its front again.
 RESCAN_INTERVAL = 0.5
-#: The share of a process' time that whole looks may take while there is something to claim.
+#: The share of its time that a process may spend on looks that walk over what was taken before.
 SHARE = 0.1
-#: Seconds that a look may take longer than a claim usually does without being counted.
+#: Seconds that such a look may take without being counted.
 CHEAP = 0.02
 
 #: A place in a queue's order: a task's negative priority, and its id.
 Place = tuple[int, UUID]
+
+
+def pause_after(cost: float) -> float:
+    """Return the seconds to wait before a look that took `cost` seconds is made again."""
+    return 0.0 if cost < CHEAP else cost / SHARE
 
 
 class Range(NamedTuple):
@@ -113,7 +118,7 @@ class QueueCursor:
         `cost`: the seconds that it took longer than usual. `queues`: so many share what whole
         looks may take.
         """
-        pause = 0.0 if cost < CHEAP else cost / SHARE
+        pause = pause_after(cost)
         if is_rescan:
             self._rescan_at = now + RESCAN_INTERVAL
         if self.is_whole:

@@ -25,6 +25,7 @@ from ..exception_texts import loggable_fault
 from ..outages import Outage
 from ..retention import retention_rules
 from ..store import deletions, dialects, rollups, transitions, workers
+from ..store.cursors import pause_after
 from ..store.dialects import WISH
 from ..store.rows import Claim, Ending, EndingKind
 from ..wakeups import WakeUp
@@ -288,7 +289,9 @@ class Keeper:
     # --- due and overdue ----------------------------------------------------------------------
 
     def _promote_and_expire(self) -> None:
+        asked_at = time.monotonic()
         due_in, expiry_in = self.dialect.seconds_until_next(self.connection)
+        pause = pause_after(time.monotonic() - asked_at)
         if due_in <= 0:
             queues = transitions.promote(self.database, most=AT_ONCE)
             transitions.wake(self.database, queues)
@@ -298,6 +301,8 @@ class Keeper:
             transitions.expire(self.database, most=AT_ONCE)
         # What was due may have left more behind: look again at once.
         following = max(0.0, min(due_in, expiry_in, self._reconciler.rest))
+        if following:  # a held snapshot makes it walk over all that was due since
+            following = max(following, pause)
         self._duties.of(self._promote_and_expire).next_in(following)
 
     # --- cancellation -------------------------------------------------------------------------
