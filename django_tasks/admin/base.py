@@ -15,6 +15,7 @@ from django.utils.functional import cached_property
 
 from ..aliases import task_database
 from ..inspection import capped_count
+from .patience import with_patience
 from .visible import with_visible_controls
 
 if TYPE_CHECKING:
@@ -52,10 +53,11 @@ class BaseAdmin(_ModelAdmin):
 
     @property
     def urls(self) -> list[URLPattern]:
-        """The addresses of its pages, each of which shows control characters as text."""
+        """The addresses of its pages, which show control characters as text, and come or say so."""
         patterns: list[URLPattern] = self.get_urls()
         for pattern in patterns:
-            pattern.callback = with_visible_controls(pattern.callback)
+            patient = with_patience(pattern.callback, self.admin_site)
+            pattern.callback = with_visible_controls(patient)
         return patterns
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

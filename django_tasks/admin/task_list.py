@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from .. import ids
 from .filters import EnqueuedFilter, IdFilter, StatusFilter, UpToFilter
-from .task_window import Window, narrow
+from .task_window import FAILED, SERVED, Window, newest, of_status
 
 #: Columns of any size, which lists do not load.
 PAYLOAD = ("args", "kwargs", "metadata", "return_value", "meta", "log", "progress")
@@ -38,13 +38,15 @@ class TaskChangeList(ChangeList):
         narrowing = set(self.get_filters_params()) - _BY_ID
         if ids.with_prefix(self.query.strip()) or not (narrowing or self.query):
             return Window(self.queryset)
-        by_ids, status = self.root_queryset, None
+        by_ids = self.root_queryset
         for spec in self.filter_specs:
             if isinstance(spec, IdFilter):
                 by_ids = spec.queryset(request, by_ids)
-            if isinstance(spec, StatusFilter):
-                status = spec.value()
-        return narrow(self.queryset, by_ids, status)
+        status = next(s for s in self.filter_specs if isinstance(s, StatusFilter))
+        if (chosen := status.value()) in (*SERVED, *FAILED):
+            others = self.get_queryset(request, exclude_parameters=status.expected_parameters())
+            return of_status(others, by_ids, str(chosen))
+        return newest(self.queryset, by_ids)
 
     @property
     def older_url(self) -> str:

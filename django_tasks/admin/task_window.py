@@ -16,7 +16,7 @@ from django.db import connections
 from django.db.models import QuerySet
 
 from ..statuses import Status
-from ..store.dialects import status_is
+from ..store.dialects import in_turn, status_is
 
 #: The newest tasks that a filtered list looks at: they lie side by side.
 LOOKED_AT = 50_000
@@ -27,7 +27,6 @@ FIRST = 5_000
 SERVED = (Status.SCHEDULED, Status.READY, Status.RUNNING)
 #: Those that ended badly have one in the order of their ids.
 FAILED = (Status.FAILED, Status.CANCELLED)
-_SERVING_ORDER = {Status.SCHEDULED: ("run_after",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +42,43 @@ class Window:
     next_id: UUID | None = None
 
 
-def narrow(rows: QuerySet[Any], base: QuerySet[Any], status: str | None) -> Window:
-    """
-    Return those of `rows` that a list looks at.
+def newest(rows: QuerySet[Any], base: QuerySet[Any]) -> Window:
+    """Return the newest of `rows`, which have all the filters; `base` has those on ids alone."""
+    ids = base.order_by("-pk").values_list("pk", flat=True)
+    for oldest in ids[LOOKED_AT : LOOKED_AT + 1]:
+        return Window(rows.filter(pk__gt=oldest), LOOKED_AT, is_cut=True, next_id=oldest)
+    return Window(rows)
 
-    `rows` have all the filters, `base` those on ids alone.
+
+def of_status(rows: QuerySet[Any], base: QuerySet[Any], status: str) -> Window:
     """
-    base = with_status(base, status)
-    if status in SERVED:
-        return _first_served(rows, base, status)
-    return _newest(rows, base, FIRST if status in FAILED else LOOKED_AT)
+    Return those of `rows` in a status that has an index: the first ones in the index' order.
+
+    `rows` have all the filters but that on the status, `base` those on ids alone. The ids are
+    asked for first, and then nothing but them: with statistics from before most tasks were in
+    this status, a database would look for each of the ids in all of them.
+    """
+    served = with_status(base, status)
+    if not connections[base.db].features.supports_partial_indexes:
+        served = served.filter(status=status)  # there, indexes have one status after another
+    found = list(_in_index_order(served, status)[: FIRST + 1])
+    is_cut = len(found) > FIRST
+    ids = [pk for pk, its_status in found[:FIRST] if its_status == status]
+    next_id = found[FIRST][0] if is_cut and status in FAILED else None
+    return Window(rows.filter(pk__in=ids), FIRST, is_cut, next_id)
+
+
+def _in_index_order(rows: QuerySet[Any], status: str) -> QuerySet[Any, Any]:
+    """Return ids and statuses in the order in which an index has them: there is no need to sort."""
+    if status == Status.READY:
+        rows = in_turn(rows)
+    elif status == Status.SCHEDULED:
+        rows = rows.order_by("run_after")
+    elif status == Status.RUNNING:
+        rows = rows.order_by("worker_id", "process")
+    else:
+        rows = rows.order_by("-pk")
+    return rows.values_list("pk", "status")
 
 
 def with_status(rows: QuerySet[Any], status: str | None) -> QuerySet[Any]:
@@ -62,19 +88,3 @@ def with_status(rows: QuerySet[Any], status: str | None) -> QuerySet[Any]:
     if status in SERVED:
         return rows.filter(status_is(Status(status)))
     return rows.filter(status_is(*FAILED)) if status in FAILED else rows
-
-
-def _first_served(rows: QuerySet[Any], base: QuerySet[Any], status: str) -> Window:
-    served = base.order_by(*_SERVING_ORDER.get(Status(status), ()))
-    ids = served.values("pk")[:FIRST]
-    is_cut = served.values("pk")[FIRST : FIRST + 1].exists()
-    if not connections[rows.db].features.allow_sliced_subqueries_with_in:
-        ids = list(served.values_list("pk", flat=True)[:FIRST])  # type: ignore[assignment]
-    return Window(rows.filter(pk__in=ids), FIRST, is_cut)
-
-
-def _newest(rows: QuerySet[Any], base: QuerySet[Any], size: int) -> Window:
-    ids = base.order_by("-pk").values_list("pk", flat=True)
-    for oldest in ids[size : size + 1]:
-        return Window(rows.filter(pk__gt=oldest), size, is_cut=True, next_id=oldest)
-    return Window(rows)

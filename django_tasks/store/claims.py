@@ -17,11 +17,10 @@ from ..models import TaskRecord
 from ..routing import QueueSelection
 from ..statuses import Status
 from . import dialects
+from .cursors import QueueCursor, Range, pause_after
 from .repeating import repeated
 from .rows import CLAIMED, AnyRequest, Claim, ClaimRequest, Success
 
-#: Seconds after which a claim looks at the whole queue again, not only behind the last claim.
-RESCAN_INTERVAL = 0.5
 #: Seconds for which the list of queues with ready tasks is good enough under load.
 QUEUES_INTERVAL = 0.25
 
@@ -38,8 +37,8 @@ class Claimer:
 
     Under load it remembers, per queue, the last place in the order and asks for what lies beyond:
     a snapshot that somebody holds open keeps the entries of claimed rows in the index, and a
-    claim that starts at its front walks over all of them. A task that sorts before that place
-    (higher priority, or requeued) is found at the next rescan.
+    claim that starts at its front walks over all of them. See QueueCursor for what sorts before
+    that place.
     """
 
     def __init__(
@@ -56,12 +55,13 @@ class Claimer:
         self.worker_id = worker_id
         self.process = process
         self.backend = backend
-        self._beyond: dict[str, tuple[int, UUID]] = {}
-        self._rescan_at = 0.0
+        self._cursors: dict[str, QueueCursor] = {}
+        #: Seconds that a claim takes which goes on behind a cursor.
+        self._usual_cost = 0.0
         self._careful_until = 0.0
         self._turn = 0
         self._queue_names: list[str] = []
-        self._queues_read_at = float("-inf")
+        self._queues_are_good_until = float("-inf")
         #: Queues that are left out, see leave_out().
         self.paused: frozenset[str] = frozenset()
         #: Whether the last claim left ready tasks, as far as it looked.
@@ -81,26 +81,80 @@ class Claimer:
         before asking which queues do. Return how many of the successes were accepted, and the
         claims.
         """
+        exchange = _Exchange(self, successes)
         claimed: list[Claim] = []
-        accepted: int | None = None if successes else 0
+        unsure: list[str] = []
         self.may_have_more = False
-        for queue_name in self._candidates(claimed, is_woken):
-            request = self._request(queue_name, limit - len(claimed))
-            if accepted is None:
-                accepted, taken = self._succeed_and_claim(successes, request)
-            else:
-                taken = self.dialect.claim(self.connection, request)
-            if not taken and request.beyond:
-                del self._beyond[queue_name]
-                request = self._request(queue_name, limit - len(claimed))
-                taken = self.dialect.claim(self.connection, request)
-            claimed += self._remember(queue_name, request, taken)
+        for queue_name in self._candidates(claimed, unsure, is_woken):
+            claimed += self._claim_in(queue_name, limit - len(claimed), exchange, unsure)
             if len(claimed) >= limit:
                 self.may_have_more = True
                 break
-        if accepted is None:
-            accepted = self.finish(successes)
-        return accepted, claimed
+        if not claimed:
+            claimed = self._make_sure(unsure, limit, exchange)
+        return exchange.record(), claimed
+
+    def _claim_in(
+        self, queue_name: str, limit: int, exchange: _Exchange, unsure: list[str]
+    ) -> list[Claim]:
+        """
+        Take up to `limit` tasks of a queue.
+
+        Add it to `unsure` when there may be others that cost too much to look for.
+        """
+        if not self.dialect.has_claim_cursor:
+            return exchange.claim(self._request(queue_name, limit))
+        cursor = self._cursors.setdefault(queue_name, QueueCursor())
+        began = time.monotonic()
+        is_rescan = cursor.begin(began)
+        looks_at_all = cursor.range == Range()
+        taken = self._claim_along(queue_name, cursor, limit, exchange)
+        self._note_look(cursor, began, is_rescan=is_rescan)
+        is_sure = bool(taken) or looks_at_all
+        if len(taken) < limit and cursor.may_look_at_all(began):
+            del self._cursors[queue_name]  # the next claim looks at all
+            if not is_sure:
+                return self._claim_in(queue_name, limit, exchange, unsure)
+        elif not is_sure:
+            unsure.append(queue_name)
+        return taken
+
+    def _make_sure(
+        self, queue_names: Iterable[str], limit: int, exchange: _Exchange
+    ) -> list[Claim]:
+        """Take tasks of queues that are not known to have none, whatever it costs to find them."""
+        for queue_name in queue_names:
+            cursor = self._cursors[queue_name]
+            for whole in (False, True) if cursor.leaves_out else (True,):
+                began = time.monotonic()
+                cursor.start_over(whole=whole)
+                taken = self._claim_along(queue_name, cursor, limit, exchange)
+                self._note_look(cursor, began, is_rescan=True)
+                if taken:
+                    self.may_have_more = True
+                    return taken
+        return []
+
+    def _claim_along(
+        self, queue_name: str, cursor: QueueCursor, limit: int, exchange: _Exchange
+    ) -> list[Claim]:
+        taken: list[Claim] = []
+        while len(taken) < limit and cursor.range is not None:
+            request = self._request(queue_name, limit - len(taken))
+            found = exchange.claim(request._replace(**cursor.range._asdict()))
+            cursor.advance(found, is_full=len(found) == request.limit)
+            taken += found
+        return taken
+
+    def _note_look(self, cursor: QueueCursor, began: float, *, is_rescan: bool) -> None:
+        now = time.monotonic()
+        took = now - began
+        cursor.looked(now, took - self._usual_cost, is_rescan=is_rescan, queues=len(self._cursors))
+        if not is_rescan:  # one long walk does not make it usual
+            self._usual_cost = min(took, 2 * self._usual_cost) or took
+
+    def _request(self, queue_name: str, limit: int) -> ClaimRequest:
+        return ClaimRequest(queue_name, limit, self.worker_id, self.process, self.backend)
 
     @property
     def is_guided(self) -> bool:
@@ -147,49 +201,43 @@ class Claimer:
             self.be_careful()
         return succeed(carefully=True)
 
-    def _candidates(self, claimed: list[Claim], is_woken: bool) -> Iterable[str]:
+    def _candidates(self, claimed: list[Claim], unsure: list[str], is_woken: bool) -> Iterable[str]:
         """Yield the queues to look into, in order; `claimed` grows in the meantime."""
         if only := self.queues.only_queue:
             yield from self._running([only])
             return
         self._turn += 1
-        known: list[str] = []
-        # Several patterns are a strict order, which an old list could break.
-        if len(self.queues.patterns) == 1 and (is_woken or self._queues_are_fresh()):
-            known = self._running(self.queues.ordered(self._queue_names, self._turn))
-            yield from known
+        if self._queues_are_known(is_woken):
+            yield from self._running(self.queues.ordered(self._queue_names, self._turn))
             if claimed:
                 self.may_have_more = True  # in queues that were not looked into
                 return
-        names = self.dialect.ready_queues(self.connection, self.backend)
-        self._queues_read_at = time.monotonic()
-        if names:  # otherwise keep the last ones: the next task is likely to be in one of them
-            self._queue_names = names
+        names = self._ready_queues()
+        unsure.clear()  # now it is known which have some
         yield from self._running(self.queues.ordered(names, self._turn))
 
     def _running(self, queue_names: list[str]) -> list[str]:
         return [name for name in queue_names if name not in self.paused]
 
-    def _queues_are_fresh(self) -> bool:
-        return time.monotonic() < self._queues_read_at + QUEUES_INTERVAL
+    def _queues_are_known(self, is_woken: bool) -> bool:
+        """Tell whether to look into the queues that had tasks before asking which have some."""
+        # Several patterns are a strict order, which an old list could break.
+        may_be_old = is_woken and len(self.queues.patterns) == 1
+        return may_be_old or time.monotonic() < self._queues_are_good_until
 
-    def _request(self, queue_name: str, limit: int) -> ClaimRequest:
+    def _ready_queues(self) -> list[str]:
+        began = time.monotonic()
+        names = self.dialect.ready_queues(self.connection, self.backend)
         now = time.monotonic()
-        if now >= self._rescan_at:
-            self._beyond.clear()
-            self._rescan_at = now + RESCAN_INTERVAL
-        beyond = self._beyond.get(queue_name)
-        return ClaimRequest(queue_name, limit, self.worker_id, self.process, self.backend, beyond)
-
-    def _remember(self, queue_name: str, request: ClaimRequest, taken: list[Claim]) -> list[Claim]:
-        if not taken:
-            return taken
-        taken.sort(key=_claim_order)
-        if len(taken) == request.limit and self.dialect.has_claim_cursor:
-            self._beyond[queue_name] = (-taken[-1].priority, taken[-1].id)
-        else:
-            self._beyond.pop(queue_name, None)
-        return taken
+        # Not asked more often than its share allows either: it walks to the first task of each.
+        pause = pause_after(now - began)
+        if len(self.queues.patterns) == 1:
+            pause = max(pause, QUEUES_INTERVAL)
+        self._queues_are_good_until = now + pause
+        if names:  # otherwise keep the last ones: the next task is likely to be in one of them
+            self._queue_names = names
+        self._cursors = {name: c for name, c in self._cursors.items() if name in names}
+        return names
 
     def adopt(self, known: set[tuple[UUID, int]]) -> list[Claim]:
         """
@@ -224,6 +272,32 @@ class Claimer:
             return None
         columns = row.filter(claims=claims + 1).values_list(*CLAIMED).first()
         return None if columns is None else Claim._make((*columns, False))
+
+
+class _Exchange:
+    """Records the successes of a process with the first of some claims, where the database can."""
+
+    def __init__(self, claimer: Claimer, successes: list[Success]) -> None:
+        self._claimer = claimer
+        self._waiting = successes
+        self._accepted = 0
+
+    def claim(self, request: ClaimRequest) -> list[Claim]:
+        """Take tasks; return them in the order of the queue."""
+        claimer, successes = self._claimer, self._waiting
+        if successes:
+            self._waiting = []
+            self._accepted, taken = claimer._succeed_and_claim(successes, request)
+        else:
+            taken = claimer.dialect.claim(claimer.connection, request)
+        taken.sort(key=_claim_order)
+        return taken
+
+    def record(self) -> int:
+        """Record what no claim did; return how many of the successes were accepted."""
+        if self._waiting:
+            self._accepted = self._claimer.finish(self._waiting)
+        return self._accepted
 
 
 def _claim_order(claim: Claim) -> tuple[int, UUID]:

@@ -70,7 +70,8 @@ class ClaimRequest(NamedTuple):
     """
     Whose claim, of which queue and backend, and how many.
 
-    `beyond`: (-priority, id) of the last task claimed in this order; look behind it only.
+    `beyond`: (-priority, id) of a task in this order; look behind it only. `until`: look no
+    further than this -priority. Both are for databases that have a claim cursor.
     """
 
     queue_name: str
@@ -79,6 +80,7 @@ class ClaimRequest(NamedTuple):
     process: int
     backend: str
     beyond: tuple[int, UUID] | None = None
+    until: int | None = None
 
 
 class PointedRequest(NamedTuple):

@@ -27,6 +27,7 @@ from ..exception_texts import loggable_fault
 from ..outages import Outage
 from ..store import dialects, pruning, rollups, transitions, workers
 from ..store.chunks import CHUNK
+from ..store.cursors import pause_after
 from ..store.dialects import WISH
 from ..wakeups import WakeUp
 from . import obituaries
@@ -289,7 +290,9 @@ class Keeper:
     # --- due and overdue ----------------------------------------------------------------------
 
     def _promote_and_expire(self) -> None:
+        asked_at = time.monotonic()
         due_in, expiry_in = self.dialect.seconds_until_next(self.connection)
+        pause = pause_after(time.monotonic() - asked_at)
         if due_in <= 0:
             queues = transitions.promote(self.database, most=AT_ONCE)
             if any(map(self.obedience.serves, queues)):
@@ -298,6 +301,8 @@ class Keeper:
             transitions.expire(self.database, most=AT_ONCE)
         # What was due may have left more behind: look again at once.
         following = max(0.0, min(due_in, expiry_in, self._reconciler.rest))
+        if following:  # a held snapshot makes it walk over all that was due since
+            following = max(following, pause)
         self._duties.of(self._promote_and_expire).next_in(following)
 
     # --- cancellation -------------------------------------------------------------------------

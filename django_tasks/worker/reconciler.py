@@ -14,6 +14,7 @@ from ..conf import app_settings
 from ..outages import LONGEST_PAUSE
 from ..routing import QueueSelection
 from ..store import dialects
+from ..store.cursors import pause_after
 
 logger = logging.getLogger("django_tasks.broker")
 
@@ -126,6 +127,8 @@ class Reconciler:
         self._missed = missed
         is_soon = missed or self._places
         rest = app_settings.POLL_INTERVAL if names else self.longest_rest
+        # A held snapshot makes it walk over all that was ready since.
+        rest = max(rest, pause_after(time.monotonic() - now))
         self._compare_at = now if is_soon else now + rest
 
     def _queue_names(self) -> list[str]:

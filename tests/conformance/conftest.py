@@ -2,7 +2,6 @@
 Committed rows for every test here, as they use several connections at a time; and brokers.
 
 The tables are emptied by DELETE: TRUNCATE, of a dozen tables, costs PostgreSQL ten times as much.
-Not those of test_plans.py, whose rows would stay in the statistics and the files.
 
 Tests that claim, or make a task ready, or take a ready one away run with each broker: a claim goes
 by what the broker points to, and the store has to tell it. What has none in it is tested once:
@@ -38,8 +37,7 @@ def pytest_collection_modifyitems(items):
     """Ask for the database. available_apps: the tables that the flush empties."""
     for item in items:
         if HERE in item.path.parents:
-            app = "django_tasks" if item.path.name == "test_plans.py" else "tests"
-            item.add_marker(pytest.mark.django_db(transaction=True, available_apps=[app]))
+            item.add_marker(pytest.mark.django_db(transaction=True, available_apps=["tests"]))
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from django_tasks.admin import queues as screen
 from django_tasks.admin.visible import visible
 from django_tasks.models import QueueState, TaskRecord, WorkerRecord
 from django_tasks.queue_list import QueueKey, Queues
-from django_tasks.statuses import PENDING_STATUSES, Status
+from django_tasks.statuses import Status
 from django_tasks.store import queues
 from tests.test_admin import client_with, make, make_worker, messages_of, page, statuses
 
@@ -151,7 +151,7 @@ def test_long_lists_have_pages_and_a_search(root):
 
 
 def test_page_costs_the_same_however_many_queues(root):
-    """At most 15 queries."""
+    """At most 15 queries, beside those by which it limits its time."""
 
     def count():
         with CaptureQueriesContext(connection) as captured:
@@ -165,7 +165,7 @@ def test_page_costs_the_same_however_many_queues(root):
         queues.pause("default", "default", f"queue-{number}")
         make_worker(pid=number)
 
-    assert count() <= few + 1 <= 15
+    assert count() <= few + 1 <= 15 + 6
 
 
 # --- pause and resume ----------------------------------------------------------------------------
@@ -247,20 +247,24 @@ def test_queues_of_any_name_are_acted_on(root, name):
 
 
 def test_purge_asks_and_deletes_what_has_not_started(root):
+    """WAITING stays: nothing makes it yet, and no index finds it among all that finished."""
     records = [make(status, queue_name="mail") for status in Status]
     others = [make(), make(queue_name="mail", backend="other")]
 
     asked = post(root, "purge", "mail")
-    assert "Delete 3 tasks of queue “mail” that have not started?" in asked.content.decode()
+    assert "Delete 2 tasks of queue “mail” that have not started?" in asked.content.decode()
     assert None not in statuses(*records)
     response = post(root, "purge", "mail", confirmed="yes")
 
-    assert messages_of(response) == ("3 tasks of queue “mail” were deleted. Running tasks stay: 1.")
+    assert messages_of(response) == ("2 tasks of queue “mail” were deleted. Running tasks stay: 1.")
     left = TaskRecord.objects.filter(queue_name="mail", backend="default")
-    assert set(left.values_list("status", flat=True)) == set(Status) - set(PENDING_STATUSES)
+    assert set(left.values_list("status", flat=True)) == set(Status) - {
+        Status.SCHEDULED,
+        Status.READY,
+    }
     assert None not in statuses(*others)
     [entry] = LogEntry.objects.all()
-    assert (entry.object_repr, entry.change_message) == ("mail", "Purged: 3 tasks deleted.")
+    assert (entry.object_repr, entry.change_message) == ("mail", "Purged: 2 tasks deleted.")
 
 
 def test_purge_that_takes_too_long_says_that_there_is_a_rest(root, monkeypatch):

@@ -10,14 +10,17 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import (
     BigIntegerField,
     BooleanField,
     DateTimeField,
+    F,
     FloatField,
     Func,
     IntegerField,
+    QuerySet,
 )
 from django.db.models.expressions import RawSQL
 
@@ -38,6 +41,7 @@ __all__ = [
     "Later",
     "SecondsBetween",
     "by_id",
+    "in_turn",
     "is_conflict",
     "is_idle",
     "is_lock_timeout",
@@ -143,3 +147,9 @@ def turn() -> RawSQL:
     A literal, as in the index: see status_is().
     """
     return RawSQL("priority * -1", (), output_field=IntegerField())
+
+
+def in_turn(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Return ready tasks in the order of their index: that of claims, one queue after another."""
+    priority = F("priority").desc() if connections[rows.db].vendor == "mysql" else turn()
+    return rows.order_by("backend", "queue_name", priority, "pk")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..rows import CLAIMED, AnyRequest, Claim, NewRow, NewRows, Success
@@ -30,7 +31,8 @@ LOCK_TIMEOUT = 0.25
 class Dialect(BatchWrites):
     """One database's ways. The base class holds what can be said in common SQL."""
 
-    #: Whether rows can be told apart by (priority * -1, id) > (x, y) with the help of an index.
+    #: Whether claims begin behind the ones before, as claimed rows may stay in the index. It takes
+    #: one by which rows can be told apart by (priority * -1, id) > (x, y).
     has_claim_cursor = True
     #: Whether a listening connection can be woken by the database.
     has_notify = False
@@ -243,6 +245,15 @@ class Dialect(BatchWrites):
     def _until(self, column: str, condition: str) -> str:
         """Return SQL for the seconds from now to the smallest `column`."""
         raise NotImplementedError
+
+    @contextmanager
+    def time_limit(self, connection: BaseDatabaseWrapper, seconds: float) -> Iterator[None]:
+        """Have the database give up what takes longer, where it can; see is_over_time()."""
+        yield
+
+    def is_over_time(self, error: DatabaseError) -> bool:
+        """Tell whether the database gave a statement up because it took too long."""
+        return False
 
     def clock(self, connection: BaseDatabaseWrapper) -> datetime:
         """Return the database's time."""

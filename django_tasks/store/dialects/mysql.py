@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
@@ -27,6 +28,8 @@ CONNECT_TIMEOUT = 10
 DUPLICATE_KEY = 1062
 #: Ready tasks that one statement of ready_queues() reads, in about a millisecond.
 NAMES_READ = 500
+#: The errors of MariaDB and of MySQL.
+_OVER_TIME = (1969, 3024)
 #: Drivers that know the three timeouts by these names.
 _WITH_TIMEOUTS = ("MySQLdb", "pymysql")
 
@@ -113,6 +116,24 @@ GROUP BY queue_name ORDER BY queue_name"""
             cursor.execute("SHOW GLOBAL STATUS LIKE 'Uptime'")
             row = cursor.fetchone()
         return float(row[1]) if row else float("inf")
+
+    @contextmanager
+    def time_limit(self, connection: BaseDatabaseWrapper, seconds: float) -> Iterator[None]:
+        """For the session, which has its own limit back afterwards; MySQL limits SELECT alone."""
+        is_mariadb = getattr(connection, "mysql_is_mariadb", False)
+        name, unit = ("max_statement_time", 1) if is_mariadb else ("max_execution_time", 1000)
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT @@{name}")
+            [before] = cursor.fetchone()
+            cursor.execute(f"SET SESSION {name} = %s", [round(seconds * unit)])
+        try:
+            yield
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET SESSION {name} = %s", [before])
+
+    def is_over_time(self, error: DatabaseError) -> bool:
+        return bool(error.args) and error.args[0] in _OVER_TIME
 
     def _until(self, column: str, condition: str) -> str:
         return (

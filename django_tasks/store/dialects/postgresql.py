@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
 
+from django.db import DatabaseError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
@@ -27,10 +28,10 @@ class PostgreSQL(Dialect):
 
     has_notify = True
 
-    _PICK_BEHIND = f"""
+    _PICK_NEXT = f"""
 picked AS MATERIALIZED (
   SELECT id FROM {TABLE}
-  WHERE status = 'READY' AND queue_name = %s AND backend = %s{{beyond}}
+  WHERE status = 'READY' AND queue_name = %s AND backend = %s{{range}}
   ORDER BY (priority * -1), id LIMIT %s FOR UPDATE SKIP LOCKED)"""
     # LIKE: with "=" it would go through the index of all that is ready while the statistics say
     # that this is little.
@@ -60,7 +61,14 @@ held AS MATERIALIZED (
   ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)"""
     _FINISH_HELD = f"{_FINISH} AND t.id IN (SELECT id FROM held)"
     _BEYOND = " AND ((priority * -1), id) > (%s, %s::uuid)"
-    _PICK, _PICK_BEYOND = _PICK_BEHIND.format(beyond=""), _PICK_BEHIND.format(beyond=_BEYOND)
+    _UNTIL = " AND (priority * -1) <= %s"
+    #: By whether a claim has a place to begin behind, and one to end at.
+    _PICKS = {
+        (False, False): _PICK_NEXT.format(range=""),
+        (False, True): _PICK_NEXT.format(range=_UNTIL),
+        (True, False): _PICK_NEXT.format(range=_BEYOND),
+        (True, True): _PICK_NEXT.format(range=_BEYOND + _UNTIL),
+    }
 
     def now(self, delay: float = 0.0) -> str:
         # Not clock_timestamp(): it is volatile, and no condition on it can use an index.
@@ -123,6 +131,18 @@ held AS MATERIALIZED (
                 "SELECT EXTRACT(EPOCH FROM clock_timestamp() - pg_postmaster_start_time())"
             )
             return float(cursor.fetchone()[0])
+
+    @contextmanager
+    def time_limit(self, connection: BaseDatabaseWrapper, seconds: float) -> Iterator[None]:
+        """In a transaction, as poolers hand a session on with whatever was set for it."""
+        with transaction.atomic(using=connection.alias):
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL statement_timeout = {round(seconds * 1000)}")
+            yield
+
+    def is_over_time(self, error: DatabaseError) -> bool:
+        cause = error.__cause__  # psycopg calls it sqlstate, psycopg2 pgcode
+        return _QUERY_CANCELED in (getattr(cause, "sqlstate", ""), getattr(cause, "pgcode", ""))
 
     def insert(self, connection: BaseDatabaseWrapper, row: NewRow, wake: bool) -> None:
         sql, parameters = self._insert(row)
@@ -211,7 +231,7 @@ held AS MATERIALIZED (
     def _pick(self, request: AnyRequest) -> str:
         if isinstance(request, PointedRequest):
             return self._PICK_POINTED
-        return self._PICK_BEYOND if request.beyond else self._PICK
+        return self._PICKS[request.beyond is not None, request.until is not None]
 
     def _claim_parameters(self, request: AnyRequest) -> list[Any]:
         if isinstance(request, PointedRequest):
@@ -219,7 +239,8 @@ held AS MATERIALIZED (
             picked: list[Any] = [ids, list(request.queue_names), request.backend]
         else:
             beyond = [request.beyond[0], str(request.beyond[1])] if request.beyond else []
-            picked = [request.queue_name, request.backend, *beyond, request.limit]
+            until = [] if request.until is None else [request.until]
+            picked = [request.queue_name, request.backend, *beyond, *until, request.limit]
         return [*picked, str(request.worker_id), request.process]
 
     def _success_parameters(self, successes: Sequence[Success]) -> list[Any]:
@@ -310,6 +331,7 @@ def _claiming_cursor(connection: BaseDatabaseWrapper) -> AbstractContextManager[
 
 #: Set on a connection that waits for locks as long as they last.
 _WAITS = "django_tasks_waits"
+_QUERY_CANCELED = "57014"
 #: Where a connection that claims has its kept cursor.
 _KEPT = "django_tasks_cursor"
 #: A plan that is kept must not be one of the moment when the table was empty.

@@ -20,6 +20,7 @@ class SQLite(Dialect):
     """One writer at a time: claims and finishes are single UPDATE … RETURNING statements."""
 
     _GREATER, _SMALLER = "MAX", "MIN"
+    has_claim_cursor = False  # what was claimed leaves the index at once, whoever still reads
     _CLAIM = f"""
 UPDATE {TABLE} SET status = 'RUNNING', claims = {NEXT_CLAIM},
   attempts = MIN(attempts, {MOST_ATTEMPTS}) + 1, worker_id = %s, process = %s,
@@ -27,7 +28,7 @@ UPDATE {TABLE} SET status = 'RUNNING', claims = {NEXT_CLAIM},
 WHERE id IN ({{picked}})
 RETURNING {columns()}, COALESCE(expires_at <= {{now}}, 0)"""
     _PICK = f"""
-SELECT id FROM {TABLE} WHERE status = 'READY' AND queue_name = %s AND backend = %s{{beyond}}
+SELECT id FROM {TABLE} WHERE status = 'READY' AND queue_name = %s AND backend = %s
 ORDER BY (priority * -1), id LIMIT %s"""
     # By ids: the unary plus keeps the index of ready tasks out of it.
     _PICK_POINTED = f"""
@@ -100,9 +101,7 @@ WHERE {TABLE}.id = json_extract(done.value, '$[0]') AND claims = json_extract(do
         if isinstance(request, PointedRequest):
             ids = json.dumps([task_id.hex for task_id in request.ids])
             return self._PICK_POINTED, [ids, json.dumps(request.queue_names), request.backend]
-        beyond: list[Any] = [request.beyond[0], request.beyond[1].hex] if request.beyond else []
-        sql = self._PICK.format(beyond=self._BEYOND if request.beyond else "")
-        return sql, [request.queue_name, request.backend, *beyond, request.limit]
+        return self._PICK, [request.queue_name, request.backend, request.limit]
 
     def _succeed(self, connection: BaseDatabaseWrapper, successes: Sequence[Success]) -> int:
         document = json.dumps([(s[0].hex, s[1], s[2], round(s[3], 6)) for s in successes])

@@ -1,0 +1,1 @@
+"""What each question reads over little history and over much."""
