@@ -31,7 +31,7 @@ from ..brokers import publishing
 from ..models import TaskAttempt, TaskRecord
 from ..statuses import PENDING_STATUSES, AttemptOutcome, Status
 from . import attempts, dialects, policy
-from .chunks import CHUNK, chunks, lock_all, lock_available, lock_ids
+from .chunks import CHUNK, chunks, lock_all, lock_available, lock_ids, next_in_order
 from .dialects import DatabaseNow, status_is
 from .repeating import repeated
 from .rows import Attempt, Ending, EndingKind, Success
@@ -179,7 +179,7 @@ def promote(database: str, *, at_any_time: bool = False, most: int | None = None
         rows = rows.filter(run_after__lte=DatabaseNow())
     queues: set[str] = set()
     for _ in chunks(most):
-        with transaction.atomic(using=database):
+        with next_in_order(database):
             due = lock_available(database, rows.order_by("run_after"))
             picked = dict(due.values_list("pk", "queue_name")[:CHUNK])
             TaskRecord.objects.using(database).filter(
@@ -196,7 +196,7 @@ def expire(database: str, *, most: int | None = None) -> int:
     """Cancel tasks that were not started before their expires_at, about `most` of them."""
     expired = 0
     for _ in chunks(most):
-        with transaction.atomic(using=database):
+        with next_in_order(database):
             overdue = TaskRecord.objects.using(database).filter(
                 status_is(Status.SCHEDULED, Status.READY),
                 expires_at__isnull=False,
