@@ -348,7 +348,7 @@ def test_due_tasks_go_in_chunks_without_loading_rows():
 # --- rows read ------------------------------------------------------------------------------------
 
 #: What is not due, of as many task types as a large project has; each kept for another time.
-LITTLE, TYPES = 1_000, 200
+LITTLE, TYPES = 500, 200
 MUCH = 10 * LITTLE
 DUE = 50
 
@@ -420,14 +420,14 @@ def test_a_chunk_of_very_much_that_is_due_reads_no_more():
     moments.shuffle(made)
     make_due(made[: chunks.CHUNK])
     analyze()
-    make_due(made[: 8 * chunks.CHUNK])
+    make_due(made[: 3 * chunks.CHUNK])
     much = read_by(lambda: pruning.prune_due(DATABASE, seconds=0.0))
-    TaskRecord.objects.filter(pk__in=[row.pk for row in made[: 8 * chunks.CHUNK]]).delete()
-    make_due(made[8 * chunks.CHUNK : 9 * chunks.CHUNK])
+    TaskRecord.objects.filter(pk__in=[row.pk for row in made[: 3 * chunks.CHUNK]]).delete()
+    make_due(made[3 * chunks.CHUNK : 4 * chunks.CHUNK])
     analyze()
     little = read_by(lambda: pruning.prune_due(DATABASE, seconds=0.0))
 
-    assert TaskRecord.objects.count() == MUCH - 9 * chunks.CHUNK
+    assert TaskRecord.objects.count() == MUCH - 4 * chunks.CHUNK
     assert much < 1.5 * little, (much, little)
 
 
@@ -626,7 +626,7 @@ def test_new_settings_are_applied_in_chunks():
 def test_a_chunk_of_new_settings_reads_as_much_in_much_history():
     """Its cost does not grow with what lies before and behind it."""
     read = []
-    for more in (2 * LITTLE, MUCH - 2 * LITTLE):
+    for more in (3 * LITTLE, MUCH - 3 * LITTLE):
         history(more)
         analyze()
         first = TaskRecord.objects.order_by("pk").values_list("pk", flat=True)[10]
