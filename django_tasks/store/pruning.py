@@ -43,8 +43,6 @@ def prune_due(
     `statuses` None: of all. `seconds`: begin no further chunk after so long; None: until all went.
     """
     rows = due(database, statuses=statuses, late=late)
-    if not rows.order_by("prune_after").values_list("pk", flat=True)[:1]:
-        return Deleted(0, is_done=True)  # most of the time: no transaction for it
     return delete_along(database, rows, "prune_after", partial(delete_rows, database), seconds)
 
 

@@ -30,7 +30,7 @@ from ..brokers import publishing
 from ..models import TaskRecord
 from ..statuses import PENDING_STATUSES, AttemptOutcome, Status
 from . import attempts, dialects, policy
-from .chunks import CHUNK, chunks, lock_all, lock_available, lock_ids, lock_in_order
+from .chunks import CHUNK, chunks, lock_all, lock_available, lock_ids, lock_in_order, next_in_order
 from .dialects import DatabaseNow, by_id, next_claim, status_is
 from .ready import tell_of_ready
 from .repeating import repeated
@@ -250,7 +250,7 @@ def promote(database: str, *, at_any_time: bool = False, most: int | None = None
         rows = rows.filter(run_after__lte=DatabaseNow())
     queues: set[str] = set()
     for _ in chunks(most):
-        with transaction.atomic(using=database):
+        with next_in_order(database):
             due = lock_available(database, rows.order_by("run_after"))
             picked = dict(due.values_list("pk", "queue_name")[:CHUNK])
             TaskRecord.objects.using(database).filter(
@@ -267,7 +267,7 @@ def expire(database: str, *, most: int | None = None) -> int:
     """Cancel tasks that were not started before their expires_at, about `most` of them."""
     expired = 0
     for _ in chunks(most):
-        with transaction.atomic(using=database):
+        with next_in_order(database):
             overdue = TaskRecord.objects.using(database).filter(
                 status_is(Status.SCHEDULED, Status.READY),
                 expires_at__isnull=False,

@@ -274,6 +274,9 @@ class Dialect(BatchWrites):
     def notify(self, connection: BaseDatabaseWrapper, queue: str) -> None:
         """Wake the workers of `queue` when the transaction commits."""
 
+    def keep_to_order(self, connection: BaseDatabaseWrapper) -> None:
+        """Have what the open transaction reads come out of an index in its order, not be sorted."""
+
     def prepare_worker_connection(self, connection: BaseDatabaseWrapper) -> None:
         """
         Set a worker's own connection up, before it is opened.

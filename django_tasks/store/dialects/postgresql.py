@@ -254,6 +254,13 @@ held AS MATERIALIZED (
             _array(f"{s:.6f}" for s in run_times),
         ]
 
+    def keep_to_order(self, connection: BaseDatabaseWrapper) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT set_config('enable_sort', 'off', true),"
+                " set_config('enable_bitmapscan', 'off', true)"
+            )
+
     def prepare_worker_connection(self, connection: BaseDatabaseWrapper) -> None:
         """
         Prepare statements, which halves the time of a small claim.
