@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import django
 from django.contrib import admin
 from django.core.paginator import Paginator
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -52,10 +53,16 @@ class BaseAdmin(_ModelAdmin):
 
     @property
     def urls(self) -> list[URLPattern]:
-        """The addresses of its pages, each of which shows control characters as text."""
+        """
+        The addresses of its pages, each of which shows control characters as text.
+
+        None of them is one transaction, whatever ATOMIC_REQUESTS says: an action commits chunk by
+        chunk, and locks for no longer what workers are to write.
+        """
         patterns: list[URLPattern] = self.get_urls()
+        in_chunks = transaction.non_atomic_requests(using=task_database())
         for pattern in patterns:
-            pattern.callback = with_visible_controls(pattern.callback)
+            pattern.callback = in_chunks(with_visible_controls(pattern.callback))
         return patterns
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
