@@ -25,8 +25,10 @@ PEERS = (
     "huey",
     "pgqueuer",
 )
-WORKLOADS = ("enqueue", "drain", "latency", "memory", "idle", "naps", "flat", "profile")
-ONCE = {"idle", "flat", "profile"}  # slow, and steady: in the first run only
+WORKLOADS = (
+    *("enqueue", "drain", "failures", "latency", "memory", "idle", "naps", "flat", "profile"),
+)
+ONCE = {"failures", "idle", "flat", "profile"}  # slow, and steady: in the first run only
 Runs = dict[str, list[dict[str, Any]]]
 
 

@@ -67,6 +67,8 @@ def goals(runs: Runs) -> Iterator[Goal]:
         True,
     )
     yield "enqueue in times of Model.objects.create", middle(ours, "create_ratio"), 1.5, False
+    yield "time of failures, of that of successes", middle(ours, "failures_time"), 1.5, False
+    yield "time of retries, of that of successes", middle(ours, "retries_time"), 1.5, False
     yield "pick-up p50, ms", _p50(ours), 3.0, False
     yield "pick-up p50, ms, below every PostgreSQL peer", _p50(ours), _least_p50(runs), False
     yield "50 ms sleeps on 50 threads, per second", middle(ours, "naps_threads"), 950, True

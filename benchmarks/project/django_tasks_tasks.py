@@ -22,3 +22,21 @@ def nap(seconds: float) -> None:
 @task
 async def anap(seconds: float) -> None:
     await bodies.anap(seconds)
+
+
+class Down(Exception):
+    """What a task calls does not answer."""
+
+
+@task
+def flaky(number: int, failing: int) -> int:
+    if number % 100 < failing:
+        raise Down(number)
+    return number
+
+
+@task(max_attempts=2, backoff=[3600.0])
+def flaky_retried(number: int, failing: int) -> int:
+    if number % 100 < failing:
+        raise Down(number)
+    return number

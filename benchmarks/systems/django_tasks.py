@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from benchmarks import flatness, profile
+from benchmarks import failures, flatness, profile
 from benchmarks.systems.base import Arguments, System, python
 
 TABLE = "django_tasks_taskrecord"
@@ -132,6 +132,7 @@ def timed(call: Any) -> float:
 
 DjangoTasks.extras = {
     "enqueue": create_ratio,
+    "failures": failures.measure,
     "flat": flatness.measure,
     "profile": profile.measure,
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import django
 from django.contrib import admin
 from django.core.paginator import Paginator
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -53,11 +54,17 @@ class BaseAdmin(_ModelAdmin):
 
     @property
     def urls(self) -> list[URLPattern]:
-        """The addresses of its pages, which show control characters as text, and come or say so."""
+        """
+        The addresses of its pages, which show control characters as text, and come or say so.
+
+        None of them is one transaction, whatever ATOMIC_REQUESTS says: an action commits chunk by
+        chunk, and locks for no longer what workers are to write.
+        """
         patterns: list[URLPattern] = self.get_urls()
+        in_chunks = transaction.non_atomic_requests(using=task_database())
         for pattern in patterns:
             patient = with_patience(pattern.callback, self.admin_site)
-            pattern.callback = with_visible_controls(patient)
+            pattern.callback = in_chunks(with_visible_controls(patient))
         return patterns
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

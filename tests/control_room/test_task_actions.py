@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 
 from django_tasks import interventions
@@ -56,7 +57,31 @@ def status_of_each(records):
     return {status: found.get(record.pk) for status, record in records.items()}
 
 
-# --- each action ---------------------------------------------------------------------------------
+# --- each action, and its transactions -----------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("action", ["cancel", "run_again", "run_now", "delete_selected"])
+def test_actions_commit_in_chunks_whatever_atomic_requests_says(
+    root, small_chunks, monkeypatch, action
+):
+    """A request for thousands of tasks would keep each of them locked to its very end."""
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    commits = []
+    done = {"delete_selected": Status.FAILED, "run_again": Status.FAILED}.get(action)
+    for _ in range(20):
+        make(done or (Status.SCHEDULED if action == "run_now" else Status.READY))
+    write = task_actions.Journal.write
+
+    def note(journal, tasks):
+        commits.append(not connection.in_atomic_block)
+        return write(journal, tasks)
+
+    monkeypatch.setattr(task_actions.Journal, "write", note)
+    for_all(root, action, confirmed="yes")
+
+    assert len(commits) == 3
+    assert all(commits)
 
 
 def test_run_again_enqueues_successful_tasks_as_new_ones(root):

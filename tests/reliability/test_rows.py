@@ -1,6 +1,7 @@
 """Rows that no enqueue would write: each hurts nobody but itself, and none of them names code."""
 
 import json
+from uuid import uuid4
 
 import pytest
 from django.db import connections
@@ -19,7 +20,7 @@ def insert(path=PATH, args='["odd"]', kwargs="{}", **columns):
     """Write a row as somebody does who edits the table by hand."""
     row = TaskRecord(
         id=uuid7(), task_path=path, args=args, kwargs=kwargs, queue_name="default",
-        status="READY", enqueued_at=timezone.now(), **{"backend": "default"} | columns,
+        enqueued_at=timezone.now(), **{"backend": "default", "status": "READY"} | columns,
     )  # fmt: skip
     row.save(using=ALIAS, force_insert=True)
     return row.pk
@@ -85,6 +86,53 @@ def test_odd_columns_stop_nobody_else(project, columns):
         ).count() == 20,
         "the others run", timeout=8,
     )  # fmt: skip
+
+
+#: Integer columns of a task, and the bits of their numbers beside the sign.
+INTEGERS = {
+    "priority": 15, "max_attempts": 31, "attempts": 31, "claims": 63, "lost": 31, "process": 31,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("status", ["READY", "RUNNING"])
+def test_numbers_at_both_ends_of_their_columns(project, status):
+    """Whether claimed, rescued or finished, each such row comes to an end like any other."""
+    owner = {"worker_id": uuid4(), "process": 1} if status == "RUNNING" else {}
+    ids = {
+        (column, value): insert(status=status, **owner | {column: value})
+        for column, bits in INTEGERS.items()
+        for value in (-(2**bits), 2**bits - 1)
+    }
+
+    worker = project.worker("--concurrency", 1)
+    acknowledged = project.enqueue(tasks.work, range(20))
+    project.drain()
+
+    # One that was lost so often is poison: it is not run again.
+    poison = [("lost", 2**31 - 1)] if status == "RUNNING" else []
+    failed = [end for end, task_id in ids.items() if project.status(task_id) != "SUCCESSFUL"]
+    assert failed == poison
+    assert {project.status(task_id) for task_id in acknowledged.values()} == {"SUCCESSFUL"}
+    assert "Traceback" not in worker.log
+    assert worker.stop() == 0
+
+
+@pytest.mark.parametrize("column", ["attempts", "claims", "lost"])
+def test_failures_with_numbers_at_their_ends(project, column):
+    """Such a row fails, or is tried again, without an error of the worker."""
+    bits = INTEGERS[column]
+    ids = [insert(tasks.fail_twice.module_path, f'["{n}"]', **{column: value})
+           for n, value in enumerate((-(2**bits), 2**bits - 1))]  # fmt: skip
+
+    worker = project.worker("--concurrency", 1)
+    wait_until(
+        lambda: project.attempts.filter(task_id__in=ids, outcome="ERROR").values("task_id")
+        .distinct().count() == 2, "they fail",
+    )  # fmt: skip
+
+    assert worker.stop() == 0
+    assert "cannot be written" not in worker.log
+    assert "was refused" not in worker.log
 
 
 def test_lost_counter_at_its_end_stops_no_rescue(project):
