@@ -68,8 +68,14 @@ def register(task: Task[..., Any]) -> None:
 
 
 def register_decorated(task: Task[..., Any]) -> None:
-    """Raise InvalidTask if a decorator has just made a second task, with other options, of one."""
-    if _tasks.get(task.module_path) != task:
+    """
+    Raise InvalidTask if a decorator has just made a second task, with other options, of one.
+
+    What is made for a backend with a class of tasks of its own is taken for a copy, as django.tasks
+    has it.
+    """
+    known = _tasks.get(task.module_path)
+    if known is None or (type(known) is type(task) and known != task):
         _remember(task)
 
 
