@@ -179,6 +179,22 @@ class Claimer:
         claims = [Claim._make((*row, False)) for row in rows]
         return [claim for claim in claims if (claim.id, claim.claims) not in known]
 
+    def claim_again(self, task_id: UUID, claims: int) -> Claim | None:
+        """
+        Take a task over that a process of this worker claimed and has not started.
+
+        By a new claim, so that of two who try only one succeeds; None for the other. `claims` is
+        the number of the claim that it follows.
+        """
+        row = TaskRecord.objects.using(self.connection.alias).filter(pk=task_id)
+        held = row.filter(
+            dialects.status_is(Status.RUNNING), worker_id=self.worker_id, claims=claims
+        )
+        if not held.update(claims=claims + 1, process=self.process):
+            return None
+        columns = row.filter(claims=claims + 1).values_list(*CLAIMED).first()
+        return None if columns is None else Claim._make((*columns, False))
+
 
 def _claim_order(claim: Claim) -> tuple[int, UUID]:
     return -claim.priority, claim.id

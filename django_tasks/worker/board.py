@@ -2,9 +2,12 @@
 Memory that the processes of one worker share: who runs what since when.
 
 The supervisor holds no database connection and a killed process can say nothing any more; from
-here the others read what it had claimed, started and finished. Every cell has one writer at a
-time: the process of the lane, except for the cancel flags (keeper). The supervisor clears the
-pid of a process that died.
+here the others read what it had claimed, started and finished. Every cell has one writer: the
+process of the lane, except for the cancel flags (keeper) and what the quarantine has taken over
+(its process). The supervisor clears the pid of a process that died.
+
+A cell is used again at once, also while somebody decides on what was in it. So each use has a
+generation, and whoever writes about a task in another's cell writes the generation it is meant for.
 """
 
 from __future__ import annotations
@@ -15,7 +18,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from uuid import UUID
 
-FREE, CLAIMED, STARTED, ENDED = range(4)
+#: What a cell holds. OFFERED is claimed, and waits for the quarantine to take it over.
+FREE, CLAIMED, STARTED, ENDED, OFFERED = range(5)
+
+NEVER = float("inf")
 
 if hasattr(time, "CLOCK_BOOTTIME"):
 
@@ -49,11 +55,12 @@ class Entry(NamedTuple):
     claims: int
     is_started: bool
     started_at: float
-    #: When its process is to be killed, 0 for never.
+    #: When its process is to be killed; NEVER also when the body has ended.
     deadline: float
     is_cancelled: bool
-    #: Where it is on the board.
+    #: Where it is on the board, and which use of that place it is.
     cell: int
+    generation: int
 
 
 class Board:
@@ -78,7 +85,13 @@ class Board:
         self.obeyed = _whole(lanes)
         self.retiring = _small(lanes)
         self.states = _small(total)
-        self.cancelled = _small(total)
+        #: How often the cell was used.
+        self.generations = _whole(total)
+        #: The generation that is cancelled, and when its process is to be killed for it.
+        self.cancelled = _whole(total)
+        self.kill_at = _real(total)
+        #: The generation that the quarantine has taken over.
+        self.taken_over = _whole(total)
         self.claims = _whole(total)
         self.started_at = _real(total)
         self.deadlines = _real(total)
@@ -87,6 +100,54 @@ class Board:
     def lane(self, index: int) -> Lane:
         """Return the lane of one process."""
         return Lane(self, index)
+
+    @property
+    def has_offers(self) -> bool:
+        """Whether a process offers a task to the quarantine."""
+        return OFFERED in bytes(self.states)
+
+    def offers(self) -> Iterator[Entry]:
+        """Yield what is offered to the quarantine, and was when it was read."""
+        for cell, state in enumerate(bytes(self.states)):
+            entry = self.entry(cell) if state == OFFERED else None
+            if entry is None or self.taken_over[cell] == entry.generation:
+                continue
+            # Its process may have taken it back meanwhile, and have another task in the cell.
+            if (self.generations[cell], self.states[cell]) == (entry.generation, OFFERED):
+                yield entry
+
+    def entry(self, cell: int) -> Entry:
+        """Return what is in a cell."""
+        generation = self.generations[cell]  # first: what is read of a later use is not its own
+        state = self.states[cell]
+        return Entry(
+            id=UUID(bytes=bytes(self.ids[cell * 16 : cell * 16 + 16])),
+            claims=self.claims[cell],
+            is_started=state in (STARTED, ENDED),
+            started_at=self.started_at[cell],
+            deadline=self.deadline(cell) if state == STARTED else NEVER,
+            is_cancelled=self.is_cancelled(cell),
+            cell=cell,
+            generation=generation,
+        )
+
+    def cancel(self, entry: Entry, kill_at: float) -> None:
+        """Flag a task as cancelled; its process is killed at `kill_at` if it goes on."""
+        self.kill_at[entry.cell] = kill_at
+        self.cancelled[entry.cell] = entry.generation
+
+    def is_cancelled(self, cell: int) -> bool:
+        """Whether the task that is in the cell now is cancelled."""
+        return self.cancelled[cell] == self.generations[cell]
+
+    def deadline(self, cell: int) -> float:
+        """Return when the process is to be killed for the body in this cell."""
+        own = self.deadlines[cell] or NEVER
+        return min(own, self.kill_at[cell]) if self.is_cancelled(cell) else own
+
+    def take_over(self, entry: Entry) -> None:
+        """Say that the quarantine has looked after an offered task: its process forgets it."""
+        self.taken_over[entry.cell] = entry.generation
 
     @property
     def lease_until(self) -> float:
@@ -225,7 +286,6 @@ class Lane:
         """Clear the lane for a new process."""
         board, end = self.board, self.base + self.board.entries
         board.states[self.base : end] = bytes(board.entries)
-        board.cancelled[self.base : end] = bytes(board.entries)
         board.deadlines[self.base : end] = memoryview(bytes(8 * board.entries)).cast("d")
         board.processes[self.index] = process
         board.finished[self.index] = 0
@@ -261,10 +321,26 @@ class Lane:
         board = self.board
         board.ids[entry * 16 : entry * 16 + 16] = task_id.bytes
         board.claims[entry] = claims
-        board.cancelled[entry] = 0
-        board.deadlines[entry] = 0.0
+        board.generations[entry] += 1
         board.states[entry] = CLAIMED
         return entry
+
+    def is_unstarted(self, entry: int) -> bool:
+        """Whether a claim has neither started nor ended."""
+        return self.board.states[entry] == CLAIMED
+
+    def offer(self, entry: int) -> None:
+        """Offer a claim to the quarantine."""
+        self.board.states[entry] = OFFERED
+
+    def withdraw(self, entry: int, claims: int) -> None:
+        """Note that an offered task is this process' own again, by a new claim."""
+        self.board.states[entry] = CLAIMED  # first: the new claim is not on offer
+        self.board.claims[entry] = claims
+
+    def is_taken_over(self, entry: int) -> bool:
+        """Whether an offered task is the quarantine's now."""
+        return self.board.taken_over[entry] == self.board.generations[entry]
 
     def end(self, entry: int) -> None:
         """Note that the body has ended, if there was one: no limit reaches it any more."""
@@ -282,19 +358,9 @@ class Lane:
 
     def taken(self) -> Iterator[Entry]:
         """Yield what the process has claimed and not yet written the end of."""
-        board = self.board
         for offset, state in enumerate(self._states()):
             if state != FREE:
-                index = self.base + offset
-                yield Entry(
-                    id=UUID(bytes=bytes(board.ids[index * 16 : index * 16 + 16])),
-                    claims=board.claims[index],
-                    is_started=state != CLAIMED,
-                    started_at=board.started_at[index],
-                    deadline=board.deadlines[index],
-                    is_cancelled=bool(board.cancelled[index]),
-                    cell=index,
-                )
+                yield self.board.entry(self.base + offset)
 
     @property
     def is_running_tasks(self) -> bool:
@@ -309,14 +375,14 @@ class Lane:
 
     @property
     def held(self) -> int:
-        """How many tasks the process has claimed and not written the end of."""
+        """How many tasks the process has claimed for itself and not written the end of."""
         states = self._states()
-        return len(states) - states.count(FREE)
+        return len(states) - states.count(FREE) - states.count(OFFERED)
 
     def first_deadline(self) -> float:
-        """Return the first time at which a task is to be killed, or infinity."""
-        deadlines = self.board.deadlines[self.base : self.base + self.board.entries]
-        return min((d for d in deadlines if d), default=float("inf"))
+        """Return the first time at which the process is to be killed for a body, or NEVER."""
+        started = (i for i, state in enumerate(self._states(), self.base) if state == STARTED)
+        return min(map(self.board.deadline, started), default=NEVER)
 
     def _states(self) -> bytes:
         return bytes(self.board.states[self.base : self.base + self.board.entries])

@@ -19,6 +19,8 @@ class Child:
     lane: int
     started_at: float
     is_retiring: bool = False
+    #: Whether it runs what others offer, and counts for nothing else.
+    is_quarantine: bool = False
     #: Why it is about to die by our hand, for what it had running.
     verdict: str = "lost"
 

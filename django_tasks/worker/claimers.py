@@ -5,12 +5,16 @@ from __future__ import annotations
 from ..brokers import known as brokers
 from ..store.claims import Claimer
 from ..store.guided import GuidedClaimer
+from .board import Board
 from .config import WorkerConfig
+from .quarantine import OfferClaimer
 
 
-def make_claimer(config: WorkerConfig, process: int) -> Claimer:
+def make_claimer(config: WorkerConfig, process: int, board: Board) -> Claimer:
     """Return what claims for one process, in the thread that will use it."""
     whose = (config.database, config.queues, config.worker_id, process, config.backend)
+    if config.is_quarantine:
+        return OfferClaimer(*whose, board=board)
     broker = brokers.of(config.backend)
     if not broker.publishes:
         return Claimer(*whose)

@@ -37,6 +37,8 @@ class WorkerConfig:
     health: tuple[str, int] | None = None
     host: str = ""
     verbosity: int = 1
+    #: Whether this is the process for what others offer it, see quarantine.py.
+    is_quarantine: bool = False
     #: New at each start, so that no other worker is ever taken for this one.
     worker_id: UUID = field(default_factory=uuid4)
 
@@ -49,6 +51,11 @@ class WorkerConfig:
     def is_scalable(self) -> bool:
         """Whether it can be given more or fewer slots from afar while it runs."""
         return self.pool != "solo" and self.autoscale_min is None
+
+    @property
+    def has_quarantine(self) -> bool:
+        """Whether a task that may kill its process gets one of its own, beside these."""
+        return self.pool not in ("prefork", "solo")
 
     @property
     def most_processes(self) -> int:

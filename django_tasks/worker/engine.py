@@ -24,7 +24,7 @@ from ..store import dialects
 from ..store.rows import Claim, Ending, Success
 from ..wakeups import WakeUp
 from .announcements import Audience
-from .board import CLAIMED, Lane, clock
+from .board import Lane, clock
 from .claimers import make_claimer
 from .config import WorkerConfig
 from .endings import expired, given_back
@@ -36,6 +36,7 @@ from .memory import MemoryLimit
 from .pace import FLUSH_AFTER, FLUSH_AT, BatchSize
 from .pauses import Pauses
 from .pools import Pool
+from .quarantine import Suspects
 from .recorder import Recorder
 
 logger = logging.getLogger("django_tasks.worker")
@@ -44,9 +45,6 @@ logger = logging.getLogger("django_tasks.worker")
 BEAT = 1.0
 #: Seconds between two looks for the keeper's lease while there is none.
 TRUST_INTERVAL = 0.02
-#: Seconds that a task whose worker was lost before waits here until it can run alone, and then
-#: in the table for a process that has less to do.
-SUSPECT_PATIENCE, SUSPECT_DELAY = 10.0, 5.0
 
 
 class Engine:
@@ -61,7 +59,7 @@ class Engine:
         self.outcomes: deque[tuple[Job, Outcome]] = deque()
         self.errands = Errands()
         self.held: dict[int, Job] = {}
-        self.suspect: Job | None = None
+        self.suspects = Suspects(self)
         self.batch = BatchSize(config.slots)
         self.memory = MemoryLimit(config, process)
         self.pauses = Pauses(config, lane)
@@ -127,7 +125,7 @@ class Engine:
         self.connection = connections[database]
         dialects.of(self.connection).prepare_claiming_connection(self.connection)
         self.lookout = Lookout(self.connection, self.wake_up)
-        self.claimer = make_claimer(self.config, self.process)
+        self.claimer = make_claimer(self.config, self.process, self.lane.board)
         self.recorder = Recorder(self.config, self.process, self.claimer, self._forget)
 
     def _is_done(self) -> bool:
@@ -159,6 +157,7 @@ class Engine:
         try:
             if self.pauses.have_changed:
                 self._obey_pauses()
+            self.suspects.look_after_offers(self.claimer)
             room = self._room(now)
             if not (room or self.errands or self._is_flush_due(now) or self._must_adopt):
                 return
@@ -170,14 +169,14 @@ class Engine:
             self._cut_off(error)
         else:
             self.outage.over()
-            self._run_suspect_alone()
+            self._run_suspect()
 
     def _obey_pauses(self) -> None:
         """Leave out the queues that are paused now, and give back what of them has not started."""
         self.pauses.obey(self.claimer)
         for job in list(self.held.values()):
-            if job.claim.queue_name in self.claimer.paused and self._is_unstarted(job):
-                self._end_unstarted(job, given_back(job.claim))
+            if self.is_to_go(job) and self._is_unstarted(job):
+                self.give_back(job)
         self.lookout.look_at_once()
 
     def _collect(self) -> None:
@@ -192,8 +191,7 @@ class Engine:
             self.held.pop(job.entry, None)
             if not self._is_unstarted(job):
                 self._is_clogged = False
-            if job is self.suspect:
-                self.suspect = None
+            self.suspects.discard(job)
             if self._flush_at is None:
                 self._flush_at = time.monotonic() + FLUSH_AFTER
 
@@ -201,7 +199,9 @@ class Engine:
         if self._flush_at is None:
             return False
         is_idle = not any(self._is_unstarted(job) for job in self.held.values())
-        return is_idle or now >= self._flush_at or self.recorder.waiting >= FLUSH_AT
+        # What waits to be alone waits for this write.
+        is_due = is_idle or bool(self.suspects.alone) or now >= self._flush_at
+        return is_due or self.recorder.waiting >= FLUSH_AT
 
     def _room(self, now: float) -> int:
         """Return how many tasks to claim now."""
@@ -212,11 +212,12 @@ class Engine:
 
     def _free(self) -> int:
         """Return how many tasks this process could take at this moment."""
-        if self.is_stopping or self.suspect is not None or not self._is_trusted:
+        if self.is_stopping or self.suspects.alone or not self._is_trusted:
             return 0
-        room = self.batch.room(len(self.held))
+        held = len(self.held) - self.suspects.offered
+        room = self.batch.room(held)
         if self._is_clogged:
-            room = max(0, min(room, self.batch.slots - len(self.held)))
+            room = max(0, min(room, self.batch.slots - held))
         return room if self.claims_left is None else min(room, self.claims_left)
 
     @property
@@ -280,37 +281,46 @@ class Engine:
             if claim.is_expired:
                 self._end_unstarted(job, expired(claim))
             elif claim.lost:
-                self._set_aside(job)
+                self.suspects.add(job, self.batch.slots)
             else:
                 jobs.append(job)
         if jobs:
             self.pool.submit(jobs)
-        self._run_suspect_alone()
+        self._run_suspect()
 
-    def _set_aside(self, job: Job) -> None:
-        """
-        Keep a task whose worker was lost before until it can run alone.
+    # --- for the suspects -----------------------------------------------------------------------
 
-        It may kill this process, and whatever else is held here would be lost with it: one
-        suspect is kept until the rest is done and written, others are given back.
-        """
-        if self.suspect is None:
-            self.suspect = job
-        else:
-            self._end_unstarted(job, given_back(job.claim))
+    def start(self, job: Job) -> None:
+        """Hand a job to the pool."""
+        self.pool.submit([job])
 
-    def _run_suspect_alone(self) -> None:
-        if self.suspect is None or len(self.held) > 1 or self.recorder.is_waiting:
-            return
-        if self.suspect.entry in self.held:
-            self.pool.submit([self.suspect])
+    def give_back(self, job: Job, delay: float = 0.0) -> None:
+        """Give a job back that has not started; others may claim it after `delay` seconds."""
+        self._end_unstarted(job, given_back(job.claim, delay))
+
+    def let_go(self, job: Job) -> None:
+        """Forget a job that is somebody else's now."""
+        del self.held[job.entry]
+        self.lane.release(job.entry)
+
+    def is_to_go(self, job: Job) -> bool:
+        """Tell whether a job is to be given back unless it has started."""
+        return self.is_stopping or job.claim.queue_name in self.claimer.paused
+
+    # --- what has not started -------------------------------------------------------------------
+
+    def _run_suspect(self) -> None:
+        """Run the next of those that wait to be alone, if nothing else is left to do or write."""
+        others = len(self.held) - len(self.suspects.alone) - self.suspects.offered
+        if not others and not self.recorder.is_waiting:
+            self.suspects.start_next()
 
     def _end_unstarted(self, job: Job, ending: Ending) -> None:
         if job.take():
             self.post(job, ending)
 
     def _is_unstarted(self, job: Job) -> bool:
-        return self.lane.board.states[job.entry] == CLAIMED
+        return self.lane.is_unstarted(job.entry)
 
     def _give_back_unstarted(self, now: float) -> None:
         """Give back what waits behind a slow task, or, when stopping, all that has not started."""
@@ -321,13 +331,9 @@ class Engine:
         for job in list(self.held.values()):
             if now - job.claimed_at < patience:
                 break
-            if job is self.suspect and now - job.claimed_at < SUSPECT_PATIENCE and patience:
-                continue
             if self._is_unstarted(job):
                 self._is_clogged = not self.is_stopping
-                # A suspect goes to a process that has room for it, not back to this one.
-                delay = SUSPECT_DELAY if job is self.suspect and patience else 0.0
-                self._end_unstarted(job, given_back(job.claim, delay))
+                self.give_back(job)
 
     def _recycle_if_fat(self, now: float) -> None:
         if not self.is_stopping and self.memory.is_exceeded(now):
@@ -364,7 +370,7 @@ class Engine:
             waits += [self.wake_up, *self.claimer.watch()]
         else:
             self.claimer.rest()
-        held, waiting = len(self.held), self.recorder.waiting
+        held, waiting = len(self.held) - self.suspects.offered, self.recorder.waiting
         self._wake_at = 1 if self.is_stopping else self.batch.outcomes_to_wake_for(held, waiting)
         self.is_sleeping = True
         # An outcome that was posted before this line sent no wake-up: do not sleep over it.

@@ -34,6 +34,7 @@ class JobRun:
     __slots__ = (
         "_clerk",
         "_database",
+        "_generation",
         "_is_asked",
         "_job",
         "_lane",
@@ -48,6 +49,8 @@ class JobRun:
         self._lane = lane
         self._clerk = clerk
         self.attempt = job.claim.attempts
+        #: The body may keep its context for longer than the cell of the board is its own.
+        self._generation = lane.board.generations[job.entry]
         self._lock = threading.Lock()
         self._unsaved: dict[str, Any] = {}
         self._is_asked = False
@@ -115,7 +118,7 @@ class JobRun:
 
     def is_cancelled(self) -> bool:
         """Read the flag that the keeper sets."""
-        return bool(self._lane.board.cancelled[self._job.entry])
+        return self._lane.board.cancelled[self._job.entry] == self._generation
 
 
 def load_result(clerk: Clerk, database: str, job: Job) -> TaskResult[Any]:

@@ -322,10 +322,7 @@ class Keeper:
                 continue
             if not entry.is_cancelled:
                 # A body that does not obey within the grace period is killed.
-                limit = clock() + self.config.grace
-                old = self.board.deadlines[entry.cell]
-                self.board.deadlines[entry.cell] = min(old, limit) if old else limit
-                self.board.cancelled[entry.cell] = 1
+                self.board.cancel(entry, clock() + self.config.grace)
             try:
                 os.kill(pid, LOOK)
             except ProcessLookupError:

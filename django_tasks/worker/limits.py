@@ -32,7 +32,7 @@ def next_interruption(board: Board, job: Job) -> type[TaskInterruption] | None:
 
     Each kind once: a body that cleans up is not interrupted again by what it cleans up for.
     """
-    if board.cancelled[job.entry] and TaskCancelRequested not in job.interruptions:
+    if board.is_cancelled(job.entry) and TaskCancelRequested not in job.interruptions:
         job.interruptions += (TaskCancelRequested,)
         return TaskCancelRequested
     if board.is_interrupting and TaskInterrupted not in job.interruptions:

@@ -21,6 +21,7 @@ from .engine import Engine
 from .forks import CRASHED, DONE, NOTHING_LEFT, accept_signals
 from .limits import LOOK, die_with_parent
 from .pools import make_pool
+from .quarantine import Offers
 from .runner import Runner
 from .strays import keep_texts_out_of_logs
 
@@ -29,9 +30,13 @@ logger = logging.getLogger("django_tasks.worker")
 
 def run_process(
     config: WorkerConfig, board: Board, lane_index: int, process: int, wake_up: WakeUp,
-    parent_pid: int,
+    offers: WakeUp, parent_pid: int,
 ) -> int:  # fmt: skip
-    """Run tasks in this just forked process until told to stop; return its exit code."""
+    """
+    Run tasks in this just forked process until told to stop; return its exit code.
+
+    `wake_up` wakes it for the table, `offers` the quarantine for what processes offer it.
+    """
     os.setpgid(0, 0)  # so that a Ctrl+C in the terminal reaches the supervisor only
     die_with_parent(parent_pid)
     detach_from_terminal()
@@ -39,21 +44,24 @@ def run_process(
     connections.close_all()
     if config.pool == "gevent":
         patch_for_gevent()
-    engine = build_engine(config, board, lane_index, process, wake_up)
+    engine = build_engine(config, board, lane_index, process, wake_up, offers)
     set_signal_handlers(engine)
     accept_signals()
     return run_engine(engine)
 
 
 def build_engine(
-    config: WorkerConfig, board: Board, lane_index: int, process: int, wake_up: WakeUp
-) -> Engine:
+    config: WorkerConfig, board: Board, lane_index: int, process: int, wake_up: WakeUp,
+    offers: WakeUp | None = None,
+) -> Engine:  # fmt: skip
     """Put engine, runner and pool of one process together."""
     lane = board.lane(lane_index)
     lane.open(process)
     # Not by the parent: until it ran again the keeper would take the claims for a dead process'.
     board.pids[lane_index] = os.getpid()
-    engine = Engine(config, lane, process, wake_up)
+    engine = Engine(config, lane, process, offers if offers and config.is_quarantine else wake_up)
+    if offers and config.has_quarantine and not config.is_quarantine:
+        engine.suspects.offers = Offers(lane, offers)
     runner = Runner(config.database, lane, engine)
     engine.pool = make_pool(config.pool, runner, engine.post, board, config.slots)
     return engine

@@ -59,7 +59,8 @@ class Scaling:
 
     @property
     def _most_processes(self) -> int:
-        return self.board.lane_count if self.config.pool == "prefork" else self.config.processes
+        config = self.config
+        return config.most_processes if config.pool == "prefork" else config.processes
 
     def share_slots(self, active: Collection[Child]) -> None:
         """Give each process its part of the slots; the first ones get what is left over."""
@@ -74,7 +75,7 @@ class Scaling:
     def _autoscale(self, children: Collection[Child], fewest: int) -> None:
         now, moment = time.monotonic(), clock()
         active = [child for child in children if not child.is_retiring]
-        idle = [child for child in active if self._idle_for(child, moment) > SCALE_DOWN_AFTER]
+        idle = [child for child in active if self.idle_for(child, moment) > SCALE_DOWN_AFTER]
         if idle and len(active) > fewest:
             self.wanted = len(active) - 1
             retire(idle[0], self.board)
@@ -92,7 +93,7 @@ class Scaling:
             self._full_since = now
         return now - self._full_since > SCALE_UP_AFTER
 
-    def _idle_for(self, child: Child, now: float) -> float:
+    def idle_for(self, child: Child, now: float) -> float:
         """Return for how many seconds the process has found nothing and run nothing."""
         if self.board.lane(child.lane).is_running_tasks:
             return 0.0

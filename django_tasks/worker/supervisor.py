@@ -15,13 +15,14 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import FrameType
 
 from ..conf import app_settings
 from ..wakeups import WakeUp
-from . import obituaries
+from . import obituaries, quarantine
 from .board import Board, Entry, clock
-from .children import Child, how_it_died, kill
+from .children import Child, how_it_died, kill, retire
 from .companion import Companion
 from .config import WorkerConfig
 from .forks import NOTHING_LEFT, fork
@@ -36,7 +37,8 @@ logger = logging.getLogger("django_tasks.supervisor")
 LOOK_INTERVAL = 0.2
 #: Seconds before the lease ends at which tasks are stopped that cannot be renewed.
 LEASE_MARGIN = 0.15
-LONGEST_RESPAWN_PAUSE = 30.0
+#: Seconds after its start in which a process dies early, and the longest pause after several.
+EARLY, LONGEST_RESPAWN_PAUSE = 2.0, 30.0
 #: Seconds for which a process may be silent at least, however short the lease is.
 SHORTEST_SILENCE = 10.0
 
@@ -55,8 +57,9 @@ class Supervisor:
         self.config = config
         self.start_keeper = start_keeper
         entries = 4 * app_settings.BATCH_SIZE + 2 * config.most_slots
-        self.board = Board(config.most_processes, entries)
+        self.board = Board(config.most_processes + config.has_quarantine, entries)
         self.wake_up = WakeUp()
+        self.offers = WakeUp()
         self.children: dict[int, Child] = {}
         self.keeper_pid = 0
         self.beat = Companion(
@@ -89,6 +92,7 @@ class Supervisor:
         self._spawn_keeper()
         while not self._is_over():
             self._fill_lanes()
+            self._keep_quarantine()
             self._wait()
             self._reap()
             self.board.beat_supervisor()
@@ -98,7 +102,7 @@ class Supervisor:
             self._guard_lease()
             self._guard_silence()
             if not self.stop.has_begun:
-                self.scaling.step(self.children.values())
+                self.scaling.step(self._runners)
             self._flush_reports()
         self._stop_keeper()
         return EXIT_FORCED if self.stop.is_forced else EXIT_GRACEFUL
@@ -129,21 +133,46 @@ class Supervisor:
 
     # --- starting -----------------------------------------------------------------------------
 
-    def _fill_lanes(self) -> None:
-        if self.stop.has_begun or self._drained or time.monotonic() < self._spawn_from:
-            return
-        busy = {child.lane for child in self.children.values()}
-        for lane in range(self.board.lane_count):
-            if lane not in busy and len(self.children) < self.scaling.wanted:
-                self._spawn(lane)
+    @property
+    def _runners(self) -> list[Child]:
+        """The processes that claim from the table."""
+        return [child for child in self.children.values() if not child.is_quarantine]
 
-    def _spawn(self, lane: int) -> None:
+    def _fill_lanes(self) -> None:
+        if self._drained or not self._may_spawn:
+            return
+        busy = {child.lane for child in self._runners}
+        for lane in range(self.config.most_processes):
+            if lane not in busy and len(self._runners) < self.scaling.wanted:
+                self._spawn(self.config, lane)
+                self.scaling.share_slots([c for c in self._runners if not c.is_retiring])
+
+    @property
+    def _may_spawn(self) -> bool:
+        return not self.stop.has_begun and time.monotonic() >= self._spawn_from
+
+    def _spawn(self, config: WorkerConfig, lane: int) -> None:
         number, self._next_number = self._next_number, self._next_number + 1
         self.board.lane(lane).open(number)
-        parent = os.getpid()
-        pid = fork(lambda: run_process(self.config, self.board, lane, number, self.wake_up, parent))
-        self.children[pid] = Child(pid, number, lane, time.monotonic())
-        self.scaling.share_slots([c for c in self.children.values() if not c.is_retiring])
+        wake_ups, parent = (self.wake_up, self.offers), os.getpid()
+        pid = fork(lambda: run_process(config, self.board, lane, number, *wake_ups, parent))
+        self.children[pid] = Child(
+            pid, number, lane, time.monotonic(), is_quarantine=config.is_quarantine
+        )
+
+    def _keep_quarantine(self) -> None:
+        """Start it when something is offered to it; end it when nothing has been for a while."""
+        if not self.config.has_quarantine:
+            return
+        child = next((c for c in self.children.values() if c.is_quarantine), None)
+        if child is None:
+            if self.board.has_offers and self._may_spawn:
+                config = replace(self.config, slots=1, burst=False, is_quarantine=True)
+                self._spawn(config, self.config.most_processes)
+        elif not child.is_retiring:
+            rest = 0.0 if self._drained and not self._runners else quarantine.REST
+            if self.scaling.idle_for(child, clock()) > rest:
+                retire(child, self.board)
 
     def _spawn_keeper(self) -> None:
         def keep() -> int:
@@ -199,15 +228,19 @@ class Supervisor:
         if left:
             self._report(child, left, exit_code)
         self.board.pids[child.lane] = 0  # after the report: the keeper sweeps for the unreported
-        if self.config.burst:
+        if self.config.burst and not self._has_ended_idle(child, exit_code):
             self._note_end(child, found_nothing=exit_code == NOTHING_LEFT)
         if exit_code not in (0, NOTHING_LEFT) and child.verdict == "lost":
             logger.error(
                 "Process %s (pid %s) died: %s.", child.number, child.pid, how_it_died(status)
             )
-            self._pause_after_crash(child)
+            self._pause_after_crash(child, has_worked=any(entry.is_started for entry in left))
         else:
             self._crashes = 0
+
+    def _has_ended_idle(self, child: Child, exit_code: int) -> bool:
+        """Tell whether this was a quarantine that ran nothing."""
+        return child.is_quarantine and not exit_code and not self.board.finished[child.lane]
 
     def _note_end(self, child: Child, *, found_nothing: bool) -> None:
         """
@@ -221,13 +254,18 @@ class Supervisor:
             self._look_again_after = time.monotonic()
         elif child.started_at > self._look_again_after:
             self._drained = True
-            for other in self.children.values():
+            for other in self._runners:
                 other.is_retiring = True
 
-    def _pause_after_crash(self, child: Child) -> None:
-        """Do not burn a core on a process that dies as soon as it starts."""
-        lived = time.monotonic() - child.started_at
-        self._crashes = self._crashes + 1 if lived < 2.0 else 0
+    def _pause_after_crash(self, child: Child, *, has_worked: bool) -> None:
+        """
+        Do not burn a core on processes that die as soon as they start.
+
+        One that has run a task could start: what ended it says nothing of the others.
+        """
+        has_worked |= bool(self.board.finished[child.lane])
+        is_early = time.monotonic() - child.started_at < EARLY and not has_worked
+        self._crashes = self._crashes + 1 if is_early else 0
         if self._crashes > 3:
             pause = min(2.0 ** (self._crashes - 3), LONGEST_RESPAWN_PAUSE)
             self._spawn_from = time.monotonic() + pause
@@ -326,7 +364,7 @@ def _verdict(entry: Entry, child: Child, now: float) -> str:
     if not entry.is_started:
         return "unstarted"
     if child.verdict == "overdue":
-        if entry.deadline and entry.deadline <= now:
+        if entry.deadline <= now:
             return "cancelled" if entry.is_cancelled else "timeout"
         return "interrupted"  # shared a process with the one that was overdue
     return child.verdict

@@ -54,6 +54,19 @@ def test_poison_fails_after_three_losses(project):
     assert worker.is_alive
 
 
+def test_quick_killers_stop_no_slot(project):
+    """Processes that die in their first task, again and again, are replaced without a pause."""
+    project.worker("--concurrency", 2)
+    killers = project.enqueue(tasks.die, [f"killer {n}" for n in range(20)], "kill")
+    healthy = project.enqueue(tasks.work, range(300))
+
+    project.drain()  # each pause would be twice as long as the one before
+
+    statuses = project.records.filter(pk__in=killers.values()).values_list("status", "lost")
+    assert set(statuses) == {("FAILED", 3)}
+    assert audit.check(project, healthy).statuses == {"SUCCESSFUL": 300}
+
+
 def test_exceptions_of_every_kind_are_errors(project):
     """Whatever a body raises, its process lives on and the attempt says ERROR."""
     worker, pid = one_process(project)

@@ -11,7 +11,7 @@ import pytest
 from django_tasks.routing import QueueSelection
 from django_tasks.store.rows import Claim, EndingKind
 from django_tasks.wakeups import WakeUp
-from django_tasks.worker.board import Board
+from django_tasks.worker.board import NEVER, Board
 from django_tasks.worker.config import WorkerConfig
 from django_tasks.worker.jobs import Job
 from django_tasks.worker.process import build_engine
@@ -55,7 +55,7 @@ def test_cancelled_task_does_not_begin(config, book, pool, task):
     board = Board(2, 4)
     engine = build_engine(replace(config, pool=pool), board, 0, 1, WakeUp())
     job = job_of(engine, task, book)
-    board.cancelled[job.entry] = 1
+    board.cancel(board.entry(job.entry), NEVER)
 
     engine.pool.submit([job])
     thread = threading.Thread(target=engine.pool.run)

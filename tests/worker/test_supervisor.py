@@ -1,10 +1,13 @@
 """What the parent concludes from the ends of its processes."""
 
+import signal
 import time
+from uuid import uuid4
 
 import pytest
 
 from django_tasks.routing import QueueSelection
+from django_tasks.worker.board import STARTED
 from django_tasks.worker.children import Child
 from django_tasks.worker.config import WorkerConfig
 from django_tasks.worker.forks import DONE, NOTHING_LEFT
@@ -18,6 +21,32 @@ def supervisor():
         processes=2, slots=1, grace=1.0, burst=True, max_tasks=2, host="tests.example",
     )  # fmt: skip
     return Supervisor(config, lambda *args: None, lambda *args: 0)
+
+
+def die(supervisor, *, in_a_body):
+    """Let a process that was just started die, with a body on its hands or not."""
+    lane = supervisor.board.lane(0)
+    lane.open(1)
+    cell = lane.reserve(uuid4(), 1)
+    if in_a_body:
+        supervisor.board.states[cell] = STARTED
+    supervisor._child_died(Child(1, 1, 0, time.monotonic()), signal.SIGKILL)
+
+
+def test_deaths_in_bodies_make_no_pause(supervisor):
+    """They say nothing of the tasks that the next process would run."""
+    for _ in range(20):
+        die(supervisor, in_a_body=True)
+
+    assert supervisor._may_spawn
+
+
+def test_processes_that_cannot_start_are_waited_for(supervisor):
+    """A core is not spent on processes that die before they have done anything."""
+    for _ in range(4):
+        die(supervisor, in_a_body=False)
+
+    assert not supervisor._may_spawn
 
 
 def end(supervisor, child, exit_code):

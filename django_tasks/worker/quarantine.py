@@ -1,0 +1,182 @@
+"""
+Where a task runs that lost its worker before and so may kill this one, too.
+
+In a pool of one slot it is enough that the process holds nothing else when its turn comes. A pool
+of many slots is never empty while it is busy. So its processes offer such tasks on the board, and
+go on with others; one process beside them, of one slot, takes them over, one at a time. The
+supervisor starts it when something is offered, and ends it when nothing was for a while.
+
+An offer is taken over, and taken back, by a new claim of the same row: only one of both succeeds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from ..conf import app_settings
+from ..store.claims import Claimer
+from ..store.rows import Claim, Success
+from ..wakeups import WakeUp
+from .board import Board, Lane
+from .jobs import Job
+
+#: Seconds after which a task that lost its worker once runs among others, if the quarantine is
+#: busy. One that lost two waits for its turn there: it shall not cost others a third time.
+PATIENCE = 10.0
+#: Most tasks that a process keeps on offer. With more, a worker or a machine has died, and hardly
+#: any of them was the reason.
+MOST_OFFERED = 100
+#: Seconds that one beyond those waits in the table if it lost its worker twice.
+DELAY = 5.0
+#: Seconds without an offer after which the quarantine ends.
+REST = 30.0
+
+
+class OfferClaimer(Claimer):
+    """Claims what the processes of the same worker offer; nothing from the table."""
+
+    def __init__(self, *whose: Any, board: Board) -> None:
+        super().__init__(*whose)
+        self.board = board
+
+    def finish_and_claim(
+        self, successes: list[Success], limit: int, *, is_woken: bool = False
+    ) -> tuple[int, list[Claim]]:
+        """Record `successes` and take over a task, whatever the limit: each runs alone."""
+        accepted = self.finish(successes) if successes else 0
+        self.may_have_more = False
+        if not limit:
+            return accepted, []
+        for entry in self.board.offers():
+            claim = self.claim_again(entry.id, entry.claims)
+            self.board.take_over(entry)  # also when it was too late: it is nobody's any more
+            if claim is not None:
+                self.may_have_more = True
+                return accepted, [claim]
+        return accepted, []
+
+
+class Offers:
+    """What one process offers to the quarantine."""
+
+    def __init__(self, lane: Lane, wake_up: WakeUp) -> None:
+        self.lane = lane
+        self.wake_up = wake_up
+        self._jobs: dict[int, Job] = {}
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def add(self, job: Job) -> bool:
+        """Offer a job; return False if there are too many."""
+        if len(self._jobs) >= MOST_OFFERED:
+            return False
+        self._jobs[job.entry] = job
+        self.lane.offer(job.entry)
+        self.wake_up.send()
+        return True
+
+    def taken_over(self) -> Iterator[Job]:
+        """Yield the jobs that are the quarantine's now, and forget them."""
+        for entry in list(self._jobs):
+            if self.lane.is_taken_over(entry):
+                yield self._jobs.pop(entry)
+
+    def taken_back(
+        self, claimer: Claimer, wants: Callable[[Job], bool]
+    ) -> Iterator[tuple[Job, bool]]:
+        """
+        Claim again those of the jobs that `wants` is true for, and forget them.
+
+        Yield each, and whether it is this process' again: else the quarantine was faster, or the
+        task has ended.
+        """
+        for entry, job in list(self._jobs.items()):
+            if not wants(job):
+                continue
+            claim = claimer.claim_again(job.claim.id, job.claim.claims)
+            del self._jobs[entry]
+            if claim is not None:
+                job.claim = claim
+                self.lane.withdraw(entry, claim.claims)
+            yield job, claim is not None
+
+
+class Holder(Protocol):
+    """What a process does with the suspects that it holds."""
+
+    lane: Lane
+
+    def start(self, job: Job) -> None:
+        """Hand a job to the pool."""
+
+    def give_back(self, job: Job, delay: float = 0.0) -> None:
+        """Give a job back; others may claim it after `delay` seconds."""
+
+    def let_go(self, job: Job) -> None:
+        """Forget a job that is somebody else's now."""
+
+    def is_to_go(self, job: Job) -> bool:
+        """Tell whether a job is to be given back unless it has started."""
+
+
+class Suspects:
+    """The tasks of one process that lost their worker before, until they start or leave."""
+
+    def __init__(self, holder: Holder) -> None:
+        self._holder = holder
+        #: None: there is no quarantine, and all wait to be alone here.
+        self.offers: Offers | None = None
+        #: Those that wait to be alone here, and the one that is.
+        self.alone: list[Job] = []
+
+    @property
+    def offered(self) -> int:
+        """How many wait for the quarantine: they keep nobody from running."""
+        return len(self.offers or ())
+
+    def add(self, job: Job, slots: int) -> None:
+        """Let a job run where it takes nothing along that is started or not written."""
+        if self.offers is None or slots == 1:
+            self.alone.append(job)
+        elif self.offers.add(job):
+            return
+        elif _may_cost_others(job):
+            self._holder.start(job)
+        else:
+            self._holder.give_back(job, DELAY)
+
+    def discard(self, job: Job) -> None:
+        """Forget a job that has ended, if it was one of those that run alone here."""
+        if job in self.alone:
+            self.alone.remove(job)
+
+    def start_next(self) -> None:
+        """Start the next of those that wait to be alone; called when nothing else is left."""
+        if self.alone and self._holder.lane.is_unstarted(self.alone[0].entry):
+            self._holder.start(self.alone[0])
+
+    def look_after_offers(self, claimer: Claimer) -> None:
+        """Forget what the quarantine has taken over, and take back what should not wait for it."""
+        if not self.offers:
+            return
+        for job in self.offers.taken_over():
+            self._holder.let_go(job)
+        for job, is_own in self.offers.taken_back(claimer, self._wants_back):
+            if not is_own:
+                self._holder.let_go(job)
+            elif self._holder.is_to_go(job):
+                self._holder.give_back(job)
+            else:
+                self._holder.start(job)
+
+    def _wants_back(self, job: Job) -> bool:
+        is_impatient = _may_cost_others(job) and time.monotonic() > job.claimed_at + PATIENCE
+        return is_impatient or self._holder.is_to_go(job)
+
+
+def _may_cost_others(job: Job) -> bool:
+    """Tell whether a job may run among others: another loss would not make it FAIL yet."""
+    return job.claim.lost == 1 and app_settings.MAX_LOST > 2
