@@ -17,6 +17,11 @@ class WakeUp:
         """Return the end to wait on."""
         return self._read
 
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        """Both ends."""
+        return self._read, self._write
+
     def send(self, count: int = 1) -> None:
         """Wake up to `count` waiters."""
         try:

@@ -15,6 +15,7 @@ from ..worker.board import Board
 from ..worker.config import WorkerConfig
 from ..worker.forks import accept_signals
 from ..worker.health import serve
+from ..worker.inheritance import inheritance
 from ..worker.limits import die_with_parent
 from ..worker.supervisor import EXIT_FORCED, EXIT_GRACEFUL
 from .loop import Beat, BeatConfig
@@ -43,6 +44,7 @@ def run_beat_process(config: WorkerConfig, board: Board, parent_pid: int) -> int
     _stop_at(beat, signal.SIGTERM)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    inheritance.withhold()
     accept_signals()
     _run(beat)
     return EXIT_GRACEFUL

@@ -97,6 +97,11 @@ class Engine:
             self.wake()
         return answer.result(app_settings.LEASE) if wait else None
 
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        """Those of its own pipe."""
+        return self._own_wake.descriptors
+
     def stop(self) -> None:
         """Claim no more, give back what has not started, finish when the rest is done."""
         self.is_stopping = True

@@ -7,7 +7,6 @@ has one and each sweeps for all: there is no single sweeper to lose.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import random
@@ -119,7 +118,7 @@ class Keeper:
     # --- the loop -----------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Keep until the supervisor closes its end of the pipe and all reports are written."""
+        """Keep until the supervisor says that it was the last report, and all are written."""
         while not (self.is_stopping and not self._dead):
             self._round()
             if not self.is_stopping:
@@ -214,9 +213,10 @@ class Keeper:
                 chunk = os.read(self.reports, 1 << 16)
             except BlockingIOError:
                 return
-            self.is_stopping = not chunk
             *lines, self._unread = (self._unread + chunk).split(b"\n")
-            self._dead += [json.loads(line) for line in lines]
+            reports = [report for line in lines if (report := obituaries.of_line(line))]
+            self.is_stopping = not chunk or obituaries.LAST in reports
+            self._dead += [report for report in reports if report != obituaries.LAST]
 
     def _bury(self) -> None:
         """Write the ends of what dead processes of this worker had claimed."""

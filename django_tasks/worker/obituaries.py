@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import signal
 from typing import Any
 from uuid import UUID
@@ -15,8 +17,13 @@ from ..store.rows import CLAIMED, Attempt, Claim, Ending, EndingKind
 from ..store.workers import Orphan
 from .failures import ending_of, exception_path, traceback_text
 
+logger = logging.getLogger("django_tasks.keeper")
+
 #: Seconds that a task waits after its second, third … loss: what it hit may need a while.
 DELAY_PER_LOSS = 2.0
+
+#: What the supervisor writes after its last report.
+LAST: dict[str, Any] = {"is_last": True}
 
 
 def report(
@@ -31,6 +38,24 @@ def report(
         "exit_code": exit_code,
         "entries": entries,
     }
+
+
+def to_line(report: dict[str, Any]) -> bytes:
+    """Return a report as the supervisor writes it into the keeper's pipe."""
+    return json.dumps(report).encode() + b"\n"
+
+
+def of_line(line: bytes) -> dict[str, Any] | None:
+    """Read a report; None for what is left of one that a keeper had read in part when it died."""
+    try:
+        report: dict[str, Any] = json.loads(line)
+    except ValueError:
+        logger.warning(
+            "The report of a dead process was cut short when the keeper died; what the process had"
+            " in hand is found in the table."
+        )
+        return None
+    return report
 
 
 def of_process(database: str, report: dict[str, Any], host: str) -> list[tuple[Claim, Ending]]:

@@ -19,6 +19,7 @@ from .board import Board
 from .config import WorkerConfig
 from .engine import Engine
 from .forks import CRASHED, DONE, NOTHING_LEFT, accept_signals
+from .inheritance import inheritance
 from .limits import LOOK, die_with_parent
 from .pools import make_pool
 from .quarantine import Offers
@@ -46,6 +47,7 @@ def run_process(
         patch_for_gevent()
     engine = build_engine(config, board, lane_index, process, wake_up, offers)
     set_signal_handlers(engine)
+    inheritance.withhold(*wake_up.descriptors, *offers.descriptors, *engine.descriptors)
     accept_signals()
     return run_engine(engine)
 
@@ -107,10 +109,13 @@ def set_signal_handlers(engine: Engine) -> None:
     def on_look(number: int, frame: FrameType | None) -> None:
         engine.pool.look()
 
+    def ignore(number: int, frame: FrameType | None) -> None:
+        """Unlike SIG_IGN, this is not inherited by the programs that bodies start."""
+
     signal.signal(signal.SIGTERM, on_term)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, ignore)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, ignore)
     signal.signal(LOOK, on_look)
     signal.set_wakeup_fd(-1)
 

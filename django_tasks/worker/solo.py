@@ -13,9 +13,11 @@ from typing import Protocol
 
 from ..conf import app_settings
 from ..wakeups import WakeUp
+from . import obituaries
 from .board import Board
 from .config import WorkerConfig
 from .forks import NOTHING_LEFT
+from .inheritance import inheritance
 from .limits import LOOK
 from .process import build_engine, run_engine
 from .stopping import INTERRUPTION_TIME
@@ -43,6 +45,7 @@ def run_solo(config: WorkerConfig, start_keeper: StartKeeper, start_beat: StartB
     wake_up = WakeUp()
     reports_read, reports_write = os.pipe()
     engine = build_engine(config, board, 0, 1, wake_up)
+    inheritance.withhold(*wake_up.descriptors, *engine.descriptors, reports_read, reports_write)
     board.beat_supervisor()
     board.concurrency = 1
     grace = Grace(board, config.grace, engine.stop)
@@ -65,8 +68,11 @@ def run_solo(config: WorkerConfig, start_keeper: StartKeeper, start_beat: StartB
             beat.stop()
             thread.join(INTERRUPTION_TIME)
         board.pids[0] = 0
-        os.close(reports_write)
+        os.write(reports_write, obituaries.to_line(obituaries.LAST))
         keeper.join()
+        inheritance.stop()
+        for end in (reports_read, reports_write):
+            os.close(end)
     if code in (0, NOTHING_LEFT):
         return EXIT_FORCED if grace.was_too_short else EXIT_GRACEFUL
     return code

@@ -13,6 +13,7 @@ from .board import Board
 from .config import WorkerConfig
 from .forks import accept_signals
 from .health import serve
+from .inheritance import inheritance
 from .keeper import Keeper
 from .limits import die_with_parent
 from .solo import run_solo
@@ -43,6 +44,7 @@ def run_worker(config: WorkerConfig) -> int:
         die_with_parent(parent_pid)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # it ends after the processes, by its pipe
+        inheritance.withhold(reports, *wake_up.descriptors)
         accept_signals()
         start_keeper_thread(config, board, wake_up, reports)
 
@@ -53,9 +55,11 @@ def run_worker(config: WorkerConfig) -> int:
 
 
 def start_keeper_thread(config: WorkerConfig, board: Board, wake_up: WakeUp, reports: int) -> None:
-    """Run the keeper in this thread until its pipe ends."""
+    """Run the keeper in this thread until it has read the last report."""
     broker = brokers.of(config.backend)
     if config.health is not None:
         # Ready without its broker, too: it claims from the table meanwhile.
-        serve(board.silence, lambda: board.is_well, *config.health, broker.outage.describe)
+        describe = broker.outage.describe
+        server = serve(board.silence, lambda: board.is_well, *config.health, describe)
+        inheritance.withhold(server.fileno())
     Keeper(config, board, wake_up, reports, broker).run()

@@ -8,7 +8,6 @@ processes had in hand it reads from the board and tells the keeper, who writes i
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import os
 import select
@@ -64,7 +63,7 @@ class Supervisor:
         self.keeper_pid = 0
         self.beat = Companion(
             "beat",
-            lambda: fork(lambda: start_beat(config, self.board)),
+            lambda: fork(lambda: self._start_beat(start_beat)),
             self.board.beat_scheduler,
             self.board.scheduler_silence,
         )
@@ -155,7 +154,13 @@ class Supervisor:
         number, self._next_number = self._next_number, self._next_number + 1
         self.board.lane(lane).open(number)
         wake_ups, parent = (self.wake_up, self.offers), os.getpid()
-        pid = fork(lambda: run_process(config, self.board, lane, number, *wake_ups, parent))
+
+        def run() -> int:
+            self._close_own()
+            os.close(self._reports_read)
+            return run_process(config, self.board, lane, number, *wake_ups, parent)
+
+        pid = fork(run)
         self.children[pid] = Child(
             pid, number, lane, time.monotonic(), is_quarantine=config.is_quarantine
         )
@@ -174,14 +179,24 @@ class Supervisor:
             if self.scaling.idle_for(child, clock()) > rest:
                 retire(child, self.board)
 
+    def _close_own(self) -> None:
+        """Close what only the supervisor writes to or reads, in a process that was just forked."""
+        os.close(self._reports_write)
+        self._signals.close()
+
     def _spawn_keeper(self) -> None:
         def keep() -> int:
-            os.close(self._reports_write)
+            self._close_own()
             self.start_keeper(self.config, self.board, self.wake_up, self._reports_read)
             return 0
 
         self.board.beat_keeper()
         self.keeper_pid = fork(keep)
+
+    def _start_beat(self, start_beat: StartBeat) -> int:
+        self._close_own()
+        os.close(self._reports_read)
+        return start_beat(self.config, self.board)
 
     def _keep_beat(self) -> None:
         if not self.config.beat:
@@ -288,7 +303,7 @@ class Supervisor:
             signal_number=-exit_code if exit_code < 0 else None,
             exit_code=exit_code if exit_code >= 0 else None,
         )
-        self._unreported.append(json.dumps(report).encode() + b"\n")
+        self._unreported.append(obituaries.to_line(report))
         self._flush_reports()
 
     def _flush_reports(self) -> None:
@@ -346,11 +361,15 @@ class Supervisor:
     # --- stopping -----------------------------------------------------------------------------
 
     def _stop_keeper(self) -> None:
-        """Let the keeper write the last reports and sign off."""
-        self._flush_reports()
-        os.close(self._reports_write)
+        """
+        Let the keeper write the last reports and sign off.
+
+        It is told so: that the pipe is at its end it may not see, if a stranger holds it open.
+        """
+        self._unreported.append(obituaries.to_line(obituaries.LAST))
         end = time.monotonic() + max(5.0, app_settings.LEASE)
         while self.keeper_pid and time.monotonic() < end:
+            self._flush_reports()
             self._reap()
             if self.keeper_pid:
                 select.select([self._signals], [], [], 0.1)
@@ -358,6 +377,8 @@ class Supervisor:
         if self.keeper_pid:
             os.kill(self.keeper_pid, signal.SIGKILL)
             os.waitpid(self.keeper_pid, 0)
+        os.close(self._reports_write)
+        os.close(self._reports_read)
 
 
 def _verdict(entry: Entry, child: Child, now: float) -> str:

@@ -1,9 +1,12 @@
 """Tasks that these tests run. Paths of ledgers and of files to wait for are arguments."""
 
 import asyncio
+import multiprocessing
 import os
+import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -467,3 +470,66 @@ def betray_nothing(secret):
     """Fail while the secret is among the local variables."""
     local = [secret]
     raise ValueError(f"{len(local)} secret")
+
+
+# --- forks --------------------------------------------------------------------------------------
+
+
+@task
+def use_process_pools(count):
+    """Return how many pools of forked processes worked and could be ended."""
+    for _ in range(count):
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            assert pool.map(abs, [-1, -2]) == [1, 2]
+    return count
+
+
+@task
+def use_executor():
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as executor:
+        return list(executor.map(abs, [-1, -2]))
+
+
+@task
+def leave_daemon(gate_path):
+    """Fork a process that outlives the task and, in a session of its own, its worker; its pid."""
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        while not os.path.exists(gate_path):
+            time.sleep(STEP)
+        os._exit(0)
+    return pid
+
+
+@task
+def leave_program():
+    """Start a program that outlives the task, with all that programs inherit; its pid."""
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    return subprocess.Popen(command, close_fds=False, start_new_session=True).pid
+
+
+@task
+def query_twice(ledger_path, gate_path):
+    """Return whether both queries were made on one connection."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        raw = connection.connection
+        ledger.write(ledger_path, "queried")
+        while not os.path.exists(gate_path):
+            time.sleep(STEP)
+        cursor.execute("SELECT 1")
+    return connection.connection is raw
+
+
+@task
+def query_in_child(name):
+    """Write a row from a forked process, on a connection of its own; return its exit code."""
+    Group.objects.count()
+    pid = os.fork()
+    if pid == 0:
+        Group.objects.create(name=name)
+        os._exit(7)
+    status = os.waitpid(pid, 0)[1]
+    Group.objects.count()
+    return os.waitstatus_to_exitcode(status)

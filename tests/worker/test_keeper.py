@@ -40,9 +40,17 @@ def wake_up():
 
 
 @pytest.fixture
-def keep(wake_up):
-    """Return a function that makes a keeper of two processes; nothing of it runs by itself."""
+def ends():
+    """The ends of the pipe with the supervisor's reports."""
     ends = os.pipe()
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+@pytest.fixture
+def keep(wake_up, ends):
+    """Return a function that makes a keeper of two processes; nothing of it runs by itself."""
     config = WorkerConfig(
         backend="default", database="default", queues=QueueSelection(), pool="prefork",
         processes=2, slots=1, grace=1.0, host="tests.example",
@@ -53,9 +61,31 @@ def keep(wake_up):
         with mock.patch.object(type(of(connection)), "prepare_worker_connection"):
             return Keeper(config, Board(2, 4), wake_up, ends[0], broker)
 
-    yield keep
-    for end in ends:
-        os.close(end)
+    return keep
+
+
+def test_report_that_was_cut_short_is_skipped(keep, ends):
+    """The keeper before this one died in the middle of it; those that follow are read."""
+    keeper = keep(SilentBroker())
+    told = obituaries.report(3, 4711, [], signal_number=9, exit_code=None)
+    os.write(ends[1], obituaries.to_line(told)[20:] + obituaries.to_line(told))
+
+    keeper._read_reports()
+
+    assert keeper._dead == [told]
+    assert not keeper.is_stopping
+
+
+def test_keeper_is_told_of_the_last_report(keep, ends):
+    """It does not wait for the end of the pipe, which a stranger may hold open."""
+    keeper = keep(SilentBroker())
+    told = obituaries.report(3, 4711, [], signal_number=9, exit_code=None)
+    os.write(ends[1], obituaries.to_line(told) + obituaries.to_line(obituaries.LAST))
+
+    keeper._read_reports()
+
+    assert keeper._dead == [told]
+    assert keeper.is_stopping
 
 
 def test_polling_worker_is_not_woken_for_nothing(keep, wake_up):

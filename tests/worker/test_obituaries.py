@@ -6,7 +6,7 @@ import pytest
 
 from django_tasks.store.rows import Claim, EndingKind
 from django_tasks.store.workers import Orphan
-from django_tasks.worker.obituaries import of_orphan
+from django_tasks.worker.obituaries import of_line, of_orphan, report, to_line
 
 
 @pytest.fixture
@@ -34,3 +34,20 @@ def test_orphan_of_the_own_worker_lost_its_process(orphan):
     assert ending.kind is EndingKind.LOSE
     assert "Process 3 of worker" in ending.attempt.traceback
     assert "lease" not in ending.attempt.traceback
+
+
+def test_report_is_read_as_it_was_written():
+    """A line in the pipe is one report."""
+    told = report(3, 4711, [], signal_number=9, exit_code=None)
+
+    assert of_line(to_line(told)) == told
+
+
+@pytest.mark.parametrize("cut_at", [1, 30, -2])
+def test_rest_of_a_report_is_skipped(cut_at, caplog):
+    """The keeper before this one had read its beginning when it died."""
+    line = to_line(report(3, 4711, [], signal_number=9, exit_code=None))
+
+    assert of_line(line[cut_at:]) is None
+
+    assert "cut short" in caplog.text
