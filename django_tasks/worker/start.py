@@ -60,6 +60,6 @@ def start_keeper_thread(config: WorkerConfig, board: Board, wake_up: WakeUp, rep
     if config.health is not None:
         # Ready without its broker, too: it claims from the table meanwhile.
         describe = broker.outage.describe
-        server = serve(board.silence, lambda: board.is_well, *config.health, describe)
-        inheritance.withhold(server.fileno())
+        listening = serve(board.silence, lambda: board.is_well, *config.health, describe)
+        inheritance.withhold(listening.fileno())
     Keeper(config, board, wake_up, reports, broker).run()

@@ -1,5 +1,6 @@
 """The HTTP probes."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -77,6 +78,72 @@ def test_worker_without_lease_is_not_ready(start, port):
         assert probe(port, "/livez") == (200, "ok\n")
 
     until(lambda: probe(port, "/readyz") == (200, "ok\n"), "readiness again")
+
+
+def threads_of(pids):
+    """Return how many threads these processes have."""
+    return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids)
+
+
+@contextlib.contextmanager
+def silent_connections(port, count):
+    """Connect often, and say nothing."""
+    with contextlib.ExitStack() as stack:
+        yield [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE))
+            for _ in range(count)
+        ]
+
+
+def is_closed(connection):
+    """Wait for the server to close a connection to which it has sent nothing."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_silent_connections_take_no_threads_and_hold_nothing_up(start, port):
+    """Many that say nothing: probes are answered as before, and no thread is there for them."""
+    worker = start("-c", 1, "--health-port", port)
+    until(lambda: probe(port, "/readyz") == (200, "ok\n"), "readiness")
+    pids = [worker.pid, *children_of(worker.pid)]
+    before = threads_of(pids)
+
+    with silent_connections(port, 200) as connections:
+        assert probe(port, "/livez") == (200, "ok\n")
+        assert threads_of(pids) == before
+        assert is_closed(connections[0])  # to make room
+
+
+def test_connection_has_its_time(start, port):
+    """One that sends a request without an end is closed."""
+    start("-c", 1, "--health-port", port, patches={"django_tasks.worker.health.PATIENCE": 0.3})
+    until(lambda: probe(port, "/readyz") == (200, "ok\n"), "readiness")
+
+    with silent_connections(port, 2) as connections:
+        connections[0].sendall(b"GET /livez HTTP/1.1\r\nHost: ")
+        assert all(map(is_closed, connections))
+
+
+def test_endless_request_is_not_read(start, port):
+    """Nobody fills the memory of the process that renews the lease."""
+    start("-c", 1, "--health-port", port)
+    until(lambda: probe(port, "/readyz") == (200, "ok\n"), "readiness")
+
+    with silent_connections(port, 1) as [connection], contextlib.suppress(OSError):
+        for _ in range(1000):
+            connection.sendall(b"x" * 65536)
+        pytest.fail("65 MB were taken")
+
+
+def test_words_that_are_no_request_are_refused(start, port):
+    start("-c", 1, "--health-port", port)
+    until(lambda: probe(port, "/readyz") == (200, "ok\n"), "readiness")
+
+    with silent_connections(port, 1) as [connection]:
+        connection.sendall(b"hello\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
 
 
 def test_nothing_listens_by_default(start):
