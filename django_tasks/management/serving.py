@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from typing import Any
 
@@ -14,7 +15,7 @@ from django.db.models import Model
 
 from ..models import RollupMark, Schedule
 from ..worker.health import family_of
-from ..worker.logs import WorkerHandler
+from ..worker.logs import RootHandler, WorkerHandler
 
 #: Exit code for options that do not fit, as argparse has it.
 USAGE = 2
@@ -97,11 +98,39 @@ def address(text: str) -> tuple[str, int]:
 
 
 def set_up_logging(verbosity: int) -> None:
-    """Print the worker's log lines, unless the project's LOGGING already sends them somewhere."""
-    logger = logging.getLogger("django_tasks")
-    if logger.hasHandlers() or logging.getLogger("django_tasks.worker").handlers:
+    """
+    Print the worker's log lines, unless the project's LOGGING sends them somewhere.
+
+    It does when it has handlers and names one of our loggers, or when the root logger takes such
+    lines. A root logger that is only told of warnings is told of those as before.
+    """
+    logger, root = logging.getLogger("django_tasks"), logging.getLogger()
+    level = {0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG)
+    threshold = max([root.level, min((handler.level for handler in root.handlers), default=0)])
+    has_handlers = logger.hasHandlers() or bool(logging.getLogger("django_tasks.worker").handlers)
+    if has_handlers and (_is_configured() or threshold <= max(level, logging.INFO)):
         return
-    levels = {0: logging.WARNING, 1: logging.INFO}
-    logger.addHandler(WorkerHandler())
-    logger.setLevel(levels.get(verbosity, logging.DEBUG))
+    own = WorkerHandler()
+    if root.handlers:
+        if any(map(_writes_to_terminal, root.handlers)):
+            own.addFilter(lambda record: record.levelno < threshold)  # not twice
+        logger.addHandler(RootHandler(threshold))
+    logger.addHandler(own)
+    logger.setLevel(logger.level or level)
     logger.propagate = False
+
+
+def _is_configured() -> bool:
+    """Tell whether the project's LOGGING names one of our loggers."""
+    loggers = logging.Logger.manager.loggerDict
+    named = (loggers[name] for name in loggers if f"{name}.".startswith("django_tasks."))
+    return any(
+        isinstance(logger, logging.Logger)
+        and bool(logger.handlers or logger.level or logger.disabled or not logger.propagate)
+        for logger in named
+    )
+
+
+def _writes_to_terminal(handler: logging.Handler) -> bool:
+    stream = getattr(handler, "stream", None)
+    return stream is not None and stream in (sys.stdout, sys.stderr)

@@ -20,7 +20,8 @@ from .board import Board
 from .jobs import Job
 
 #: Sent to a process to make it look at its cancel flags and the interrupt flag.
-LOOK = signal.SIGUSR1
+#: (Windows has none. No worker runs there, but `django_tasks.testing` is to be imported.)
+LOOK: signal.Signals = getattr(signal, "SIGUSR1", signal.SIGTERM)
 
 #: What a body may see raised from outside.
 FROM_OUTSIDE = (SoftTimeLimitExceeded, TaskInterruption)

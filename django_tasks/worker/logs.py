@@ -77,13 +77,20 @@ class WorkerHandler(logging.StreamHandler[TextIO]):
                 return  # a closed terminal or a full disk: a log line is not worth the tasks
 
 
+class RootHandler(logging.Handler):
+    """Tells the root logger's handlers what they would be told without runworker's own handler."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logging.getLogger().callHandlers(record)
+
+
 def _only_handler() -> WorkerHandler | None:
     """Return runworker's handler if nothing else hears of a success."""
     parent = logger.parent
-    if logger.handlers or parent is None or parent.propagate or len(parent.handlers) != 1:
+    if logger.handlers or parent is None or parent.propagate:
         return None
-    [handler] = parent.handlers
-    return handler if isinstance(handler, WorkerHandler) else None
+    told = [handler for handler in parent.handlers if handler.level <= logging.INFO]
+    return told[0] if len(told) == 1 and isinstance(told[0], WorkerHandler) else None
 
 
 def log_successes(batch: Iterable[tuple[Claim, Success]], config: WorkerConfig) -> None:

@@ -107,3 +107,78 @@ def test_verbosity(start, verbosity):
     assert ("queues" in worker.output) == (verbosity > 0)
     assert ("succeeded" in worker.output) == (verbosity > 0)
     assert "ERROR" in worker.output
+
+
+def log_settings(**root):
+    """Return LOGGING whose only logger is the root's, with the keys of `root`."""
+    handlers = {"console": {"class": "logging.StreamHandler", "formatter": "theirs"}}
+    formatters = {"theirs": {"format": "THEIRS %(levelname)s %(message)s"}}
+    return {
+        "LOGGING": JSON_LOG["LOGGING"]
+        | {"formatters": formatters, "handlers": handlers, "loggers": {}, "root": root}
+    }
+
+
+def test_root_logger_for_warnings_hides_no_task(start):
+    """Most projects have one: who starts a worker sees what it does, and each line once."""
+    worker = start("-c", 1, settings=log_settings(handlers=["console"], level="WARNING"))
+    tasks.add.enqueue(1, 2).wait(PATIENCE)
+    with pytest.raises(TaskFailed):
+        tasks.fail.enqueue("x").wait(PATIENCE)
+    worker.await_output("tests.worker.tasks.fail")
+    worker.stop()
+
+    [success] = [line for line in worker.output.splitlines() if "succeeded" in line]
+    [failure] = [line for line in worker.output.splitlines() if "tests.worker.tasks.fail " in line]
+    assert " INFO tests.worker.tasks.add " in success
+    assert failure.startswith("THEIRS ERROR ")  # to where the project wants it
+
+
+def test_root_logger_elsewhere_is_told_of_warnings_only(start, tmp_path):
+    """Its file gets what it got before; the terminal shows all."""
+    file = {"class": "logging.FileHandler", "filename": str(tmp_path / "log"), "level": "WARNING"}
+    settings = log_settings(handlers=["file"])
+    settings["LOGGING"]["handlers"]["file"] = file
+    worker = start("-c", 1, settings=settings)
+    tasks.add.enqueue(1, 2).wait(PATIENCE)
+    with pytest.raises(TaskFailed):
+        tasks.fail.enqueue("x").wait(PATIENCE)
+    worker.await_output("tests.worker.tasks.fail")
+    worker.stop()
+
+    assert "INFO tests.worker.tasks.add " in worker.output
+    assert "ERROR tests.worker.tasks.fail " in worker.output
+    written = (tmp_path / "log").read_text()
+    assert "tests.worker.tasks.fail " in written
+    assert "succeeded" not in written
+
+
+@pytest.mark.parametrize("name", ["django_tasks", "django_tasks.worker"])
+def test_named_logger_is_left_alone(start, name):
+    """A project that sets the level of one of our loggers has decided."""
+    settings = log_settings(handlers=["console"], level="WARNING")
+    settings["LOGGING"]["loggers"] = {name: {"level": "ERROR"}}
+    worker = start("-c", 1, settings=settings)
+    tasks.add.enqueue(1, 2).wait(PATIENCE)
+    with pytest.raises(TaskFailed):
+        tasks.fail.enqueue("x").wait(PATIENCE)
+    worker.await_output("tests.worker.tasks.fail")
+    worker.stop()
+
+    assert "succeeded" not in worker.output
+    assert "THEIRS ERROR tests.worker.tasks.fail" in worker.output
+
+
+def test_level_alone_leaves_the_lines_on_the_terminal(start):
+    """Where no logger has a handler, the worker's own prints what the level lets through."""
+    settings = log_settings()
+    settings["LOGGING"]["loggers"] = {"django_tasks.worker": {"level": "WARNING"}}
+    worker = start("-c", 1, settings=settings)
+    tasks.add.enqueue(1, 2).wait(PATIENCE)
+    with pytest.raises(TaskFailed):
+        tasks.fail.enqueue("x").wait(PATIENCE)
+    worker.await_output("ERROR tests.worker.tasks.fail")
+    worker.stop()
+
+    assert "succeeded" not in worker.output
+    assert "INFO Stopping" in worker.output

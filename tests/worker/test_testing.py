@@ -1,5 +1,7 @@
 """django_tasks.testing: what the tests of a project use."""
 
+import subprocess
+import sys
 from datetime import timedelta
 
 from django.contrib.auth.models import Group
@@ -11,6 +13,16 @@ from django_tasks.control import pause_queue, resume_queue
 from django_tasks.models import TaskAttempt
 from django_tasks.testing import enqueued_tasks, run_pending_tasks
 from tests.worker import ledger, tasks
+from tests.worker.processes import ROOT
+
+
+def test_runs_tasks_on_windows():
+    """Projects test there, too: no import needs what only POSIX has."""
+    command = [sys.executable, "-m", "tests.worker.as_on_windows"]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    assert (done.stdout, done.returncode) == ("42\n", 0), done.stderr
 
 
 class RunPendingTasks(TestCase):
