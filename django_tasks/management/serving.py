@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+import threading
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from typing import Any
 
@@ -48,6 +49,19 @@ class ServingCommand(BaseCommand):
             self.stdout.flush()
 
 
+def check_caller() -> None:
+    """Raise CommandError where no worker can work: it was called by a test, most likely."""
+    instead = "In tests, call django_tasks.testing.run_pending_tasks() instead."
+    if threading.current_thread() is not threading.main_thread():
+        raise CommandError(f"A worker needs the main thread, where signals arrive. {instead}")
+    for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block:
+            raise CommandError(
+                "A worker connects by itself, and does not see what a transaction that is open"
+                f" has written (here on {connection.alias!r}). {instead}"
+            )
+
+
 def check_beat(database: str) -> None:
     """Raise CommandError when a beat could not work with the schedules of `database`."""
     if not settings.USE_TZ:
@@ -60,6 +74,11 @@ def check_tables(
 ) -> None:
     """Raise CommandError when the database is away or not migrated."""
     connection = connections[database]
+    if connection.vendor == "sqlite" and connection.is_in_memory_db():  # type: ignore[attr-defined]
+        raise CommandError(
+            f"Database {database!r} is in this process' memory, where no other connection sees it."
+            " In tests, call django_tasks.testing.run_pending_tasks() instead."
+        )
     try:
         model._default_manager.using(database).values_list(newest_column).first()
     except DatabaseError as error:

@@ -22,7 +22,7 @@ from django.db.backends.signals import connection_created
 from .limits import LOOK
 
 #: What the worker handles or ignores, and no child should.
-_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGALRM,
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGALRM,
             signal.SIGCHLD, LOOK)  # fmt: skip
 
 
@@ -72,7 +72,7 @@ class Inheritance:
     def _before(self) -> None:
         if self._is_on:
             # A signal that the child is sent at once waits until it has no handlers of ours.
-            self._forking.mask = set(signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED))
+            self._forking.mask = set(signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED))
             wrappers = [found for known in self._wrappers.valuerefs() if (found := known())]
             self._forking.connections = [(wrapper, wrapper.connection) for wrapper in wrappers]
 
@@ -102,10 +102,10 @@ inheritance = Inheritance()
 
 def _reset_signals() -> None:
     signal.set_wakeup_fd(-1)
-    for number in _HANDLED:
+    for number in HANDLED:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
 
 
 def _descriptor(raw: Any) -> int | None:

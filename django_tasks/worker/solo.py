@@ -59,7 +59,8 @@ def run_solo(config: WorkerConfig, start_keeper: StartKeeper, start_beat: StartB
         target=start_keeper, args=(config, board, wake_up, reports_read), name="keeper"
     )
     keeper.start()
-    threading.Thread(target=grace.watch, name="grace", daemon=True).start()
+    watch = threading.Thread(target=grace.watch, name="grace", daemon=True)
+    watch.start()
     beats = [start_beat(config, board)] if config.beat else []
     try:
         code = run_engine(engine)
@@ -70,8 +71,10 @@ def run_solo(config: WorkerConfig, start_keeper: StartKeeper, start_beat: StartB
         board.pids[0] = 0
         os.write(reports_write, obituaries.to_line(obituaries.LAST))
         keeper.join()
+        grace.end()
+        watch.join()
         inheritance.stop()
-        for end in (reports_read, reports_write):
+        for end in (reports_read, reports_write, *wake_up.descriptors, *engine.descriptors):
             os.close(end)
     if code in (0, NOTHING_LEFT):
         return EXIT_FORCED if grace.was_too_short else EXIT_GRACEFUL
@@ -89,12 +92,18 @@ class Grace:
         self.seconds = seconds
         self.stop = stop
         self.was_too_short = False
+        self._is_over = False
         # A SimpleQueue may be put to from signal handlers.
         self._signals: SimpleQueue[None] = SimpleQueue()
 
     def begin_or_end(self) -> None:
         """Note a signal to stop; called in its handler."""
         self._begin()
+        self._signals.put(None)
+
+    def end(self) -> None:
+        """Watch no more: the worker has ended."""
+        self._is_over = True
         self._signals.put(None)
 
     def _begin(self) -> None:
@@ -108,10 +117,13 @@ class Grace:
             if self.board.is_asked_to_stop:
                 self._begin()
                 break
-        self._next_signal(self.seconds)
+        if not self._is_over:
+            self._next_signal(self.seconds)
+        if self._is_over:
+            return
         self.was_too_short = self.board.lane(0).is_running_tasks
         self.board.interrupt()
-        while True:
+        while not self._is_over:
             os.kill(os.getpid(), LOOK)
             time.sleep(LOOK_INTERVAL)
 

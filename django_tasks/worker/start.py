@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.db import connections
 
@@ -13,7 +15,7 @@ from .board import Board
 from .config import WorkerConfig
 from .forks import accept_signals
 from .health import serve
-from .inheritance import inheritance
+from .inheritance import HANDLED, inheritance
 from .keeper import Keeper
 from .limits import die_with_parent
 from .solo import run_solo
@@ -29,9 +31,27 @@ def close_for_fork() -> None:
             close_pool()
 
 
+@contextmanager
+def restored_signals() -> Iterator[None]:
+    """Put this process' signal handlers back afterwards."""
+    old = {number: signal.getsignal(number) for number in HANDLED}
+    wake_up = signal.set_wakeup_fd(-1)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(wake_up)
+        for number, handler in old.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
 def run_worker(config: WorkerConfig) -> int:
     """Run a worker until it stops; return its exit code."""
     close_for_fork()
+    with restored_signals():
+        return _run_worker(config)
+
+
+def _run_worker(config: WorkerConfig) -> int:
     # Beats use what workers are made of; workers know of beats here only.
     from ..beat.start import run_beat_process, start_beat_thread
 

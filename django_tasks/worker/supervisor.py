@@ -104,6 +104,7 @@ class Supervisor:
                 self.scaling.step(self._runners)
             self._flush_reports()
         self._stop_keeper()
+        self._clean_up()
         return EXIT_FORCED if self.stop.is_forced else EXIT_GRACEFUL
 
     def _is_over(self) -> bool:
@@ -377,8 +378,15 @@ class Supervisor:
         if self.keeper_pid:
             os.kill(self.keeper_pid, signal.SIGKILL)
             os.waitpid(self.keeper_pid, 0)
-        os.close(self._reports_write)
+
+    def _clean_up(self) -> None:
+        """Leave nothing behind: whoever called may go on."""
+        signal.set_wakeup_fd(-1)
+        self._close_own()
         os.close(self._reports_read)
+        for wake_up in (self.wake_up, self.offers):
+            wake_up.close()
+        gc.unfreeze()
 
 
 def _verdict(entry: Entry, child: Child, now: float) -> str:

@@ -15,7 +15,14 @@ from ... import registry
 from ...conf import app_settings
 from ...routing import QueueSelection
 from ...worker.config import POOLS, WorkerConfig
-from ..serving import USAGE, ServingCommand, check_address, check_beat, check_tables
+from ..serving import (
+    USAGE,
+    ServingCommand,
+    check_address,
+    check_beat,
+    check_caller,
+    check_tables,
+)
 from ..tasks_command import counted, find_backend
 
 EXAMPLES = """
@@ -92,6 +99,7 @@ class Command(ServingCommand):
             run_with_reload()
             return
         config = self._config(options)
+        check_caller()
         check_tables(config.database)
         if config.beat:
             check_beat(config.database)
@@ -100,7 +108,8 @@ class Command(ServingCommand):
         self.introduce(banner(config), config.verbosity)
         from ...worker.start import run_worker
 
-        sys.exit(run_worker(config))
+        if code := run_worker(config):
+            sys.exit(code)
 
     def _config(self, options: dict[str, Any]) -> WorkerConfig:
         if options["beat"] and options["burst"]:
