@@ -21,7 +21,7 @@ from django.db.backends.signals import connection_created
 
 from .limits import LOOK
 
-#: What the worker handles or ignores, and no child should.
+#: What a worker's processes handle or ignore.
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGALRM,
             signal.SIGCHLD, LOOK)  # fmt: skip
 
@@ -30,12 +30,13 @@ class _Forking(threading.local):
     """
     What is noted of this thread when it forks.
 
-    The child keeps the connections for ever: the destructor of some says goodbye to the server. It
-    has to be noted before, as Python drops what other threads have before it runs anything in the
-    child.
+    The child keeps the connections, and the pools of some, for ever: a destructor may say goodbye
+    to the server, or wait for threads that are not there. They have to be noted before, as Python
+    drops what other threads have before it runs anything in the child.
     """
 
     connections: Sequence[tuple[BaseDatabaseWrapper, Any]] = ()
+    pools: Sequence[Any] = ()
     #: The signals that were blocked before; None: it does not fork.
     mask: set[int] | None = None
 
@@ -87,10 +88,9 @@ class Inheritance:
         self._is_on = False  # what the child forks is its own affair
         _reset_signals()
         null = os.open(os.devnull, os.O_RDWR)
-        for wrapper, raw in self._forking.connections:
-            if raw is not None:
-                _redirect(_descriptor(raw), null)
-                _disconnect(wrapper)
+        self._forking.pools = [
+            _disconnect(wrapper, raw, null) for wrapper, raw in self._forking.connections
+        ]
         for descriptor in self._descriptors:
             _redirect(descriptor, null)
         os.close(null)
@@ -101,11 +101,17 @@ inheritance = Inheritance()
 
 
 def _reset_signals() -> None:
+    """Have Python's own handlers instead of the worker's; one that the body has set stays."""
     signal.set_wakeup_fd(-1)
     for number in HANDLED:
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+        if _is_ours(signal.getsignal(number)):
+            is_int = number == signal.SIGINT
+            signal.signal(number, signal.default_int_handler if is_int else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+
+
+def _is_ours(handler: Any) -> bool:
+    return str(getattr(handler, "__module__", "")).startswith("django_tasks.")
 
 
 def _descriptor(raw: Any) -> int | None:
@@ -123,11 +129,16 @@ def _redirect(descriptor: int | None, null: int) -> None:
         os.dup2(null, descriptor, inheritable=False)
 
 
-def _disconnect(wrapper: BaseDatabaseWrapper) -> None:
-    """Let Django connect anew; within a transaction it refuses, as after a close()."""
-    wrapper.connection = None
-    if wrapper.in_atomic_block:
-        wrapper.closed_in_transaction = True
-        wrapper.needs_rollback = True
-    pools = getattr(wrapper, "_connection_pools", {})
-    pools.pop(wrapper.alias, None)
+def _disconnect(wrapper: BaseDatabaseWrapper, raw: Any, null: int) -> Any:
+    """
+    Let Django connect anew; within a transaction it refuses, as after a close().
+
+    Return the pool that the connection was from, if any.
+    """
+    if raw is not None:
+        _redirect(_descriptor(raw), null)
+        wrapper.connection = None
+        if wrapper.in_atomic_block:
+            wrapper.closed_in_transaction = True
+            wrapper.needs_rollback = True
+    return getattr(wrapper, "_connection_pools", {}).pop(wrapper.alias, None)

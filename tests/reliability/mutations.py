@@ -154,8 +154,8 @@ MUTATIONS = [
     Mutation(
         name="children of bodies keep the worker's connections",
         file="worker/inheritance.py",
-        old="                _disconnect(wrapper)\n",
-        new="                pass\n",
+        old="        wrapper.connection = None\n",
+        new="        pass\n",
         tests="../worker/test_body_forks.py",
         select="own_connection",
     ),
