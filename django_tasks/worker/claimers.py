@@ -10,10 +10,14 @@ from .config import WorkerConfig
 from .quarantine import OfferClaimer
 
 
-def make_claimer(config: WorkerConfig, process: int, board: Board) -> Claimer:
-    """Return what claims for one process, in the thread that will use it."""
+def make_claimer(config: WorkerConfig, process: int, board: Board | None = None) -> Claimer:
+    """
+    Return what claims for one process, in the thread that will use it.
+
+    `board`: where a quarantine finds what is offered to it; others need none.
+    """
     whose = (config.database, config.queues, config.worker_id, process, config.backend)
-    if config.is_quarantine:
+    if config.is_quarantine and board is not None:
         return OfferClaimer(*whose, board=board)
     broker = brokers.of(config.backend)
     if not broker.publishes:
