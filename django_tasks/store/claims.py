@@ -268,9 +268,10 @@ class Claimer:
         held = row.filter(
             dialects.status_is(Status.RUNNING), worker_id=self.worker_id, claims=claims
         )
-        if not held.update(claims=claims + 1, process=self.process):
+        if not held.update(claims=dialects.next_claim(), process=self.process):
             return None
-        columns = row.filter(claims=claims + 1).values_list(*CLAIMED).first()
+        own = row.filter(worker_id=self.worker_id, process=self.process).exclude(claims=claims)
+        columns = own.values_list(*CLAIMED).first()
         return None if columns is None else Claim._make((*columns, False))
 
 
