@@ -1,5 +1,6 @@
 """What happens to tasks that no worker owns: promote, expire, cancel, requeue, purge, delete."""
 
+import random
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -12,6 +13,7 @@ from django_tasks.store import chunks, deletions, transitions
 from tests.conformance.steps import (
     DATABASE,
     FAR_AHEAD,
+    IS_POSTGRESQL,
     LONG_AGO,
     claim_one,
     claimer,
@@ -24,9 +26,12 @@ from tests.conformance.steps import (
     settle,
     shift,
     statuses,
+    store,
     success,
     with_brokers,
 )
+from tests.conformance.test_plans import analyze
+from tests.rows_read import rows_read
 from tests.tasks import add
 
 #: One chunk and a part of the next.
@@ -294,6 +299,39 @@ def test_finished_tasks_are_deleted_by_id():
     assert deletions.delete_finished(DATABASE, made.values()) == len(FINAL_STATUSES)
     left = set(TaskRecord.objects.values_list("pk", flat=True))
     assert left == {task_id for s, task_id in made.items() if s not in FINAL_STATUSES}
+
+
+# --- rows read ---------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not IS_POSTGRESQL, reason="plans of PostgreSQL")
+def test_promoting_a_chunk_of_very_much_that_is_due_reads_no_more():
+    """Also while the statistics say that it is little: PostgreSQL would sort all of it."""
+    moments = random.Random(7)
+
+    def make_due(rows):
+        for row in rows:
+            row.run_after = LONG_AGO + timedelta(seconds=moments.random() * 1e6)
+        TaskRecord.objects.bulk_update(rows, ["run_after"], batch_size=1000)
+
+    def read_by_a_chunk():
+        with rows_read() as read:
+            transitions.promote(DATABASE, most=1)
+        return read.total
+
+    store(5 * chunks.CHUNK, status=Status.SCHEDULED)
+    made = list(TaskRecord.objects.only("pk"))
+    moments.shuffle(made)
+    make_due(made[: chunks.CHUNK])
+    analyze()
+    make_due(made[: 4 * chunks.CHUNK])
+    much = read_by_a_chunk()
+    TaskRecord.objects.filter(pk__in=[row.pk for row in made[: 4 * chunks.CHUNK]]).delete()
+    make_due(made[4 * chunks.CHUNK :])
+    analyze()
+    little = read_by_a_chunk()
+
+    assert much < 1.5 * little, (much, little)
 
 
 # --- constraints --------------------------------------------------------------------------------
