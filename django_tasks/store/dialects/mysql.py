@@ -14,6 +14,7 @@ from django.db import DatabaseError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ...conf import app_settings
+from ...statuses import Status
 from ..rows import AnyRequest, Claim, PointedRequest, Success
 from .base import MOST_ATTEMPTS, TABLE, Dialect, columns
 
@@ -94,9 +95,17 @@ GROUP BY queue_name ORDER BY queue_name"""
 
     def _until(self, column: str, condition: str) -> str:
         return (
-            "TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6),"
-            f" (SELECT MIN({column}) FROM {TABLE} WHERE {condition})) / 1e6"
+            f"TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), {self._least(column, condition)}) / 1e6"
         )
+
+    def _least(self, column: str, condition: str) -> str:
+        """By status: their index has one after another, each in the order of the column."""
+        each = (
+            f"(SELECT {column} AS least FROM {TABLE} WHERE {condition} AND status = '{status}'"
+            f" ORDER BY {column} LIMIT 1)"
+            for status in (Status.SCHEDULED, Status.READY)
+        )
+        return f"(SELECT MIN(least) FROM ({' UNION ALL '.join(each)}) AS found)"
 
     def claim(self, connection: BaseDatabaseWrapper, request: AnyRequest) -> list[Claim]:
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:

@@ -71,10 +71,7 @@ WHERE t.id = done.id AND t.claims = done.claims AND t.status = 'RUNNING'"""
         return str(task_id)
 
     def _until(self, column: str, condition: str) -> str:
-        return (
-            f"EXTRACT(EPOCH FROM (SELECT MIN({column}) FROM {TABLE} WHERE {condition})"
-            " - clock_timestamp())"
-        )
+        return f"EXTRACT(EPOCH FROM {self._least(column, condition)} - clock_timestamp())"
 
     def clock(self, connection: BaseDatabaseWrapper) -> datetime:
         with connection.cursor() as cursor:
