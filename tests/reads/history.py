@@ -26,6 +26,8 @@ from tests.tasks import add
 
 #: Kinds of tasks that finished. They finished long ago, one a minute, all but a few.
 TYPES = 200
+#: Ready tasks of each queue, and scheduled ones.
+MANY = 160
 QUEUES = ("default", "mail", "reports")
 NOW = datetime.now(UTC)
 MODELS = (
@@ -44,8 +46,8 @@ def present():
         concurrency=0, lease=600.0,
     ))  # fmt: skip
     for queue_name in QUEUES:
-        _store(50, status=Status.READY, queue_name=queue_name)
-        _store(20, status=Status.SCHEDULED, run_after=NOW + timedelta(days=1))
+        _store(MANY, status=Status.READY, queue_name=queue_name)
+        _store(MANY, status=Status.SCHEDULED, run_after=NOW + timedelta(days=1))
         for worker_id in ids:
             running = {"worker_id": worker_id, "process": 1, "claims": 1, "attempts": 1}
             _store(
@@ -79,6 +81,13 @@ def past(count):
     )
     Rollup.objects.filter(span=Span.HOUR).delete()
     _roll_up(Span.HOUR, 8 * 24 + count // 20)
+
+
+def crowd(count):
+    """Store so many tasks more that are ready, and as many for tomorrow, with an expiry."""
+    expiring = {"expires_at": NOW + timedelta(days=2)}
+    _store(count, status=Status.READY, **expiring)
+    _store(count, status=Status.SCHEDULED, run_after=NOW + timedelta(days=1), **expiring)
 
 
 def _store(count, *, is_past=False, **columns):

@@ -22,10 +22,11 @@ from django_tasks.aliases import database_backends
 from django_tasks.beat import tick
 from django_tasks.inspection import capped_count
 from django_tasks.models import Schedule, TaskRecord, WorkerRecord
-from django_tasks.monitoring import glance, snapshot
+from django_tasks.monitoring import glance, queues, snapshot
 from django_tasks.monitoring import history as counted
 from django_tasks.statuses import Status
 from django_tasks.store import dialects, pruning, rollups, slots, transitions, workers
+from django_tasks.store.dialects import mysql
 from tests.conformance.steps import DATABASE, claimer
 from tests.conformance.test_workers import info
 from tests.reads import history
@@ -35,7 +36,7 @@ from tests.worker.conftest import tables  # noqa: F401
 #: available_apps: the flush touches no table that the module fills.
 pytestmark = pytest.mark.django_db(transaction=True, available_apps=["tests"])
 
-LITTLE, MUCH = 2_000, 10_000
+LITTLE, MUCH, CROWD = 2_000, 10_000, 2_000
 #: What one row may cost by the unit of rows_read().
 UNIT = 3 if connection.vendor == "sqlite" else 1
 #: Tasks that counts and lists stop at: so few that both look at as many, and more than a page has.
@@ -47,7 +48,7 @@ def dialect():
 
 
 def one(status):
-    return TaskRecord.objects.filter(status=status).order_by("pk").first()
+    return TaskRecord.objects.filter(status=status).order_by("-pk").first()
 
 
 def in_transaction(lock_orphans, *whose):
@@ -161,11 +162,20 @@ QUESTIONS = {
 }
 
 
+#: These take a thousand of what waits at a time.
+OF_A_CHUNK = {"ready tasks to compare"}
+
+
 @contextmanager
 def limits():
     """Have counts and lists stop at MOST."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(capped_count, "__defaults__", (MOST,))
+        for module in (queues, snapshot, queue_list):
+            patch.setattr(module, "CAP", MOST)
+        patch.setattr(queues, "AGED", MOST)
+        patch.setattr(queue_list, "AHEAD", MOST)
+        patch.setattr(mysql, "NAMES_READ", MOST)
         patch.setattr(task_window, "LOOKED_AT", MOST)
         patch.setattr(task_window, "FIRST", MOST)
         yield
@@ -186,7 +196,6 @@ def measured(prepare):
 
 
 def measured_all():
-    history.analyze()
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             # As on a table that is larger than these: a small one is read as a whole.
@@ -196,27 +205,45 @@ def measured_all():
 
 @pytest.fixture(scope="module")
 def reads(tables):  # noqa: F811
-    """Return what each question reads, by its name, with little history and with much."""
+    """Return what each question reads, with little history, with much, and with a backlog."""
     User.objects.create_superuser("reader")
     try:
         with limits():
             history.present()
             history.past(LITTLE)
+            history.analyze()
             little = measured_all()
             history.past(MUCH - LITTLE)
+            history.analyze()
             much = measured_all()
+            history.crowd(CROWD)
+            crowded = measured_all()
     finally:
         history.forget()
         User.objects.all().delete()
-    return {name: (little[name], much[name]) for name in QUESTIONS}
+    return {name: (little[name], much[name], crowded[name]) for name in QUESTIONS}
+
+
+@pytest.fixture
+def read(reads, name):
+    """Return what one question reads; raise what it ended in."""
+    for result in reads[name]:
+        if isinstance(result, Exception):
+            raise result
+    return reads[name]
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
-def test_more_history_is_not_read(reads, name):
+def test_more_history_is_not_read(read):
     """The difference is far below a tenth of the rows that came to the table."""
-    for read in reads[name]:
-        if isinstance(read, Exception):
-            raise read
-    little, much = reads[name]
+    little, much, _crowded = read
 
     assert much < little + UNIT * (MUCH - LITTLE) / 20, (little, much)
+
+
+@pytest.mark.parametrize("name", sorted(QUESTIONS.keys() - OF_A_CHUNK))
+def test_a_backlog_is_not_read_while_the_statistics_do_not_know_it(read):
+    """Nothing has analyzed the table since the backlog came."""
+    _little, much, crowded = read
+
+    assert crowded < much + UNIT * CROWD / 4, (much, crowded)

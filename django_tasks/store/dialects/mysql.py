@@ -137,8 +137,7 @@ GROUP BY queue_name ORDER BY queue_name"""
 
     def _until(self, column: str, condition: str) -> str:
         return (
-            "TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6),"
-            f" (SELECT MIN({column}) FROM {TABLE} WHERE {condition})) / 1e6"
+            f"TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), {self._least(column, condition)}) / 1e6"
         )
 
     def insert_unless_there(self, connection: BaseDatabaseWrapper, row: NewRow, wake: bool) -> bool:
@@ -160,6 +159,15 @@ GROUP BY queue_name ORDER BY queue_name"""
                 raise
             return False
         return True
+
+    def _least(self, column: str, condition: str) -> str:
+        """By status: their index has one after another, each in the order of the column."""
+        each = (
+            f"(SELECT {column} AS least FROM {TABLE} WHERE {condition} AND status = '{status}'"
+            f" ORDER BY {column} LIMIT 1)"
+            for status in (Status.SCHEDULED, Status.READY)
+        )
+        return f"(SELECT MIN(least) FROM ({' UNION ALL '.join(each)}) AS found)"
 
     def claim(self, connection: BaseDatabaseWrapper, request: AnyRequest) -> list[Claim]:
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:

@@ -109,10 +109,7 @@ held AS MATERIALIZED (
         return str(task_id)
 
     def _until(self, column: str, condition: str) -> str:
-        return (
-            f"EXTRACT(EPOCH FROM (SELECT MIN({column}) FROM {TABLE} WHERE {condition})"
-            " - clock_timestamp())"
-        )
+        return f"EXTRACT(EPOCH FROM {self._least(column, condition)} - clock_timestamp())"
 
     def clock(self, connection: BaseDatabaseWrapper) -> datetime:
         with connection.cursor() as cursor:

@@ -75,10 +75,7 @@ WHERE {TABLE}.id = json_extract(done.value, '$[0]') AND claims = json_extract(do
         return f"((julianday({since}) - julianday({until})) * -86400.0)"
 
     def _until(self, column: str, condition: str) -> str:
-        return (
-            f"(julianday((SELECT MIN({column}) FROM {TABLE} WHERE {condition}))"
-            " - julianday('now')) * 86400.0"
-        )
+        return f"(julianday({self._least(column, condition)}) - julianday('now')) * 86400.0"
 
     def change_marker(self, connection: BaseDatabaseWrapper) -> int | None:
         connection.ensure_connection()
