@@ -280,14 +280,6 @@ MUTATIONS = [
         select="soon_back",
     ),
     Mutation(
-        name="another keeper's loss is taken for one's own",
-        file="store/attempts.py",
-        old="is_anybodys = outcome == AttemptOutcome.LOST",
-        new="is_anybodys = False",
-        tests="test_rescues.py",
-        select="told_once_however",
-    ),
-    Mutation(
         name="what may be written is forgotten",
         file="worker/rescues.py",
         old="        if self._in_hand is None:\n            return True\n",
