@@ -102,14 +102,14 @@ class Duties:
         try:
             duty.do(now)
         except Exception as error:
-            if is_outage(error):
-                raise
             if is_lock_timeout(error):
                 self._logger.info(
                     "The %s's duty %s met somebody else's lock.", self._owner, duty.action.__name__
                 )
                 duty.next_in(LOCK_PAUSE)
                 return True
+            if is_outage(error):
+                raise
             self._logger.error(
                 "The %s's duty %s failed.",
                 self._owner, duty.action.__name__, exc_info=loggable_fault(error),

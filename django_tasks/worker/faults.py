@@ -5,18 +5,11 @@ from __future__ import annotations
 from django.db import InterfaceError, InternalError, OperationalError
 
 from ..refusals import is_refusal
-from ..store.dialects import is_lock_timeout
 
 #: What a lost, read-only, full or deadlocked database raises. The same statement may succeed later.
 CONNECTION_ERRORS = (OperationalError, InterfaceError, InternalError)
 
 
 def is_outage(error: BaseException) -> bool:
-    """
-    Tell whether the same statement may succeed later, rather than one of its values be wrong.
-
-    Not that somebody else had a lock: the database is there, and so is the connection.
-    """
-    if not isinstance(error, CONNECTION_ERRORS):
-        return False
-    return not (is_refusal(error) or is_lock_timeout(error))
+    """Tell whether the same statement may succeed later, rather than one of its values be wrong."""
+    return isinstance(error, CONNECTION_ERRORS) and not is_refusal(error)

@@ -141,10 +141,10 @@ class JobRun:
             ):
                 raise RowLocked
         except CONNECTION_ERRORS as error:
-            if is_outage(error):
-                raise
             if is_lock_timeout(error):
                 raise RowLocked from error
+            if is_outage(error):
+                raise
             raise ValueError(f"The database refused {', '.join(fields)}: {error}") from error
 
     def is_cancelled(self) -> bool:

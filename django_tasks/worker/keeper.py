@@ -224,7 +224,7 @@ class Keeper:
 
     def _bury(self) -> bool:
         """Write the ends of what a dead process of this worker had claimed."""
-        self._rescues.finish()
+        self._finish_rescues()
         if not self._dead:
             return False
         report = self._dead.pop(0)
@@ -246,16 +246,15 @@ class Keeper:
 
     def _sweep(self) -> bool:
         """Rescue tasks of dead workers, and of processes of this one that nobody reported."""
-        self._rescues.finish()
+        self._finish_rescues()
         signs = workers.signs(self.database, self.info, self._accounted_for())
         if not (signs.has_wishes or self.obedience.leaves_queues_out):
             self._duties.of(self._obey).put_off()
         has_more = False
         if signs.has_own_orphans:
             own = workers.lock_orphans_of_process
-            has_more = self._rescue(
-                partial(own, self.database, self.info.id, self._accounted_for())
-            )
+            whose = (self.database, self.info.id, self._accounted_for())
+            has_more = self._rescue(partial(own, *whose))
         is_due = signs.has_orphans or signs.has_dead_workers
         if is_due and time.monotonic() >= self._sweep_from and self._database_is_settled():
             others = partial(workers.lock_orphans_of_dead_workers, self.database)
@@ -267,6 +266,11 @@ class Keeper:
         has_more = self._rescues.rescue(lock_orphans)
         self._note_rescues()
         return has_more
+
+    def _finish_rescues(self) -> None:
+        """Find out what became of a batch whose answer was lost, and write the rest of it."""
+        self._rescues.finish()
+        self._note_rescues()
 
     def _note_rescues(self) -> None:
         """Have processes look at once for what runs again, and receivers told of the others."""

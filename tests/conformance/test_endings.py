@@ -13,10 +13,12 @@ from django.utils import timezone
 from django_tasks.models import TaskAttempt, TaskRecord
 from django_tasks.statuses import AttemptOutcome, Status
 from django_tasks.store import attempts, transitions
+from django_tasks.store.dialects import postgresql
 from django_tasks.store.rows import CLAIMED, Claim, EndingKind, Success
 from tests.conformance.steps import (
     DATABASE,
     HOST,
+    IS_POSTGRESQL,
     IS_SQLITE,
     WRITER,
     at_once,
@@ -520,7 +522,8 @@ def test_cancelled_instead_is_told_again_after_a_lost_reply(kind):
 
 
 @pytest.mark.skipif(IS_SQLITE, reason="SQLite locks the whole database for a writer")
-def test_locked_rows_are_left_for_later():
+@pytest.mark.parametrize("how", ["after a lock was met", "without session settings"])
+def test_locked_rows_are_left_for_later(how):
     """Neither an ending nor a success waits for them; the others of the batch are written."""
     made = make(4)
     claims = {claim.id: claim for claim in claimer().claim(4)}
@@ -538,7 +541,10 @@ def test_locked_rows_are_left_for_later():
         assert is_locked.wait(timeout=20)
         try:
             serving = claimer()
-            serving.be_careful()
+            if how == "without session settings" and IS_POSTGRESQL:
+                vars(serving.connection)[postgresql._WAITS] = True
+            else:
+                serving.be_careful()
             settled = transitions.settle(
                 DATABASE, [ending(locked_fail, "fail"), ending(fails, "fail")], WRITER, 1, HOST
             )

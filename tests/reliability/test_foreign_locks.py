@@ -137,3 +137,25 @@ def test_locked_orphan_stops_no_rescue(project):
     wait_until(lambda: project.status(first) == "SUCCESSFUL", "it follows", timeout=SOON)
     assert project.outcomes(first) == ["LOST"]
     assert "taken for dead" not in heir.log
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="locks a table as PostgreSQL does")
+def test_lock_on_the_whole_table_costs_nothing(project, worker):
+    """A migration, say: what ended meanwhile is written after it, as what it was."""
+    path = project.directory / "may-end"
+    ids = project.enqueue(tasks.wait_for, range(2), str(path))
+    wait_until(lambda: project.ledger.count("start") == 2, "they run")
+
+    def lock_table():
+        with connections[ALIAS].cursor() as cursor:
+            cursor.execute("LOCK TABLE django_tasks_taskrecord IN ACCESS EXCLUSIVE MODE")
+
+    with held(lock_table):
+        path.touch()
+        wait_until(lambda: project.ledger.count("end") == 2, "they end")
+        wait_until(lambda: "lock timeout" in worker.log, "a worker's statement gives up")
+    project.drain()
+
+    assert {project.status(task_id) for task_id in ids.values()} == {"SUCCESSFUL"}
+    assert not project.attempts.exists()
+    assert worker.stop() == 0
