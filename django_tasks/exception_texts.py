@@ -66,7 +66,7 @@ def loggable_fault(exception: BaseException) -> BaseException:
     """
     if are_logged():
         return exception
-    hider = _Hider()
+    hider, _ = _hider_of(exception)
     chain = _Chain(lambda error: OF_OTHERS if _quotes(error) else hider.text_of(error))
     stand_in = chain.stand_in(exception)
     is_same = not (hider.has_hidden or chain.is_cut or any(map(_quotes, chain.seen)))
@@ -80,11 +80,9 @@ def without_values(exception: BaseException) -> BaseException:
     They are hidden in all that it came from, in groups and in notes, and in the texts of those that
     repeat what a database said; nothing else is.
     """
-    behind = _Chain(lambda _: "")
-    behind.stand_in(exception)
-    hider = _Hider(filter(None, map(_detail_of, behind.seen)))
+    hider, is_cut = _hider_of(exception)
     stand_in = _Chain(hider.text_of, hider.notes_of).stand_in(exception)
-    return stand_in if hider.has_hidden or behind.is_cut else exception
+    return stand_in if hider.has_hidden or is_cut else exception
 
 
 def summary(error: BaseException) -> str:
@@ -138,6 +136,13 @@ class _Hider:
         hidden = _QUOTED.sub(lambda found: f"{found['before'] or found['entry']}{HIDDEN}", hidden)
         self.has_hidden |= hidden != text
         return hidden
+
+
+def _hider_of(exception: BaseException) -> tuple[_Hider, bool]:
+    """Return what hides all that is behind `exception`, and whether that is more than is read."""
+    behind = _Chain(lambda _: "")
+    behind.stand_in(exception)
+    return _Hider(filter(None, map(_detail_of, behind.seen))), behind.is_cut
 
 
 def _detail_of(error: BaseException) -> str:

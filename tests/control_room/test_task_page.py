@@ -65,6 +65,7 @@ def attempt(record, outcome=AttemptOutcome.ERROR, **fields):
     values = {
         "number": 1,
         "claim": 1,
+        "worker_id": uuid4(),
         "finished_at": NOW + timedelta(seconds=end),
         "exception_path": "builtins.ValueError",
     }
@@ -255,18 +256,18 @@ def test_the_last_loss_says_why_there_is_no_further_run(root):
 
 
 @pytest.mark.parametrize(
-    ("outcome", "claim", "words"),
+    ("outcome", "has_started", "words"),
     [
-        (AttemptOutcome.INTERRUPTED, 1, "The worker had to stop, and gave the task back."),
-        (AttemptOutcome.EXPIRED, 0, "Never started Expired"),
-        (AttemptOutcome.CANCELLED, 0, "It was cancelled while it waited."),
-        (AttemptOutcome.CANCELLED, 1, "Attempt 1 Cancelled"),
-        (AttemptOutcome.LATE, 1, "this result was refused"),
+        (AttemptOutcome.INTERRUPTED, True, "The worker had to stop, and gave the task back."),
+        (AttemptOutcome.EXPIRED, False, "Never started Expired"),
+        (AttemptOutcome.CANCELLED, False, "It was cancelled while it waited."),
+        (AttemptOutcome.CANCELLED, True, "Attempt 1 Cancelled"),
+        (AttemptOutcome.LATE, True, "this result was refused"),
     ],
 )
-def test_other_outcomes_are_told(root, outcome, claim, words):
+def test_other_outcomes_are_told(root, outcome, has_started, words):
     record = make(Status.CANCELLED)
-    attempt(record, outcome, claim=claim)
+    attempt(record, outcome, worker_id=uuid4() if has_started else None)
 
     assert words in text_of(root, record)
 
