@@ -527,14 +527,6 @@ MUTATIONS = [
         select="follows or cancel",
     ),
     Mutation(
-        name="a body's words wait for locks",
-        file="worker/job_runs.py",
-        old="fields, waits=waits",
-        new="fields, waits=True",
-        tests="test_foreign_locks.py",
-        select="last_words",
-    ),
-    Mutation(
         name="the last claim number stops its queue",
         file="store/dialects/base.py",
         old='NEXT_CLAIM = f"CASE claims WHEN {LAST_CLAIM} THEN {FIRST_CLAIM} ELSE claims + 1 END"',
