@@ -112,7 +112,9 @@ def look_at_all(serving, clock):
 
 def come_back(task_id):
     """Make a finished task ready again, with the id that it has."""
-    TaskRecord.objects.filter(pk=task_id).update(status=Status.READY, finished_at=None)
+    TaskRecord.objects.filter(pk=task_id).update(
+        status=Status.READY, finished_at=None, prune_after=None
+    )
 
 
 @pytest.mark.parametrize("queues", ["*", "a,b"])

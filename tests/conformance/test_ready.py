@@ -114,15 +114,28 @@ COVERED = {
     DatabaseBackend: {"enqueue", "enqueue_many", "enqueue_on_commit", "requeue"},
 }
 SILENT = {
-    transitions: {"save_fields", "succeed_in_transaction", "expire", "cancel"},
-    schedules: {"save", "set_enabled", "pause", "delete", "next_slots", "check_call"},
+    transitions: {
+        *("save_fields", "succeed_in_transaction", "has_succeeded", "expire", "cancel"),
+    },
+    schedules: {
+        "save",
+        "set_enabled",
+        "pause",
+        "delete",
+        "next_slots",
+        "check_call",
+        "plan_loaded",
+    },
     slots: {
         *("look", "lock_due", "lock_due_one", "due_ids", "unfinished", "taken_slots"),
         *("unreadable", "disable", "count_enabled", "prune_runs", "prunable_runs"),
     },
     scheduled: {"record_of", "announce"},
     Intervention: {"cancel", "delete"},
-    DatabaseBackend: {"validate_task", "announce", "get_result", "exists", "cancel", "check"},
+    DatabaseBackend: {
+        *("validate_task", "announce", "get_result", "exists", "cancel", "check"),
+        *("check_wait", "explain"),
+    },
 }
 
 
