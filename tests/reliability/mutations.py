@@ -379,8 +379,8 @@ MUTATIONS = [
     Mutation(
         name="delays by the worker's clock",
         file="store/dialects/postgresql.py",
-        old="return f\"(statement_timestamp() + {seconds} * interval '1 second')\"",
-        new="return f\"('{datetime.now(UTC)}'::timestamptz + {seconds} * interval '1 second')\"",
+        old='return f"({since} + make_interval(secs => {seconds}))"',
+        new="return f\"('{datetime.now(UTC)}'::timestamptz + make_interval(secs => {seconds}))\"",
         tests="test_clock.py",
         select="due_times",
     ),
