@@ -28,11 +28,12 @@ from ..running import current_task_id
 from ..signals import task_started
 from ..store import records, transitions
 from ..store.rows import Ending, Success
+from . import contexts
 from .asides import Aside, new_loop, until_all_ended
 from .atomic import OwnTransaction, Stage
 from .board import STARTED, Lane, clock
 from .connections import tidy_connections
-from .endings import late, unknown_task
+from .endings import late, unknown_context, unknown_task
 from .failures import ending_of, fail
 from .job_runs import Clerk, JobRun, load_result
 from .jobs import Job, Outcome
@@ -72,6 +73,8 @@ class Runner:
         claim, task = job.claim, job.task
         if task is None:
             return unknown_task(claim)
+        if job.propagated and (path := contexts.unknown_path(job.propagated)):
+            return unknown_context(claim, path)
         token = current_task_id.set(claim.id)
         started = self._start(job, task)
         try:
@@ -79,7 +82,10 @@ class Runner:
                 self._announce_start(job, task)
             args, kwargs = self._arguments(job, task)
             if task.atomic:
-                return self._run_atomic(job, task, call, args, kwargs, started)
+                with contexts.restored(job.propagated):  # also while callbacks of on_commit() run
+                    return self._run_atomic(job, task, call, args, kwargs, started)
+            if job.propagated is not None:
+                call = contexts.within(job.propagated, call)
             value = self._call(call, task.func, args, kwargs)
             return self._success(job, task, value, time.perf_counter() - started)
         except BaseException as exception:  # noqa: BLE001 - whatever a body raises, the worker goes on
@@ -96,6 +102,8 @@ class Runner:
         claim, task = job.claim, job.task
         if task is None:
             return unknown_task(claim)
+        if job.propagated and (path := contexts.unknown_path(job.propagated)):
+            return unknown_context(claim, path)
         current_task_id.set(claim.id)  # the coroutine's own context: nothing to reset
         started = self._start(job, task)
         try:
@@ -105,7 +113,10 @@ class Runner:
             args, kwargs = self._arguments(job, task)
             raise_if_interrupted(self.lane.board, job)
             try:
-                value = await task.func(*args, **kwargs)
+                if job.propagated is None:
+                    value = await task.func(*args, **kwargs)
+                else:
+                    value = await contexts.run_coroutine(job.propagated, task.func, args, kwargs)
             finally:
                 self._end_fork()
             return self._success(job, task, value, time.perf_counter() - started)
