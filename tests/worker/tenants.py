@@ -4,8 +4,10 @@ Tasks of tenants with a PostgreSQL schema each, and the propagator of docs/howto
 The document's example is run as it stands, on a stand-in for what it imports of django-tenants.
 """
 
+import asyncio
 import re
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +17,7 @@ from django.db import connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_tasks import Retry, task
+from tests.worker import ledger
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "howto" / "multi-tenancy.md"
 
@@ -108,6 +111,19 @@ def write_twice(context, text):
         context.metadata["seen"] = True
         context.save_metadata()
         raise Retry(delay=0)
+
+
+@task
+def wait_for_cancel(book):
+    ledger.write(book, "begun")
+    while True:
+        time.sleep(0.01)
+
+
+@task
+async def wait_for_cancel_async(book):
+    ledger.write(book, "begun")
+    await asyncio.Event().wait()
 
 
 @task(atomic=True)

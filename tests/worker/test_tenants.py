@@ -11,7 +11,7 @@ from django_tasks.beat.tick import tick
 from django_tasks.models import Schedule, ScheduleRun, TaskRecord
 from tests.schedules.steps import overdue
 from tests.worker import tenants
-from tests.worker.ledger import PATIENCE
+from tests.worker.ledger import PATIENCE, await_lines
 from tests.worker.tenants import notes, schema_context
 
 pytestmark = pytest.mark.skipif(
@@ -86,11 +86,13 @@ def test_body_runs_in_the_schema_it_was_enqueued_in(worker, name):
 def test_what_a_body_left_is_put_back(worker, kind):
     """For tasks that carry a schema, and for those that a schedule made."""
     write = tenants.write if kind == "leave_schema" else tenants.write_async
-    await_all([getattr(tenants, kind).enqueue("bravo")])
+    with override_settings(DJANGO_TASKS={}):  # it carries nothing, as one of a schedule
+        left = getattr(tenants, kind).enqueue("bravo")
+    await_all([left])
     overdue(task_path=write.module_path, args='["scheduled"]')
     with schema_context("acme"):
         tick("default")
-    [made] = TaskRecord.objects.filter(metadata=None)
+    [made] = TaskRecord.objects.filter(metadata=None, task_path=write.module_path)
     await_all([write.get_result(str(made.pk)), write.enqueue("enqueued")])
 
     assert notes("public") == ["enqueued", "scheduled"]
@@ -111,6 +113,22 @@ def test_tasks_that_bodies_enqueue_and_retries_stay_in_it(worker):
 
     assert notes("acme") == ["a", "a, next", "b, attempt 1", "b, attempt 2"]
     assert retried.metadata == {"seen": True}
+
+
+@pytest.mark.parametrize("name", ["wait_for_cancel", "wait_for_cancel_async"])
+def test_body_that_is_cancelled_leaves_it(worker, name, book):
+    """As any other; the next one writes where it belongs."""
+    write = tenants.write_async if name.endswith("async") else tenants.write
+    with schema_context("acme"):
+        result = getattr(tenants, name).enqueue(book)
+    await_lines(book, 1)
+    result.cancel()
+    with pytest.raises(TaskFailed, match="TaskCancelRequested"):
+        result.wait(PATIENCE)
+    await_all([write.enqueue("public")])
+
+    assert notes("public") == ["public"]
+    assert "was not left" not in worker.output
 
 
 def test_body_that_breaks_its_transaction_breaks_nothing_else(worker):
