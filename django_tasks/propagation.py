@@ -117,6 +117,6 @@ def split(text: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the caller's own metadata of a record, and what was captured by path."""
     if not text:
         return {}, {}
-    metadata: dict[str, Any] = serializers.loads(text)
-    captured = metadata.pop(KEY, {})
+    metadata: Any = serializers.loads(text)
+    captured = metadata.pop(KEY, {}) if isinstance(metadata, dict) else {}
     return metadata, captured

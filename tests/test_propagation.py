@@ -1,6 +1,7 @@
 """What CONTEXT_PROPAGATORS capture travels with a task, and its body runs within it."""
 
 import asyncio
+import contextlib
 from uuid import UUID
 
 import pytest
@@ -293,6 +294,19 @@ def test_value_of_an_unknown_propagator_waits(use, caplog):
     use(LANGUAGE, TENANT)
     [result] = run_elsewhere(include_scheduled=True)
     assert result.return_value == ["de", {"schema": "acme"}]
+
+
+@pytest.mark.parametrize("metadata", ["{", '{"django_tasks.context": 1}'])
+def test_corrupt_row_fails_its_own_task(metadata):
+    """It does not run without its context, and stops no other."""
+    corrupt, other = tell.enqueue(), propagators.tell_async.enqueue()
+    TaskRecord.objects.filter(pk=corrupt.id).update(metadata=metadata)
+    records = TaskRecord.objects.filter(pk__in=[corrupt.id, other.id])
+
+    with contextlib.suppress(ValueError):  # that result cannot be read
+        run_elsewhere()
+
+    assert list(records.order_by("pk").values_list("status", flat=True)) == ["FAILED", "SUCCESSFUL"]
 
 
 def test_coroutine_does_not_change_its_callers_context():

@@ -29,19 +29,37 @@ Captured = Mapping[str, Any]
 Call = Callable[[Any, Any, Any], Any]
 
 
-def of_claims(database: str, claims: Sequence[Claim]) -> Mapping[UUID, Captured]:
-    """Return what was captured for some claims, by one query; without propagators by none."""
+class UnknownPropagator(Exception):
+    """A task carries a value of a path that this worker's settings do not name."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+def metadata_of(database: str, claims: Sequence[Claim]) -> Mapping[UUID, str]:
+    """Return the metadata of some claims as stored, by one query; without propagators nothing."""
     if not claims or not app_settings.CONTEXT_PROPAGATORS:
         return {}
     rows = TaskRecord.objects.using(database).filter(pk__in=[claim.id for claim in claims])
     stored = dict(rows.values_list("pk", "metadata"))
-    return {claim.id: propagation.split(stored.get(claim.id))[1] for claim in claims}
+    return {claim.id: stored.get(claim.id) or "" for claim in claims}
 
 
-def unknown_path(captured: Captured) -> str | None:
-    """Return the path of a captured value that this worker's settings do not name, if any."""
+def captured_in(metadata: str) -> Captured:
+    """
+    Return what was captured for a task, by path.
+
+    Raise UnknownPropagator, or ValueError or TypeError when the row is corrupt.
+    """
+    captured = propagation.split(metadata)[1]
+    if not isinstance(captured, dict):
+        raise TypeError("What was captured for this task is not a dict: the row is corrupt.")
     known = propagation.propagators()
-    return next((path for path in captured if path not in known), None)
+    for path in captured:
+        if path not in known:
+            raise UnknownPropagator(path)
+    return captured
 
 
 class Restored:

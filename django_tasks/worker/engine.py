@@ -276,7 +276,7 @@ class Engine:
 
     def _hand_over(self, claims: Sequence[Claim]) -> None:
         jobs = []
-        propagated = contexts.of_claims(self.config.database, claims)
+        metadata = contexts.metadata_of(self.config.database, claims)
         audience = Audience(task_started)
         for claim in claims:
             if self.claims_left is not None:
@@ -285,7 +285,7 @@ class Engine:
             if task is not None and task.backend != self.config.backend:
                 task = task.restored(backend=self.config.backend)  # whose defaults count here
             job = Job(claim, task, self.lane.reserve(claim.id, claim.claims))
-            job.propagated = propagated.get(claim.id)
+            job.metadata = metadata.get(claim.id)
             job.announce = audience.listens_to(claim)
             self.held[job.entry] = job
             if claim.is_expired:

@@ -78,7 +78,7 @@ class InlineWorker:
         [claim] = claims
         task = registry.find(claim.task_path)
         job = Job(claim, task, self.lane.reserve(claim.id, claim.claims))
-        job.propagated = contexts.of_claims(self.config.database, claims).get(claim.id)
+        job.metadata = contexts.metadata_of(self.config.database, claims).get(claim.id)
         job.announce = task is not None and has_listeners(task_started, type(task.get_backend()))
         if claim.is_expired:
             outcome: Any = expired(claim)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from ..base import Task
@@ -28,8 +28,8 @@ class Job:
         "exception",
         "interruptions",
         "is_settled",
+        "metadata",
         "pool_state",
-        "propagated",
         "run",
         "task",
     )
@@ -42,8 +42,8 @@ class Job:
         #: With takes_context: what the body is given, and what stands behind it.
         self.context: Any = None
         self.run: Any = None
-        #: What travelled with the task, by propagator. None: the settings have none.
-        self.propagated: Mapping[str, Any] | None = None
+        #: The row's, with what travelled with the task. None: the settings have no propagators.
+        self.metadata: str | None = None
         #: Whether somebody listens to signals about this task.
         self.announce = False
         #: What the body raised, for the receivers of signals.

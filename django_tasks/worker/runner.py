@@ -73,19 +73,18 @@ class Runner:
         claim, task = job.claim, job.task
         if task is None:
             return unknown_task(claim)
-        if job.propagated and (path := contexts.unknown_path(job.propagated)):
-            return unknown_context(claim, path)
         token = current_task_id.set(claim.id)
         started = self._start(job, task)
         try:
+            captured = None if job.metadata is None else contexts.captured_in(job.metadata)
             if job.announce:
                 self._announce_start(job, task)
             args, kwargs = self._arguments(job, task)
             if task.atomic:
-                with contexts.restored(job.propagated):  # also while callbacks of on_commit() run
+                with contexts.restored(captured):  # also while callbacks of on_commit() run
                     return self._run_atomic(job, task, call, args, kwargs, started)
-            if job.propagated is not None:
-                call = contexts.within(job.propagated, call)
+            if captured is not None:
+                call = contexts.within(captured, call)
             value = self._call(call, task.func, args, kwargs)
             return self._success(job, task, value, time.perf_counter() - started)
         except BaseException as exception:  # noqa: BLE001 - whatever a body raises, the worker goes on
@@ -102,21 +101,20 @@ class Runner:
         claim, task = job.claim, job.task
         if task is None:
             return unknown_task(claim)
-        if job.propagated and (path := contexts.unknown_path(job.propagated)):
-            return unknown_context(claim, path)
         current_task_id.set(claim.id)  # the coroutine's own context: nothing to reset
         started = self._start(job, task)
         try:
+            captured = None if job.metadata is None else contexts.captured_in(job.metadata)
             if job.announce:  # receivers may query, which a coroutine must not
                 announce = sync_to_async(self._announce_start, thread_sensitive=False)
                 await announce(job, task)
             args, kwargs = self._arguments(job, task)
             raise_if_interrupted(self.lane.board, job)
             try:
-                if job.propagated is None:
+                if captured is None:
                     value = await task.func(*args, **kwargs)
                 else:
-                    value = await contexts.run_coroutine(job.propagated, task.func, args, kwargs)
+                    value = await contexts.run_coroutine(captured, task.func, args, kwargs)
             finally:
                 self._end_fork()
             return self._success(job, task, value, time.perf_counter() - started)
@@ -225,6 +223,8 @@ class Runner:
     ) -> Outcome:
         if isinstance(exception, _ClaimLost):
             return late(job.claim)
+        if isinstance(exception, contexts.UnknownPropagator):
+            return unknown_context(job.claim, exception.path)
         if isinstance(exception, _ValueRefused):
             job.exception = exception.reason
             return fail(job.claim, exception.reason, run_time)

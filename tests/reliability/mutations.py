@@ -77,8 +77,8 @@ MUTATIONS = [
     Mutation(
         name="a context entered only for tasks that carry one",
         file="worker/engine.py",
-        old="job.propagated = propagated.get(claim.id)",
-        new="job.propagated = propagated.get(claim.id) or None",
+        old="job.metadata = metadata.get(claim.id)",
+        new="job.metadata = metadata.get(claim.id) or None",
         tests="../worker/test_tenants.py",
         select="left_is_put_back",
     ),
@@ -93,7 +93,7 @@ MUTATIONS = [
     Mutation(
         name="an atomic task outside of its context",
         file="worker/runner.py",
-        old="with contexts.restored(job.propagated):",
+        old="with contexts.restored(captured):",
         new="with contexts.restored(None):",
         tests="../worker/test_tenants.py",
         select="runs_in_the_schema",
