@@ -140,3 +140,17 @@ def test_body_that_breaks_its_transaction_breaks_nothing_else(worker):
     await_all([tenants.write_atomic.enqueue("public")])
 
     assert (notes("acme"), notes("public")) == (["acme"], ["public"])
+
+
+def test_claims_whose_context_could_not_be_read_are_adopted(start, schemas):
+    """They run when the connection is back, in their schema, and once."""
+    modules = [*TASKS["TASK_MODULES"], "tests.worker.cut_read"]
+    worker = start("--concurrency", 1, settings={"DJANGO_TASKS": TASKS | {"TASK_MODULES": modules}})
+    with schema_context("acme"):
+        results = [tenants.write.enqueue(str(number)) for number in range(3)]
+
+    await_all(results)
+
+    assert notes("acme") == ["0", "1", "2"]
+    assert {result.attempts for result in results} == {1}
+    assert "Lost the task database" in worker.output
