@@ -35,7 +35,7 @@ def worker(request, shared_worker, schemas):
         "CONN_MAX_AGE": None,
     }
     return shared_worker(
-        "--pool", request.param, *slots,
+        "--queues", "default", "--pool", request.param, *slots,
         settings={"DATABASES": {"default": database}, "DJANGO_TASKS": TASKS},
     )  # fmt: skip
 
@@ -145,9 +145,10 @@ def test_body_that_breaks_its_transaction_breaks_nothing_else(worker):
 def test_claims_whose_context_could_not_be_read_are_adopted(start, schemas):
     """They run when the connection is back, in their schema, and once."""
     modules = [*TASKS["TASK_MODULES"], "tests.worker.cut_read"]
-    worker = start("--concurrency", 1, settings={"DJANGO_TASKS": TASKS | {"TASK_MODULES": modules}})
+    worker = start("--queues", "cut", settings={"DJANGO_TASKS": TASKS | {"TASK_MODULES": modules}})
+    write = tenants.write.using(queue_name="cut")
     with schema_context("acme"):
-        results = [tenants.write.enqueue(str(number)) for number in range(3)]
+        results = [write.enqueue(str(number)) for number in range(3)]
 
     await_all(results)
 
