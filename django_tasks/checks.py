@@ -11,11 +11,12 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import find_commands
 from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from . import conf, declared, mixed_install, time_zones
+from . import conf, declared, mixed_install, propagation, time_zones
 from .aliases import backend_classes, database_aliases, database_backends
 from .declared import Problem, Source
 from .dep14.backends import DummyBackend, ImmediateBackend
@@ -56,6 +57,19 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         )
         for mistake in mistakes
     ]
+
+
+@register
+def check_propagators(**kwargs: Any) -> list[CheckMessage]:
+    """E013: a path in CONTEXT_PROPAGATORS that leads to no propagator."""
+    errors: list[CheckMessage] = []
+    for path in conf.read(getattr(settings, "DJANGO_TASKS", {}))[0].CONTEXT_PROPAGATORS:
+        try:
+            propagation.load(path)
+        except ImproperlyConfigured as error:
+            hint = "What it must have: docs/howto/multi-tenancy."
+            errors.append(Error(str(error), hint=hint, id="django_tasks.E013"))
+    return errors
 
 
 @register

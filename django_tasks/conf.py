@@ -69,6 +69,9 @@ class AppSettings:
     UNKNOWN_TASK_DELAY: float = 30.0
     #: Allow result.wait() inside of a task body: it blocks a slot of the worker.
     ALLOW_WAIT_IN_TASKS: bool = False
+    #: What travels with a task from where it is enqueued to its body: dotted paths of classes or
+    #: objects with capture() and restore(value). `propagation` reads them.
+    CONTEXT_PROPAGATORS: tuple[str, ...] = ()
     #: More modules to import beside each app's ``tasks``, as dotted paths.
     TASK_MODULES: tuple[str, ...] = ()
     #: Schedules by name: {"task": path, "schedule": crontab(…), …}. `declared` reads them.

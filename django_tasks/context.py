@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from . import serializers
+from . import propagation, serializers
 from .conf import app_settings
 from .dep14 import base as dep14
 
@@ -158,8 +158,8 @@ class TaskContext(dep14.TaskContext):  # type: ignore[type-arg]
 
     def save_metadata(self) -> None:
         """Store the metadata; it is in the database when this returns."""
-        limit = app_settings.MAX_RESULT_BYTES
-        text = serializers.dumps(self.metadata, "metadata", limit)
+        captured = getattr(self.task_result, "propagated", {})
+        text = propagation.metadata_text(self.metadata, captured) or "{}"
         self._store({"metadata": text}, now=True, wait=True)
 
     async def asave_metadata(self) -> None:

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from django.utils.timezone import is_aware
 
-from . import ids, serializers
-from .conf import app_settings, suggest
+from . import ids, propagation
+from .conf import suggest
 from .exceptions import InvalidTask
 from .routing import is_queue_name
 
@@ -130,7 +130,7 @@ def _errors(task: Task[..., Any]) -> Iterable[str]:
         yield f"metadata must be a dict, not {type(metadata).__qualname__}."
     elif metadata:
         try:
-            serializers.dumps(metadata, "metadata", app_settings.MAX_RESULT_BYTES)
+            propagation.metadata_text(metadata, {})
         except (TypeError, ValueError) as error:
             yield str(error)
 

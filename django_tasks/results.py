@@ -80,6 +80,8 @@ class TaskResult(_TaskResult[..., R], Generic[R]):  # type: ignore[misc] # as ab
     meta: Any = None
     progress: Progress | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    #: What was captured when it was enqueued, by the paths in CONTEXT_PROPAGATORS.
+    propagated: dict[str, Any] = field(default_factory=dict)
     run_after: datetime | None = None
     expires_at: datetime | None = None
 

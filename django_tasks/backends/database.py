@@ -16,7 +16,7 @@ from django.utils.inspect import get_func_args
 from django.utils.module_loading import import_string
 from django.utils.timezone import is_aware
 
-from .. import ids, serializers
+from .. import ids, propagation, serializers
 from ..base import Task, TaskResult
 from ..brokers import known as known_brokers
 from ..brokers.base import Broker, Ready
@@ -246,14 +246,12 @@ class DatabaseBackend(BaseTaskBackend):
                 " django_tasks, or decorate with this backend's alias."
             )
         self.validate_task(task)
-        metadata = None
-        if task.metadata:
-            metadata = serializers.dumps(task.metadata, "metadata", app_settings.MAX_RESULT_BYTES)
+        captured = propagation.capture() if app_settings.CONTEXT_PROPAGATORS else {}
         return NewTask(
             task,
             self.alias,
             datetime.now(UTC),
-            metadata,
+            propagation.metadata_text(task.metadata, captured),
             lambda: database_clock(self.database),
         )
 

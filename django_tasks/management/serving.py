@@ -9,11 +9,12 @@ import threading
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections
 from django.db.models import Model
 
-from .. import time_zones
+from .. import propagation, time_zones
 from ..models import RollupMark, Schedule
 from ..worker.health import family_of
 from ..worker.logs import RootHandler, WorkerHandler
@@ -96,6 +97,14 @@ def check_tables(
         raise CommandError(
             f"The task tables of {database!r} are of another version. Run: manage.py migrate"
         ) from None
+
+
+def check_propagators() -> None:
+    """Raise CommandError when a path in CONTEXT_PROPAGATORS leads to no propagator."""
+    try:
+        propagation.propagators()
+    except ImproperlyConfigured as error:  # system checks can be skipped
+        raise CommandError(str(error)) from error
 
 
 def check_address(host: str, port: int) -> None:

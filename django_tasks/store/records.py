@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import IntegrityError, InterfaceError, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from .. import registry, serializers
+from .. import propagation, registry, serializers
 from ..base import Task, TaskError, TaskResult
 from ..context import Progress
 from ..ids import uuid7
@@ -99,6 +99,7 @@ class NewTask:
 
     def result(self, task_id: UUID, args: str, kwargs: str) -> TaskResult[Any]:
         """Return the result as get_result() would read it now."""
+        metadata, propagated = propagation.split(self.metadata)
         return TaskResult(
             task=self.task.restored(
                 run_after=self.run_after,
@@ -117,7 +118,8 @@ class NewTask:
             errors=[],
             worker_ids=[],
             record_status=Status.READY if self.is_due else Status.SCHEDULED,
-            metadata=serializers.loads(self.metadata) if self.metadata else {},
+            metadata=metadata,
+            propagated=propagated,
             run_after=self.run_after,
             expires_at=self.expires_at,
         )
@@ -316,6 +318,7 @@ def result_of(record: TaskRecord, attempts: Sequence[TaskAttempt]) -> TaskResult
     worker_ids = [str(a.worker_id) for a in kept if a.worker_id is not None]
     if record.status in (Status.RUNNING, Status.SUCCESSFUL) and record.worker_id:
         worker_ids.append(str(record.worker_id))
+    metadata, propagated = propagation.split(record.metadata)
     result: TaskResult[Any] = TaskResult(
         task=_task_of(record),
         id=str(record.pk),
@@ -334,7 +337,8 @@ def result_of(record: TaskRecord, attempts: Sequence[TaskAttempt]) -> TaskResult
         custom_state=record.custom_state,
         meta=serializers.loads(record.meta) if record.meta else None,
         progress=Progress.from_json(record.progress),
-        metadata=serializers.loads(record.metadata) if record.metadata else {},
+        metadata=metadata,
+        propagated=propagated,
         run_after=record.run_after,
         expires_at=record.expires_at,
     )
@@ -365,7 +369,7 @@ def _task_of(record: TaskRecord) -> Task[..., Any]:
         expires=record.expires_at or known.expires,
         backend=record.backend,
         max_attempts=known.max_attempts if record.max_attempts is None else record.max_attempts,
-        metadata=serializers.loads(record.metadata) if record.metadata else known.metadata,
+        metadata=propagation.split(record.metadata)[0] or known.metadata,
         **policy.restored(known, record.result_ttl, record.on_lost),
     )
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from .. import serializers
+from .. import propagation
 from ..brokers import publishing
-from ..conf import app_settings
 from ..ids import uuid7
 from ..listeners import has_listeners
 from ..models import TaskRecord
@@ -30,7 +29,8 @@ def record_of(
     Build the record of one call: READY, or SCHEDULED when `run_after` is ahead of `now`.
 
     `now` is the database's: it makes the id, too, so that tasks of a machine whose clock is wrong
-    run in their turn. `expires_at` None: the task's own, counted from `now`.
+    run in their turn. `expires_at` None: the task's own, counted from `now`. Nothing is captured:
+    it runs the same whoever enqueues it, a beat or somebody in the admin.
     """
     task = call.task
     is_due = run_after is None or run_after <= now
@@ -43,7 +43,7 @@ def record_of(
         backend=call.backend.alias,
         args=call.args,
         kwargs=call.kwargs,
-        metadata=_metadata(call),
+        metadata=propagation.metadata_text(task.metadata, {}),
         max_attempts=task.max_attempts,
         **policy.of(task),
         run_after=run_after,
@@ -54,12 +54,6 @@ def record_of(
         lost=0,
         cancel_requested=False,
     )
-
-
-def _metadata(call: ScheduledCall) -> str | None:
-    if not call.task.metadata:
-        return None
-    return serializers.dumps(call.task.metadata, "metadata", app_settings.MAX_RESULT_BYTES)
 
 
 def _own_expiry(call: ScheduledCall, now: datetime) -> datetime | None:

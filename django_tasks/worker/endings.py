@@ -20,6 +20,21 @@ def unknown_task(claim: Claim) -> Ending:
         claim.id, printable(claim.task_path), app_settings.UNKNOWN_TASK_DELAY,
         extra={"task_id": str(claim.id), "path": claim.task_path},
     )  # fmt: skip
+    return _put_back(claim)
+
+
+def unknown_context(claim: Claim, path: str) -> Ending:
+    """Put a task back that would run without what travelled with it: as what is not known."""
+    logger.warning(
+        "Task %s (%s) carries what %r captured, which is not in this worker's"
+        " DJANGO_TASKS['CONTEXT_PROPAGATORS']; looking again in %g s.",
+        claim.id, printable(claim.task_path), printable(path), app_settings.UNKNOWN_TASK_DELAY,
+        extra={"task_id": str(claim.id), "path": claim.task_path},
+    )  # fmt: skip
+    return _put_back(claim)
+
+
+def _put_back(claim: Claim) -> Ending:
     ending = Ending.of(claim, EndingKind.SNOOZE, delay=app_settings.UNKNOWN_TASK_DELAY)
     ending.fields["custom_state"] = None
     return ending

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections
@@ -23,6 +23,7 @@ from ..signals import task_started
 from ..store import dialects
 from ..store.rows import Claim, Ending, Success
 from ..wakeups import WakeUp
+from . import contexts
 from .announcements import Audience
 from .board import Lane, clock
 from .claimers import make_claimer
@@ -273,8 +274,9 @@ class Engine:
         elif not starved_at[self.lane.index]:
             starved_at[self.lane.index] = clock()
 
-    def _hand_over(self, claims: Iterable[Claim]) -> None:
+    def _hand_over(self, claims: Sequence[Claim]) -> None:
         jobs = []
+        metadata = contexts.metadata_of(self.config.database, claims)
         audience = Audience(task_started)
         for claim in claims:
             if self.claims_left is not None:
@@ -283,6 +285,7 @@ class Engine:
             if task is not None and task.backend != self.config.backend:
                 task = task.restored(backend=self.config.backend)  # whose defaults count here
             job = Job(claim, task, self.lane.reserve(claim.id, claim.claims))
+            job.metadata = metadata.get(claim.id)
             job.announce = audience.listens_to(claim)
             self.held[job.entry] = job
             if claim.is_expired:

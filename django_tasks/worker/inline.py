@@ -16,6 +16,7 @@ from ..listeners import has_listeners
 from ..signals import task_started
 from ..store import queues
 from ..store.claims import Claimer
+from . import contexts
 from .board import Board
 from .config import WorkerConfig
 from .connections import OwnConnections
@@ -77,6 +78,7 @@ class InlineWorker:
         [claim] = claims
         task = registry.find(claim.task_path)
         job = Job(claim, task, self.lane.reserve(claim.id, claim.claims))
+        job.metadata = contexts.metadata_of(self.config.database, claims).get(claim.id)
         job.announce = task is not None and has_listeners(task_started, type(task.get_backend()))
         if claim.is_expired:
             outcome: Any = expired(claim)

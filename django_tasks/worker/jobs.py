@@ -28,6 +28,7 @@ class Job:
         "exception",
         "interruptions",
         "is_settled",
+        "metadata",
         "pool_state",
         "run",
         "task",
@@ -41,6 +42,8 @@ class Job:
         #: With takes_context: what the body is given, and what stands behind it.
         self.context: Any = None
         self.run: Any = None
+        #: The row's, with what travelled with the task. None: the settings have no propagators.
+        self.metadata: str | None = None
         #: Whether somebody listens to signals about this task.
         self.announce = False
         #: What the body raised, for the receivers of signals.

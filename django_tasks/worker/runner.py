@@ -28,11 +28,12 @@ from ..running import current_task_id
 from ..signals import task_started
 from ..store import records, transitions
 from ..store.rows import Ending, Success
+from . import contexts
 from .asides import Aside, new_loop, until_all_ended
 from .atomic import OwnTransaction, Stage
 from .board import STARTED, Lane, clock
 from .connections import tidy_connections
-from .endings import late, unknown_task
+from .endings import late, unknown_context, unknown_task
 from .failures import ending_of, fail
 from .job_runs import Clerk, JobRun, load_result
 from .jobs import Job, Outcome
@@ -75,11 +76,15 @@ class Runner:
         token = current_task_id.set(claim.id)
         started = self._start(job, task)
         try:
+            captured = None if job.metadata is None else contexts.captured_in(job.metadata)
             if job.announce:
                 self._announce_start(job, task)
             args, kwargs = self._arguments(job, task)
             if task.atomic:
-                return self._run_atomic(job, task, call, args, kwargs, started)
+                with contexts.restored(captured):  # also while callbacks of on_commit() run
+                    return self._run_atomic(job, task, call, args, kwargs, started)
+            if captured is not None:
+                call = contexts.within(captured, call)
             value = self._call(call, task.func, args, kwargs)
             return self._success(job, task, value, time.perf_counter() - started)
         except BaseException as exception:  # noqa: BLE001 - whatever a body raises, the worker goes on
@@ -99,13 +104,17 @@ class Runner:
         current_task_id.set(claim.id)  # the coroutine's own context: nothing to reset
         started = self._start(job, task)
         try:
+            captured = None if job.metadata is None else contexts.captured_in(job.metadata)
             if job.announce:  # receivers may query, which a coroutine must not
                 announce = sync_to_async(self._announce_start, thread_sensitive=False)
                 await announce(job, task)
             args, kwargs = self._arguments(job, task)
             raise_if_interrupted(self.lane.board, job)
             try:
-                value = await task.func(*args, **kwargs)
+                if captured is None:
+                    value = await task.func(*args, **kwargs)
+                else:
+                    value = await contexts.run_coroutine(captured, task.func, args, kwargs)
             finally:
                 self._end_fork()
             return self._success(job, task, value, time.perf_counter() - started)
@@ -214,6 +223,8 @@ class Runner:
     ) -> Outcome:
         if isinstance(exception, _ClaimLost):
             return late(job.claim)
+        if isinstance(exception, contexts.UnknownPropagator):
+            return unknown_context(job.claim, exception.path)
         if isinstance(exception, _ValueRefused):
             job.exception = exception.reason
             return fail(job.claim, exception.reason, run_time)

@@ -75,6 +75,38 @@ MUTATIONS = [
         select="outlive_keepers",
     ),
     Mutation(
+        name="a context entered only for tasks that carry one",
+        file="worker/engine.py",
+        old="job.metadata = metadata.get(claim.id)",
+        new="job.metadata = metadata.get(claim.id) or None",
+        tests="../worker/test_tenants.py",
+        select="left_is_put_back",
+    ),
+    Mutation(
+        name="a coroutine's context entered on another connection than its queries'",
+        file="worker/contexts.py",
+        old="sync_to_async(context.run, thread_sensitive=True)",
+        new="sync_to_async(context.run, thread_sensitive=False)",
+        tests="../worker/test_tenants.py",
+        select="runs_in_the_schema",
+    ),
+    Mutation(
+        name="an atomic task outside of its context",
+        file="worker/runner.py",
+        old="with contexts.restored(captured):",
+        new="with contexts.restored(None):",
+        tests="../worker/test_tenants.py",
+        select="runs_in_the_schema",
+    ),
+    Mutation(
+        name="metadata saved without what was captured",
+        file="context.py",
+        old='captured = getattr(self.task_result, "propagated", {})',
+        new="captured: dict[str, Any] = {}",
+        tests="../worker/test_tenants.py",
+        select="retries_stay_in_it",
+    ),
+    Mutation(
         name="lease not renewed",
         file="worker/keeper.py",
         old="Duty(self._renew, settings.LEASE / BEATS_PER_LEASE),",
@@ -559,7 +591,7 @@ def outcome(mutation, url):
     """Return "noticed", "SURVIVED" or "DOES NOT FIT", and print it."""
     with tempfile.TemporaryDirectory(prefix="mutation-") as directory:
         copy = Path(directory)
-        for folder in ("django_tasks", "tests"):
+        for folder in ("django_tasks", "docs", "tests"):
             skip = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / folder, copy / folder, ignore=skip)
         shutil.copy(ROOT / "pyproject.toml", copy)

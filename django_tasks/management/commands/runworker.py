@@ -21,6 +21,7 @@ from ..serving import (
     check_address,
     check_beat,
     check_caller,
+    check_propagators,
     check_tables,
 )
 from ..tasks_command import counted, find_backend
@@ -101,6 +102,7 @@ class Command(ServingCommand):
         config = self._config(options)
         check_caller()
         check_tables(config.database)
+        check_propagators()
         if config.beat:
             check_beat(config.database)
         if config.health is not None:
