@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -69,6 +70,8 @@ class Inheritance:
 
     def _note_connection(self, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
         self._wrappers[id(connection)] = connection
+        if _descriptor(connection.connection) is None:
+            _close_sockets_on_exec()
 
     def _before(self) -> None:
         if self._is_on:
@@ -121,6 +124,16 @@ def _descriptor(raw: Any) -> int | None:
         return int(socket.fileno())
     except Exception:  # noqa: BLE001 - each driver has its own way to say that it is closed
         return None
+
+
+def _close_sockets_on_exec() -> None:
+    """Keep sockets from programs: MariaDB's own library leaves it out, and hides which is its."""
+    for name in os.listdir("/dev/fd"):
+        try:
+            if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                os.set_inheritable(int(name), False)
+        except OSError:  # closed meanwhile, as that of the listing itself
+            continue
 
 
 def _redirect(descriptor: int | None, null: int) -> None:
