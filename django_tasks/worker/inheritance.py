@@ -70,8 +70,7 @@ class Inheritance:
 
     def _note_connection(self, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
         self._wrappers[id(connection)] = connection
-        if _descriptor(connection.connection) is None:
-            _close_sockets_on_exec()
+        _keep_from_programs(_descriptor(connection.connection))
 
     def _before(self) -> None:
         if self._is_on:
@@ -126,12 +125,13 @@ def _descriptor(raw: Any) -> int | None:
         return None
 
 
-def _close_sockets_on_exec() -> None:
-    """Keep sockets from programs: MariaDB's own library leaves it out, and hides which is its."""
-    for name in os.listdir("/dev/fd"):
+def _keep_from_programs(descriptor: int | None) -> None:
+    """Have a socket closed in programs: MariaDB's library leaves that out. None: all sockets."""
+    names = os.listdir("/dev/fd") if descriptor is None else [descriptor]
+    for number in map(int, names):
         try:
-            if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
-                os.set_inheritable(int(name), False)
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                os.set_inheritable(number, False)
         except OSError:  # closed meanwhile, as that of the listing itself
             continue
 

@@ -20,7 +20,14 @@ import pytest
 from django.utils import timezone
 
 from django_tasks.brokers import known
-from django_tasks.models import QueueState, TaskAttempt, TaskRecord, WorkerRecord
+from django_tasks.models import (
+    QueueState,
+    Schedule,
+    ScheduleRun,
+    TaskAttempt,
+    TaskRecord,
+    WorkerRecord,
+)
 from tests.brokers.steps import Redis
 from tests.conformance.steps import DATABASE, LONG_AGO, claimers
 from tests.worker.conftest import tables  # noqa: F401
@@ -44,7 +51,7 @@ def pytest_collection_modifyitems(items):
 def clean(tables):  # noqa: F811
     """Delete what a test left behind."""
     yield
-    for model in (TaskAttempt, TaskRecord, WorkerRecord, QueueState):
+    for model in (TaskAttempt, TaskRecord, WorkerRecord, QueueState, ScheduleRun, Schedule):
         model.objects.all()._raw_delete(DATABASE)
 
 
