@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from django.contrib.auth.models import Group
 
 from django_tasks.models import WorkerRecord
 from tests.worker import tasks
-from tests.worker.ledger import PATIENCE, await_lines
+from tests.worker.ledger import PATIENCE, await_lines, until
 from tests.worker.processes import session_members
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -38,6 +39,21 @@ def channels(pid, kinds):
             with contextlib.suppress(FileNotFoundError):
                 found.add(os.readlink(link))
     return {name for name in found if name.startswith(kinds)}
+
+
+def channels_of_all(worker, kinds):
+    return set().union(*(channels(member, kinds) for member in session_members(worker.pid)))
+
+
+def await_connections(worker):
+    """Wait until the worker has made its connections: one that is being made is known to nobody."""
+
+    def have_been_made():
+        found = channels_of_all(worker, ("socket:",))
+        time.sleep(0.25)
+        return channels_of_all(worker, ("socket:",)) == found
+
+    until(have_been_made, "all connections")
 
 
 @contextlib.contextmanager
@@ -70,10 +86,11 @@ def test_child_inherits_nothing(start, gate, pool, kind):
     # An event loop wakes itself by two sockets, which nobody waits to see the end of.
     kinds = ("pipe:",) if (pool, kind) == ("asyncio", "fork") else ("pipe:", "socket:")
 
+    assert tasks.add.enqueue(1, 2).wait(PATIENCE) == 3
+    await_connections(worker)
+
     with killed(task.enqueue(*args).wait(PATIENCE)) as pid:
-        of_worker = set().union(
-            *(channels(member, kinds) for member in session_members(worker.pid))
-        )
+        of_worker = channels_of_all(worker, kinds)
         assert of_worker
         assert not channels(pid, kinds) & of_worker
         assert signals(pid, "SigIgn") == signals(pid, "SigBlk") == set()
