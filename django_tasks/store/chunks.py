@@ -44,12 +44,20 @@ def next_in_order(database: str) -> Iterator[None]:
         yield
 
 
-def lock_available(database: str, rows: QuerySet[Row]) -> QuerySet[Row]:
-    """Lock rows, without those that others hold, where the database can leave them out."""
+def lock_available(database: str, rows: QuerySet[Row], *, no_key: bool = False) -> QuerySet[Row]:
+    """
+    Lock rows, without those that others hold, where the database can leave them out.
+
+    `no_key`: as an update does that leaves the key as it is, so that a foreign key to the row in
+    somebody's open transaction does not count, where the database can tell.
+    """
     features = connections[database].features
     if not features.has_select_for_update:
         return rows
-    return rows.select_for_update(skip_locked=features.has_select_for_update_skip_locked)
+    return rows.select_for_update(
+        skip_locked=features.has_select_for_update_skip_locked,
+        no_key=no_key and features.has_select_for_no_key_update,
+    )
 
 
 def lock_all(database: str, rows: QuerySet[Row]) -> QuerySet[Row]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..brokers.base import Readable
@@ -29,6 +29,10 @@ QUEUES_INTERVAL = 0.25
 CAREFUL_FOR = 5.0
 
 T = TypeVar("T")
+
+
+class RowLocked(Exception):
+    """Somebody else has the row of this task locked."""
 
 
 class Claimer:
@@ -262,17 +266,22 @@ class Claimer:
         Take a task over that a process of this worker claimed and has not started.
 
         By a new claim, so that of two who try only one succeeds; None for the other. `claims` is
-        the number of the claim that it follows.
+        the number of the claim that it follows. Raise RowLocked if somebody else has its row
+        locked: it is waited for by nobody.
         """
-        row = TaskRecord.objects.using(self.connection.alias).filter(pk=task_id)
-        held = row.filter(
+        alias = self.connection.alias
+        row = TaskRecord.objects.using(alias).filter(pk=task_id)
+        followed = row.filter(
             dialects.status_is(Status.RUNNING), worker_id=self.worker_id, claims=claims
         )
-        if not held.update(claims=dialects.next_claim(), process=self.process):
-            return None
-        own = row.filter(worker_id=self.worker_id, process=self.process).exclude(claims=claims)
-        columns = own.values_list(*CLAIMED).first()
-        return None if columns is None else Claim._make((*columns, False))
+        with transaction.atomic(using=alias):
+            is_locked = not self.dialect.lock_running(self.connection, [task_id])
+            if is_locked and followed.exists():
+                raise RowLocked(task_id)
+            if is_locked or not followed.update(claims=dialects.next_claim(), process=self.process):
+                return None
+            columns = row.values_list(*CLAIMED).get()
+        return Claim._make((*columns, False))
 
 
 class _Exchange:

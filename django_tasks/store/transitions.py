@@ -233,7 +233,8 @@ def has_succeeded(database: str, task_id: UUID, claims: int) -> bool | None:
     """
     rows = TaskRecord.objects.using(database).filter(pk=task_id)
     with transaction.atomic(using=database):
-        found = lock_available(database, rows).values_list("status", "claims").first()
+        free = lock_available(database, rows, no_key=True)
+        found = free.values_list("status", "claims").first()
     if found is None and rows.exists():
         return None
     return found == (Status.SUCCESSFUL, claims)

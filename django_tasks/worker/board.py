@@ -334,6 +334,11 @@ class Lane:
         board.states[entry] = CLAIMED
         return entry
 
+    @property
+    def room(self) -> int:
+        """How many more claims can be noted."""
+        return len(self._free)
+
     def is_unstarted(self, entry: int) -> bool:
         """Whether a claim has neither started nor ended."""
         return self.board.states[entry] == CLAIMED

@@ -226,6 +226,7 @@ class Engine:
         room = self.batch.room(held)
         if self._is_clogged:
             room = max(0, min(room, self.batch.slots - held))
+        room = min(room, self.lane.room)  # what is set aside, and offered, has its place there
         return room if self.claims_left is None else min(room, self.claims_left)
 
     @property
@@ -301,7 +302,9 @@ class Engine:
     # --- for the suspects -----------------------------------------------------------------------
 
     def start(self, job: Job) -> None:
-        """Hand a job to the pool."""
+        """Hand a job to the pool, as one that was claimed just now: it has waited for its turn."""
+        job.claimed_at = time.monotonic()
+        self.held[job.entry] = self.held.pop(job.entry)  # the oldest is first
         self.pool.submit([job])
 
     def give_back(self, job: Job, delay: float = 0.0) -> None:
@@ -321,6 +324,9 @@ class Engine:
 
     def _run_suspect(self) -> None:
         """Run the next of those that wait to be alone, if nothing else is left to do or write."""
+        if self.suspects.alone and self.recorder.retry_at is not None:
+            # What is set aside waits for a lock for as long as somebody likes: others run them.
+            self.suspects.give_back_unstarted()
         others = len(self.held) - len(self.suspects.alone) - self.suspects.offered
         if not others and not self.recorder.is_waiting:
             self.suspects.start_next()
@@ -366,8 +372,9 @@ class Engine:
         """Take over claims whose commit's answer was lost with the connection."""
         known = {(job.claim.id, job.claim.claims) for job in self.held.values()}
         known |= self.recorder.waiting_claims()
-        self._hand_over(self.claimer.adopt(known))
-        self._must_adopt = False
+        claims, room = self.claimer.adopt(known), self.lane.room
+        self._hand_over(claims[:room])
+        self._must_adopt = len(claims) > room
 
     # --- sleeping -----------------------------------------------------------------------------
 

@@ -47,7 +47,8 @@ class SetAside:
                     task_id,
                     extra={"task_id": task_id},
                 )
-        if self._held:
+        # Others that follow do not put off those that wait.
+        if self._held and self.retry_at is None:
             self.retry_at = time.monotonic() + PAUSE
 
     def take(self) -> list[tuple[Job, Outcome]]:

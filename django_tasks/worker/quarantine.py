@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from ..conf import app_settings
-from ..store.claims import Claimer
+from ..store.claims import Claimer, RowLocked
 from ..store.rows import Claim, Success
 from ..wakeups import WakeUp
 from .board import Board, Lane
 from .jobs import Job
+from .locked import PAUSE
 
 #: Seconds after which a task that lost its worker once runs among others, if the quarantine is
 #: busy. One that lost two waits for its turn there: it shall not cost others a third time.
@@ -50,7 +51,10 @@ class OfferClaimer(Claimer):
         if not limit:
             return accepted, []
         for entry in self.board.offers():
-            claim = self.claim_again(entry.id, entry.claims)
+            try:
+                claim = self.claim_again(entry.id, entry.claims)
+            except RowLocked:
+                continue  # it stays on offer
             self.board.take_over(entry)  # also when it was too late: it is nobody's any more
             if claim is not None:
                 self.may_have_more = True
@@ -65,13 +69,17 @@ class Offers:
         self.lane = lane
         self.wake_up = wake_up
         self._jobs: dict[int, Job] = {}
+        #: The others keep room for what the process claims for itself, and what it cannot write.
+        self._most = min(MOST_OFFERED, lane.board.entries // 4)
+        #: Until when none is taken back, as somebody had one's row locked.
+        self._patient_until = 0.0
 
     def __len__(self) -> int:
         return len(self._jobs)
 
     def add(self, job: Job) -> bool:
         """Offer a job; return False if there are too many."""
-        if len(self._jobs) >= MOST_OFFERED:
+        if len(self._jobs) >= self._most:
             return False
         self._jobs[job.entry] = job
         self.lane.offer(job.entry)
@@ -91,12 +99,18 @@ class Offers:
         Claim again those of the jobs that `wants` is true for, and forget them.
 
         Yield each, and whether it is this process' again: else the quarantine was faster, or the
-        task has ended.
+        task has ended. One whose row somebody else has locked is tried again after a PAUSE.
         """
+        if time.monotonic() < self._patient_until:
+            return
         for entry, job in list(self._jobs.items()):
             if not wants(job):
                 continue
-            claim = claimer.claim_again(job.claim.id, job.claim.claims)
+            try:
+                claim = claimer.claim_again(job.claim.id, job.claim.claims)
+            except RowLocked:
+                self._patient_until = time.monotonic() + PAUSE
+                continue
             del self._jobs[entry]
             if claim is not None:
                 job.claim = claim
@@ -157,6 +171,12 @@ class Suspects:
         """Start the next of those that wait to be alone; called when nothing else is left."""
         if self.alone and self._holder.lane.is_unstarted(self.alone[0].entry):
             self._holder.start(self.alone[0])
+
+    def give_back_unstarted(self) -> None:
+        """Give those back that wait to be alone here: it may be long until they are."""
+        for job in list(self.alone):
+            if self._holder.lane.is_unstarted(job.entry):
+                self._holder.give_back(job, DELAY)
 
     def look_after_offers(self, claimer: Claimer) -> None:
         """Forget what the quarantine has taken over, and take back what should not wait for it."""
