@@ -107,4 +107,4 @@ def test_tasks_that_cannot_be_imported_stop_the_start(project, apps):
     done = project(*apps)
 
     assert done.returncode == 1 and "KeyError: 'apple'" in done.stderr
-    assert "django.setup()" in done.stderr
+    assert ", in setup\n" in done.stderr
