@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from ..exception_texts import loggable
 from ..store.rows import Claim, Ending, EndingKind, Success
+from ..tracebacks import text_of
 from .config import WorkerConfig
 from .tellings import TELLINGS
 
@@ -46,8 +47,12 @@ class LineFormatter(logging.Formatter):
         return printable(super().formatMessage(record))
 
     def formatException(self, exc_info: Any) -> str:  # noqa: N802 - logging's name
-        lines = super().formatException(exc_info).split("\n")
-        return "\n".join(f"    {printable(line)}" for line in lines)
+        _, exception, tb = exc_info
+        if exception is None or exception.__traceback__ is not tb:
+            text = super().formatException(exc_info)
+        else:
+            text = text_of(exception).removesuffix("\n")
+        return "\n".join(f"    {printable(line)}" for line in text.split("\n"))
 
 
 class WorkerHandler(logging.StreamHandler[TextIO]):
