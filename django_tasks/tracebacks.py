@@ -15,6 +15,10 @@ from typing import Any
 #: Frames whose text is kept. Then all are forgotten: no failure needs so many.
 MOST_FRAMES = 2048
 
+_HEAD = "Traceback (most recent call last):\n"
+#: What has lines or suggestions of its own.
+_TELLING = (BaseExceptionGroup, SyntaxError, ImportError, NameError, AttributeError)
+
 _Place = tuple[int, int, int]
 _frames: dict[_Place, _Frame] = {}
 
@@ -47,12 +51,38 @@ def text_of(exception: BaseException) -> str:
     """
     if hasattr(sys, "tracebacklimit"):
         return "".join(traceback.format_exception(exception))
+    if (last_line := _last_line(exception)) is not None:
+        stack = _stack_of(exception.__traceback__)
+        return "".join([*([_HEAD, *stack.format()] if stack else []), last_line])
     # With no frames: all but the stacks is for the standard library to read.
     formatted = traceback.TracebackException(
         type(exception), exception, exception.__traceback__, limit=0, compact=True
     )
     _fill_stacks(formatted, exception)
     return "".join(formatted.format())
+
+
+def _last_line(exception: BaseException) -> str | None:
+    """Return all that is said behind the stack; None if the standard library may say more."""
+    kind = type(exception)
+    is_chained = exception.__cause__ is not None or not (
+        exception.__context__ is None or exception.__suppress_context__
+    )
+    if (
+        is_chained
+        or issubclass(kind, _TELLING)
+        or getattr(exception, "__notes__", None) is not None
+    ):
+        return None
+    try:
+        said = str(exception)
+    except BaseException:  # noqa: BLE001 - of whatever kind, the standard library tells of it
+        return None
+    if type(said) is not str or not isinstance(kind.__module__, str):
+        return None
+    is_known = kind.__module__ in ("__main__", "builtins")
+    name = kind.__qualname__ if is_known else f"{kind.__module__}.{kind.__qualname__}"
+    return f"{name}: {said}\n" if said else f"{name}\n"
 
 
 def _fill_stacks(formatted: traceback.TracebackException, exception: BaseException) -> None:

@@ -96,6 +96,40 @@ def unspeakable():
     raise Unspeakable
 
 
+class Exiting(Exception):
+    def __str__(self):
+        raise SystemExit
+
+
+def exiting():
+    raise Exiting
+
+
+class Said(str):
+    def __str__(self):
+        return self
+
+    def __format__(self, spec):
+        return "formatted"
+
+
+class OddlySaid(Exception):
+    def __str__(self):
+        return Said("oddly said")
+
+
+def oddly_said():
+    raise OddlySaid
+
+
+def nowhere():
+    raise type("Nowhere", (Exception,), {"__module__": 5})("said")
+
+
+def in_main():
+    raise type("Script", (Exception,), {"__module__": "__main__"})("said")
+
+
 def caused():
     try:
         operator()
@@ -181,8 +215,9 @@ def raised_by(fail):
 SHAPES = [
     value_error, operator, call_over_lines, wide_characters, unsaid, noted, odd_notes,
     misspelt_attribute, misspelt_name, missing_import, module_without_import, syntax_error,
-    syntax_error_without_text, unspeakable, caused, in_context, suppressed, cycle, group,
-    wide_group, deep_group, recursion, lambdas, generated, comprehended, raised_again,
+    syntax_error_without_text, unspeakable, exiting, oddly_said, nowhere, in_main, caused,
+    in_context, suppressed, cycle, group, wide_group, deep_group, recursion, lambdas, generated,
+    comprehended, raised_again,
 ]  # fmt: skip
 
 

@@ -47,8 +47,10 @@ class LineFormatter(logging.Formatter):
         return printable(super().formatMessage(record))
 
     def formatException(self, exc_info: Any) -> str:  # noqa: N802 - logging's name
-        lines = _traceback_of(exc_info).split("\n")
-        return "\n".join(f"    {printable(line)}" for line in lines)
+        text = _traceback_of(exc_info)
+        if not text.replace("\n", "").isprintable():
+            text = "\n".join(map(printable, text.split("\n")))
+        return "    " + text.replace("\n", "\n    ")
 
 
 class WorkerHandler(logging.StreamHandler[TextIO]):
