@@ -66,7 +66,7 @@ def loggable_fault(exception: BaseException) -> BaseException:
     """
     if are_logged():
         return exception
-    hider, _ = _hider_of(exception)
+    hider, _, _ = _hider_of(exception)
     chain = _Chain(lambda error: OF_OTHERS if _quotes(error) else hider.text_of(error))
     stand_in = chain.stand_in(exception)
     is_same = not (hider.has_hidden or chain.is_cut or any(map(_quotes, chain.seen)))
@@ -80,9 +80,11 @@ def without_values(exception: BaseException) -> BaseException:
     They are hidden in all that it came from, in groups and in notes, and in the texts of those that
     repeat what a database said; nothing else is.
     """
-    hider, is_cut = _hider_of(exception)
-    stand_in = _Chain(hider.text_of, hider.notes_of).stand_in(exception)
-    return stand_in if hider.has_hidden or is_cut else exception
+    hider, behind, is_cut = _hider_of(exception)
+    chain = _Chain(hider.text_of, hider.notes_of)
+    for error in behind:
+        chain.read(error)
+    return chain.stand_in(exception) if hider.has_hidden or is_cut else exception
 
 
 def summary(error: BaseException) -> str:
@@ -138,17 +140,27 @@ class _Hider:
         return hidden
 
 
-def _hider_of(exception: BaseException) -> tuple[_Hider, bool]:
-    """Return what hides all that is behind `exception`, and whether that is more than is read."""
+def _hider_of(exception: BaseException) -> tuple[_Hider, list[BaseException], bool]:
+    """Return what hides all that is behind `exception`, that, and whether there is more of it."""
+    if _is_alone(exception):
+        return _Hider(filter(None, [_detail_of(exception)])), [exception], False
     behind = _Chain(lambda _: "")
     behind.stand_in(exception)
-    return _Hider(filter(None, map(_detail_of, behind.seen))), behind.is_cut
+    return _Hider(filter(None, map(_detail_of, behind.seen))), behind.seen, behind.is_cut
+
+
+def _is_alone(exception: BaseException) -> bool:
+    """Tell whether nothing is behind an exception, as of most."""
+    if issubclass(type(exception), BaseExceptionGroup) or _cause(exception) is not None:
+        return False
+    return _context(exception) is None or _suppresses_context(exception)
 
 
 def _detail_of(error: BaseException) -> str:
     """Return the detail that PostgreSQL gave: its drivers have it with their own exceptions."""
     try:
-        detail = error.diag.message_detail  # type: ignore[attr-defined]
+        diag = getattr(error, "diag", None)  # whose lack costs less this way than as an error
+        detail = None if diag is None else diag.message_detail
     except Exception:  # noqa: BLE001 - other exceptions have none, and may raise anything
         return ""
     return detail if isinstance(detail, str) else ""
@@ -172,6 +184,11 @@ class _Chain:
     def stand_in(self, exception: BaseException) -> BaseException:
         """Return the stand-in; whatever is wrong with the chain, at least of the last exception."""
         return self._made_of(exception) or _bare(exception, OF_OTHERS)
+
+    def read(self, exception: BaseException) -> None:
+        """Read an exception's text and notes, for what `text_of` and `notes_of` find in them."""
+        self._text(exception)
+        self._notes(exception)
 
     def _made_of(self, exception: BaseException | None) -> BaseException | None:
         """Return the stand-in. None ends a cycle, and a chain that is too long."""

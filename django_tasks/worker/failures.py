@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -23,6 +22,7 @@ from ..exceptions import (
 from ..retries import decide
 from ..statuses import AttemptOutcome
 from ..store.rows import Attempt, Claim, Ending, EndingKind
+from ..tracebacks import text_of
 
 
 def ending_of(
@@ -121,7 +121,7 @@ def traceback_text(exception: BaseException) -> str:
     database quotes of rows.
     """
     try:
-        text = "".join(traceback.format_exception(without_values(exception)))
+        text = text_of(without_values(exception))
     except Exception as error:  # noqa: BLE001 - a hostile __str__ or __cause__ must not stop a worker
         text = (
             f"{exception_path(exception)} (its traceback cannot be shown: {type(error).__name__})\n"

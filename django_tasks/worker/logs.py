@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from typing import Any, TextIO
 
 from ..exception_texts import loggable
 from ..store.rows import Claim, Ending, EndingKind, Success
+from ..tracebacks import text_of
 from .config import WorkerConfig
 from .tellings import TELLINGS
 
@@ -46,8 +47,10 @@ class LineFormatter(logging.Formatter):
         return printable(super().formatMessage(record))
 
     def formatException(self, exc_info: Any) -> str:  # noqa: N802 - logging's name
-        lines = super().formatException(exc_info).split("\n")
-        return "\n".join(f"    {printable(line)}" for line in lines)
+        text = _traceback_of(exc_info)
+        if not text.replace("\n", "").isprintable():
+            text = "\n".join(map(printable, text.split("\n")))
+        return "    " + text.replace("\n", "\n    ")
 
 
 class WorkerHandler(logging.StreamHandler[TextIO]):
@@ -82,6 +85,49 @@ class RootHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         logging.getLogger().callHandlers(record)
+
+
+def give_traceback(record: logging.LogRecord) -> bool:
+    """
+    Give a record the text of its traceback, fast, if all that hear of it would make the same.
+
+    A filter that lets everything pass. `exc_text` is where logging.Formatter keeps that text for
+    the next handler; formatters that make another one must not find it there.
+    """
+    if record.exc_info and not record.exc_text and all(map(_makes_plain_texts, _told_of(record))):
+        with suppress(Exception):  # of a hostile exception: the handler meets it, too, and tells
+            record.exc_text = _traceback_of(record.exc_info)
+    return True
+
+
+def _told_of(record: logging.LogRecord) -> Iterator[logging.Handler]:
+    """Yield the handlers that a record of our logger goes to."""
+    current: logging.Logger | None = logger
+    while current is not None:
+        yield from (handler for handler in current.handlers if handler.level <= record.levelno)
+        current = current.parent if current.propagate else None
+
+
+def _makes_plain_texts(handler: logging.Handler) -> bool:
+    """Tell whether a handler formats as logging does. Wrappers may have any formatter behind."""
+    formatter = handler.formatter or _STANDARD
+    return isinstance(handler, logging.StreamHandler) and all(
+        getattr(getattr(formatter, name, None), "__func__", None)
+        is getattr(logging.Formatter, name)
+        for name in ("format", "formatException")
+    )
+
+
+def _traceback_of(exc_info: Any) -> str:
+    """Return what logging.Formatter makes of exc_info."""
+    _, exception, tb = exc_info
+    if exception is None or exception.__traceback__ is not tb:
+        return _STANDARD.formatException(exc_info)
+    return text_of(exception).removesuffix("\n")
+
+
+_STANDARD = logging.Formatter()
+logger.addFilter(give_traceback)
 
 
 def _only_handler() -> WorkerHandler | None:
