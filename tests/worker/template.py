@@ -78,6 +78,7 @@ class Template:
         told = json.loads(self._socket.recv(LARGEST) or '["gone"]')
         match told:
             case ["forked", pid]:
+                self._exits.pop(pid, None)  # of a process that had the number before
                 self._pids.append(pid)
             case ["ended", pid, code]:
                 self._exits[pid] = code
