@@ -14,7 +14,6 @@ from ..context import Progress
 from ..ids import uuid7
 from ..indexes import StatusIndex
 from ..mixed_install import overwritten
-from ..options import LONGEST
 from ..statuses import FINAL_STATUSES, AttemptOutcome, Status
 
 if _problem := overwritten():
@@ -40,7 +39,7 @@ class TaskRecord(models.Model):
     metadata = models.TextField(_("metadata"), null=True)
     max_attempts = models.IntegerField(_("most attempts"), null=True)
     #: What its code said when it was enqueued, see `store.policy`.
-    #: Seconds for which it is kept when it has finished. None: as the settings of who ends it say.
+    #: Seconds for which it is kept when it has finished. None: as the settings of who prunes say.
     result_ttl = models.FloatField(null=True)
     #: What becomes of it when its worker is lost. None: "retry".
     on_lost = models.CharField(max_length=10, null=True)
@@ -51,7 +50,7 @@ class TaskRecord(models.Model):
     started_at = models.DateTimeField(_("first started"), null=True)
     last_attempted_at = models.DateTimeField(_("last started"), null=True)
     finished_at = models.DateTimeField(_("finished"), null=True)
-    #: From when on it may be deleted; whoever finishes it says so. None: never, or not finished.
+    #: From when on it may be deleted, if it has a result_ttl and has finished; else None.
     prune_after = models.DateTimeField(null=True)
     #: Seconds that the body ran in the last attempt.
     run_time = models.FloatField(_("run time"), null=True)
@@ -101,10 +100,29 @@ class TaskRecord(models.Model):
                 statuses=[Status.RUNNING],
                 only_set=True,
             ),
-            # prune
-            StatusIndex(name="django_tasks_prune", fields=["prune_after"], only_set=True),
-            # finished tasks by age
-            StatusIndex(name="django_tasks_finished", fields=["finished_at"], only_set=True),
+            # prune and count: what is kept as the settings say, and what as it says itself.
+            # Whatever ends without a result_ttl has to be written into one of them, no more.
+            StatusIndex(
+                name="django_tasks_successful",
+                fields=["finished_at"],
+                statuses=[Status.SUCCESSFUL],
+                nulls={"prune_after": True},
+                whole=["status", "prune_after", "finished_at"],
+            ),
+            StatusIndex(
+                name="django_tasks_unsuccessful",
+                fields=["finished_at"],
+                statuses=[Status.FAILED, Status.CANCELLED],
+                nulls={"prune_after": True},
+                whole=[],
+            ),
+            StatusIndex(name="django_tasks_prune", fields=["prune_after"], only_set=True, whole=[]),
+            StatusIndex(
+                name="django_tasks_finished",
+                fields=["finished_at"],
+                nulls={"prune_after": False},
+                whole=["finished_at"],
+            ),
             # expire: tasks that nobody started in time
             StatusIndex(
                 name="django_tasks_expires",
@@ -135,16 +153,6 @@ class TaskRecord(models.Model):
             models.CheckConstraint(
                 name="django_tasks_scheduled_has_time",
                 condition=~Q(status=Status.SCHEDULED) | Q(run_after__isnull=False),
-            ),
-            models.CheckConstraint(
-                name="django_tasks_prune_after_finish",
-                condition=Q(prune_after__isnull=True) | Q(finished_at__isnull=False),
-            ),
-            # In a statement that ends many tasks, one absurd row would stop them all.
-            models.CheckConstraint(
-                name="django_tasks_result_ttl_sane",
-                condition=Q(result_ttl__isnull=True)
-                | Q(result_ttl__gte=0, result_ttl__lte=LONGEST),
             ),
         ]
 

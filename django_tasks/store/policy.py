@@ -2,20 +2,15 @@
 What a row says about its own handling: whoever sweeps may run other code, or none.
 
 The code of a task speaks when the task is enqueued, and its words travel on the row (`COLUMNS`).
-Whoever finishes the task makes a moment of them, `prune_after`; who prunes looks at nothing else.
+Whoever finishes the task makes a moment of its `result_ttl`, `prune_after`, and who prunes goes by
+that. Rows that say nothing are kept as the settings of who prunes say.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import F, FloatField, Value
-from django.db.models.expressions import Combinable
-from django.db.models.functions import Coalesce
-
-from ..retention import seconds, seconds_kept
-from ..statuses import Status
-from .dialects import DatabaseNow, Later
+from ..retention import seconds
 
 if TYPE_CHECKING:
     from ..base import Task
@@ -43,16 +38,3 @@ def restored(
         "result_ttl": known.result_ttl if is_same else result_ttl,
         "on_lost": on_lost or "retry",
     }
-
-
-def prune_after(status: Status, finished_at: Combinable | None = None) -> Combinable:
-    """
-    Return the expression for `prune_after` of a row that ends, or ended, in `status`.
-
-    `finished_at` None: now. NULL where neither the row nor this process' settings have an end.
-    """
-    kept: Combinable = F("result_ttl")
-    general = seconds_kept(status)
-    if general is not None:
-        kept = Coalesce(kept, Value(general, output_field=FloatField()))
-    return Later(finished_at or DatabaseNow(), kept)

@@ -2,96 +2,105 @@
 Deleting finished tasks that were kept for long enough.
 
 A keeper reads what it deletes, and no more: a row's own `prune_after` says when, whatever the code
-and the settings of the keeper say. Ages are for people, who may read more.
+of the keeper says; of rows that have none, the settings of the keeper and the time of their end.
+Ages are for people, who may read more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+import time
+from collections.abc import Collection, Iterable
 from functools import partial
-from uuid import UUID
+from typing import NamedTuple
 
-from django.db.models import Case, DateTimeField, F, Q, QuerySet, When
+from django.db.models import QuerySet
 
 from ..models import TaskRecord
+from ..retention import seconds_kept
 from ..statuses import FINAL_STATUSES, Status
-from . import policy
-from .chunks import CHUNK, Deleted, delete_along
+from . import finished
+from .chunks import Deleted, delete_along
 from .deletions import delete_rows
 from .dialects import DatabaseNow
-from .repeating import repeated
 
-#: Whether a row's `prune_after` is not the `wanted` one; either may be NULL.
-_IS_OTHER = (
-    Q(prune_after__lt=F("wanted"))
-    | Q(prune_after__gt=F("wanted"))
-    | Q(prune_after__isnull=True, wanted__isnull=False)
-    | Q(prune_after__isnull=False, wanted__isnull=True)
-)
+
+class _Rows(NamedTuple):
+    """Rows to delete, and the column by which an index has them in order."""
+
+    rows: QuerySet[TaskRecord]
+    column: str
 
 
 def prune_due(
     database: str,
     *,
-    statuses: Sequence[Status] | None = None,
+    statuses: Collection[Status] = FINAL_STATUSES,
     late: float = 0.0,
     seconds: float | None = None,
 ) -> Deleted:
     """
-    Delete tasks whose `prune_after` is over for `late` seconds.
+    Delete tasks of `statuses` whose time is over for `late` seconds.
 
-    `statuses` None: of all. `seconds`: begin no further chunk after so long; None: until all went.
+    `seconds`: begin no further chunk after so long; None: until all went.
     """
-    rows = due(database, statuses=statuses, late=late)
-    return delete_along(database, rows, "prune_after", partial(delete_rows, database), seconds)
+    due = _due(database, statuses, late)
+    # In any order: when there is no time for all of them, none is always the last.
+    random.shuffle(due)
+    return _delete(database, due, seconds)
 
 
-def prune_older(database: str, statuses: Sequence[Status], age: float) -> int:
-    """Delete all tasks that finished `age` seconds ago, however long they were to be kept."""
-    rows = older(database, statuses, age)
-    return delete_along(database, rows, "finished_at", partial(delete_rows, database)).number
+def count_due(database: str, statuses: Collection[Status] = FINAL_STATUSES) -> int:
+    """Return how many tasks prune_due() would delete."""
+    return sum(each.rows.count() for each in _due(database, statuses))
 
 
-def due(
-    database: str, *, statuses: Sequence[Status] | None = None, late: float = 0.0
-) -> QuerySet[TaskRecord]:
-    """Return the tasks that prune_due() would delete."""
-    rows = TaskRecord.objects.using(database).filter(prune_after__lte=DatabaseNow(-late))
-    return rows if statuses is None else rows.filter(status__in=statuses)
+def prune_older(database: str, statuses: Collection[Status], age: float) -> int:
+    """
+    Delete all tasks that finished `age` seconds ago, however long they were to be kept.
+
+    Raise ValueError for statuses that are not final.
+    """
+    return _delete(database, _older(database, statuses, age)).number
 
 
-def older(database: str, statuses: Sequence[Status], age: float) -> QuerySet[TaskRecord]:
-    """Return the tasks that prune_older() would delete. Raise ValueError for unfinished ones."""
+def count_older(database: str, statuses: Collection[Status], age: float) -> int:
+    """Return how many tasks prune_older() would delete."""
+    return sum(each.rows.count() for each in _older(database, statuses, age))
+
+
+def _due(database: str, statuses: Collection[Status], late: float = 0.0) -> list[_Rows]:
+    due = []
+    for status, rows in finished.kept_by_settings(database, statuses):
+        kept = seconds_kept(status)
+        if kept is not None:
+            ended = rows.filter(finished_at__lte=DatabaseNow(-kept - late))
+            due.append(_Rows(ended, "finished_at"))
+    for rows in finished.kept_by_themselves(database, statuses):
+        due.append(_Rows(rows.filter(prune_after__lte=DatabaseNow(-late)), "prune_after"))
+    return due
+
+
+def _older(database: str, statuses: Collection[Status], age: float) -> list[_Rows]:
     if not set(statuses) <= set(FINAL_STATUSES):
         raise ValueError(f"Only finished tasks are pruned, not {statuses!r}.")
-    rows = TaskRecord.objects.using(database)
-    return rows.filter(status__in=statuses, finished_at__lte=DatabaseNow(-age))
+    return [
+        _Rows(rows.filter(finished_at__lte=DatabaseNow(-age)), "finished_at")
+        for rows in finished.by_end(database, statuses)
+    ]
 
 
-def apply_retention(
-    database: str, statuses: Sequence[Status], after: UUID | None = None, *, is_dry: bool = False
-) -> tuple[int, UUID | None]:
-    """
-    Let a chunk of tasks that are finished be kept for as long as the settings say now.
-
-    The chunk is of the tasks next to the id `after`; None: from the first on. Return how many were
-    kept otherwise, and the `after` of the next chunk; None: there is none. A task's own result_ttl
-    stays. `is_dry`: only count.
-    """
-    rows = TaskRecord.objects.using(database)
-    beyond = rows if after is None else rows.filter(pk__gt=after)
-    ids = list(beyond.order_by("pk").values_list("pk", flat=True)[:CHUNK])
-    if not ids:
-        return 0, None
-    wanted = Case(
-        *(When(status=s, then=policy.prune_after(s, F("finished_at"))) for s in statuses),
-        output_field=DateTimeField(),
-    )
-    # A range: MariaDB would rather read all rows of a status than look up a thousand ids.
-    ended = beyond.filter(pk__lte=ids[-1], status__in=statuses)
-    # What is right already is not written again.
-    others = ended.alias(wanted=wanted).filter(_IS_OTHER)
-    changed = (
-        others.count() if is_dry else repeated(database, partial(others.update, prune_after=wanted))
-    )
-    return changed, ids[-1] if len(ids) == CHUNK else None
+def _delete(database: str, due: Iterable[_Rows], seconds: float | None = None) -> Deleted:
+    """Delete one after another, see delete_along()."""
+    delete = partial(delete_rows, database)
+    end = None if seconds is None else time.monotonic() + seconds
+    number = 0
+    for rows, column in due:
+        left = None if end is None else end - time.monotonic()
+        if left is not None and left <= 0 and number:
+            return Deleted(number, is_done=False)
+        deleted = delete_along(database, rows, column, delete, left)
+        number += deleted.number
+        if not deleted.is_done:
+            return Deleted(number, is_done=False)
+    return Deleted(number, is_done=True)

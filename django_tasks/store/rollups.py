@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from django.db import transaction
@@ -26,11 +27,12 @@ from ..histograms import GROWTH, LONGEST, SHORTEST
 from ..models import Rollup, RollupMark, TaskRecord
 from ..models.rollups import Span
 from ..statuses import Status
+from . import finished
 from .chunks import lock_available
 from .dialects import DatabaseNow, SecondsBetween
 from .repeating import repeated
 
-#: Tasks of one slice: its transaction takes some ten milliseconds.
+#: Tasks of one slice, by each index: its transaction takes some ten milliseconds.
 SLICE = 5000
 #: How long after its end a minute is counted: by then who finished a task in it has committed.
 SETTLED_AFTER = timedelta(seconds=10)
@@ -85,8 +87,11 @@ def uncounted(database: str, since: datetime, most: int) -> list[tuple[str, str]
     marks = RollupMark.objects.using(database).filter(pk=_MARK)
     counted_until = marks.values_list("counted_until", flat=True).first()
     start = max(since, counted_until) if counted_until else since
-    rows: Any = TaskRecord.objects.using(database).filter(finished_at__gte=start)
-    return list(rows.order_by("finished_at").values_list("queue_name", "status")[:most])
+    found: list[Any] = []
+    for rows in finished.by_end(database):
+        ended = rows.filter(finished_at__gte=start).order_by("finished_at")
+        found += ended.values_list("finished_at", "queue_name", "status")[:most]
+    return [(queue_name, status) for _, queue_name, status in sorted(found)[:most]]
 
 
 def prune(database: str, now: datetime) -> None:
@@ -112,7 +117,7 @@ def _mark(database: str) -> Any:
 
 
 def _slice(database: str, start: datetime, end: datetime) -> tuple[datetime, datetime]:
-    """Return where to begin and to stop counting: about SLICE tasks of one minute, at most."""
+    """Return where to begin and to stop counting: one minute, and about SLICE tasks at most."""
     first = _nth_finish(database, start, end, 0)
     if first is None:
         return end, end
@@ -124,9 +129,12 @@ def _slice(database: str, start: datetime, end: datetime) -> tuple[datetime, dat
 
 
 def _nth_finish(database: str, start: datetime, end: datetime, n: int) -> datetime | None:
-    moments = _finished(database, start, end).order_by("finished_at")
-    found: Any = moments.values_list("finished_at", flat=True)[n : n + 1]
-    return next(map(_utc, found), None)
+    """Return the end of the task number `n` of one of the indexes: the earliest of these."""
+    found: list[Any] = []
+    for rows in _finished(database, start, end):
+        moments = rows.order_by("finished_at").values_list("finished_at", flat=True)
+        found += moments[n : n + 1]
+    return min(map(_utc, found), default=None)
 
 
 def _count(database: str, was: datetime, start: datetime, stop: datetime) -> bool:
@@ -143,18 +151,9 @@ def _count(database: str, was: datetime, start: datetime, stop: datetime) -> boo
         return True
 
 
-def _tallies(finished: QuerySet[TaskRecord]) -> dict[Queue, Tally]:
-    groups = (
-        finished.order_by()
-        .annotate(
-            wait=_bucket(_WAIT, Q(last_attempted_at__isnull=False) & ~_RAN_BEFORE),
-            run=_bucket(F("run_time"), Q(run_time__isnull=False)),
-        )
-        .values_list("backend", "queue_name", "status", "wait", "run")
-        .annotate(number=Count("pk"), retries=Sum(Greatest(F("attempts") - 1, 0)))
-    )
+def _tallies(ended: Iterable[QuerySet[TaskRecord]]) -> dict[Queue, Tally]:
     tallies: dict[Queue, Tally] = defaultdict(Tally)
-    for backend, queue_name, status, wait, run, number, retries in groups:
+    for backend, queue_name, status, wait, run, number, retries in chain(*map(_groups, ended)):
         tally = tallies[backend, queue_name]
         tally.counts[_COUNTED[status]] += number
         tally.counts["retries"] += retries
@@ -163,6 +162,18 @@ def _tallies(finished: QuerySet[TaskRecord]) -> dict[Queue, Tally]:
         if run is not None:
             tally.run_times[int(run)] += number
     return tallies
+
+
+def _groups(ended: QuerySet[TaskRecord]) -> Iterable[Any]:
+    return (
+        ended.order_by()
+        .annotate(
+            wait=_bucket(_WAIT, Q(last_attempted_at__isnull=False) & ~_RAN_BEFORE),
+            run=_bucket(F("run_time"), Q(run_time__isnull=False)),
+        )
+        .values_list("backend", "queue_name", "status", "wait", "run")
+        .annotate(number=Count("pk"), retries=Sum(Greatest(F("attempts") - 1, 0)))
+    )
 
 
 def _add(database: str, span: Span, starts_at: datetime, tallies: Mapping[Queue, Tally]) -> None:
@@ -191,8 +202,9 @@ def _add_to(row: Rollup, tally: Tally) -> None:
     row.run_times = histograms.dumps(histograms.loads(row.run_times) + tally.run_times)
 
 
-def _finished(database: str, start: datetime, end: datetime) -> QuerySet[TaskRecord]:
-    return TaskRecord.objects.using(database).filter(finished_at__gte=start, finished_at__lt=end)
+def _finished(database: str, start: datetime, end: datetime) -> list[QuerySet[TaskRecord]]:
+    rows = finished.by_end(database)
+    return [each.filter(finished_at__gte=start, finished_at__lt=end) for each in rows]
 
 
 #: Seconds from when it could have run to its start.

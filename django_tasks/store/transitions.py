@@ -31,7 +31,7 @@ from ..models import TaskRecord
 from ..statuses import PENDING_STATUSES, AttemptOutcome, Status
 from . import attempts, dialects, policy
 from .chunks import CHUNK, chunks, lock_all, lock_available, lock_ids, lock_in_order, next_in_order
-from .dialects import DatabaseNow, by_id, next_claim, status_is
+from .dialects import DatabaseNow, PruneAfter, by_id, next_claim, status_is
 from .ready import tell_of_ready
 from .repeating import repeated
 from .rows import AttemptRow, Change, Ending, EndingKind, Success, Writer
@@ -56,14 +56,6 @@ _EFFECTS = {
     EndingKind.CANCEL: _Effect(Status.CANCELLED),
     EndingKind.EXPIRE: _Effect(Status.CANCELLED, attempts=-1),
 }
-
-
-def _finished(status: Status) -> dict[str, Any]:
-    return {
-        "status": status,
-        "finished_at": DatabaseNow(),
-        "prune_after": policy.prune_after(status),
-    }
 
 
 class Settled(NamedTuple):
@@ -214,14 +206,13 @@ def save_fields(
 
 def succeed_in_transaction(database: str, success: Success, fields: dict[str, Any]) -> bool:
     """Record a success inside the caller's transaction: the body's writes commit with it."""
-    changes = (
-        _finished(Status.SUCCESSFUL)
-        | fields
-        | {
-            "return_value": success.value,
-            "run_time": success.run_time,
-        }
-    )
+    changes = fields | {
+        "status": Status.SUCCESSFUL,
+        "finished_at": DatabaseNow(),
+        "prune_after": PruneAfter(),
+        "return_value": success.value,
+        "run_time": success.run_time,
+    }
     return bool(_owned(database, success.id, success.claims).update(**changes))
 
 

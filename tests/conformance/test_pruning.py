@@ -1,11 +1,11 @@
-"""How long finished tasks are kept: the row says it, and pruning reads only what it deletes."""
+"""How long finished tasks are kept: by the row, or by the settings; and what pruning reads."""
 
 import random
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_tasks import scheduled_calls
@@ -29,6 +29,7 @@ from tests.conformance.steps import (
     DATABASE,
     FAR_AHEAD,
     IS_MYSQL,
+    IS_POSTGRESQL,
     LONG_AGO,
     at_once,
     claim_one,
@@ -102,13 +103,20 @@ ENDS = {
     "expired before": expired,
 }
 
+#: result_ttl of the row, and how long it is kept.
 KEPT = [
-    # result_ttl of the row, and how long it is kept by settings of 2 days and of None
-    (None, 2 * DAY, None),
-    (0.0, 0.0, 0.0),
-    (0.5, 0.5, 0.5),
-    (100.0, 100.0, 100.0),
-    (LONGEST, LONGEST, LONGEST),
+    (None, None),
+    (0.0, 0.0),
+    (0.5, 0.5),
+    (100.0, 100.0),
+    (LONGEST, LONGEST),
+    # What no code writes. None of it may stop the statement, which ends a hundred other tasks.
+    (-1.0, 0.0),
+    (-1e300, 0.0),
+    (LONGEST * 2, LONGEST),
+    (1e300, LONGEST),
+    *([] if IS_MYSQL else [(float("inf"), LONGEST), (float("-inf"), 0.0)]),
+    *([(float("nan"), LONGEST)] if IS_POSTGRESQL else []),
 ]
 
 
@@ -121,18 +129,91 @@ def seconds_kept(task_id):
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_who_finishes_a_task_writes_until_when_it_is_kept(end, settings):
-    """As the row says, else as the settings of who finishes it say; None is for ever."""
-    for ttl, by_settings, by_none in KEPT:
-        for kept, expected in ((timedelta(days=2), by_settings), (None, by_none)):
-            settings.DJANGO_TASKS = {"RETENTION_SUCCESSFUL": kept, "RETENTION_FAILED": kept}
-            [task_id] = make(result_ttl=ttl)
+def test_who_finishes_a_task_writes_until_when_it_is_kept(end):
+    """As the row says, between now and in a century; NULL if it says nothing."""
+    for ttl, expected in KEPT:
+        [task_id] = make(result_ttl=ttl)
 
-            ENDS[end](claim_one())
+        ENDS[end](claim_one())
 
-            assert seconds_kept(task_id) == (
-                expected if expected is None else pytest.approx(expected, abs=0.001)
+        assert seconds_kept(task_id) == (
+            expected if expected is None else pytest.approx(expected, abs=0.001)
+        ), ttl
+
+
+@pytest.mark.parametrize("kind", ["succeed", "fail"])
+def test_absurd_policies_stop_no_batch(kind):
+    """One statement ends all kinds of rows."""
+    ids = [make(result_ttl=ttl)[0] for ttl, _ in KEPT]
+    claims = claimer().claim(100)
+
+    if kind == "succeed":
+        claimer().finish([success(claim) for claim in claims])
+    else:
+        assert settle(*(ending(claim, "fail") for claim in claims)) == []
+
+    for task_id, (ttl, expected) in zip(ids, KEPT, strict=True):
+        assert seconds_kept(task_id) == (
+            expected if expected is None else pytest.approx(expected, abs=0.001)
+        ), ttl
+
+
+@pytest.mark.skipif(IS_MYSQL, reason="no partial indexes")
+@pytest.mark.parametrize(
+    ("end", "ttl", "names"),
+    [
+        ("succeed", None, {"successful"}),
+        ("succeed", 60.0, {"prune", "finished"}),
+        ("fail", None, {"unsuccessful", "failed"}),
+        ("cancel", 60.0, {"prune", "finished", "failed"}),
+    ],
+)
+def test_a_plain_success_is_in_one_index(end, ttl, names):
+    """Beside the primary key: each further entry costs every task that ends."""
+    [task_id] = make(result_ttl=ttl)
+    ENDS[end](claim_one())
+
+    found = {
+        name
+        for name, condition in partial_indexes()
+        if TaskRecord.objects.extra(where=[condition]).filter(pk=task_id).exists()
+    }
+
+    assert found == {f"django_tasks_{name}" for name in names}
+
+
+def partial_indexes():
+    """Return the names and conditions of all indexes but that of the primary key."""
+    table = TaskRecord._meta.db_table
+    with connection.cursor() as cursor:
+        if IS_POSTGRESQL:
+            cursor.execute(
+                "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = %s"
+                " AND indexname NOT LIKE %s",
+                [table, "%pkey"],
             )
+        else:
+            cursor.execute(
+                "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = %s"
+                " AND sql IS NOT NULL",
+                [table],
+            )
+        return [(name, sql.split(" WHERE ")[1]) for name, sql in cursor.fetchall()]
+
+
+def finished_tasks():
+    """Store a task of each final status and age in days; return their ids."""
+    made = {(s, age): make(status=s)[0] for s in FINAL_STATUSES for age in (0, 2, 5)}
+    for (_, age), task_id in made.items():
+        shift([task_id], "finished_at", days=-age, seconds=-10)
+    return made
+
+
+def pruned(made):
+    """Prune, and return which of finished_tasks() are gone."""
+    pruning.prune_due(DATABASE)
+    left = set(TaskRecord.objects.values_list("pk", flat=True))
+    return {which for which, task_id in made.items() if task_id not in left}
 
 
 def test_failures_have_a_retention_of_their_own(settings):
@@ -141,25 +222,48 @@ def test_failures_have_a_retention_of_their_own(settings):
         "RETENTION_SUCCESSFUL": timedelta(days=1),
         "RETENTION_FAILED": timedelta(days=3),
     }
-    days = {}
-    for name in ("succeed", "fail", "cancelled before"):
-        [task_id] = make()
-        ENDS[name](claim_one())
-        days[name] = seconds_kept(task_id) / DAY
 
-    assert days == {"succeed": 1, "fail": 3, "cancelled before": 3}
+    assert pruned(finished_tasks()) == {
+        ("SUCCESSFUL", 2), ("SUCCESSFUL", 5), ("FAILED", 5), ("CANCELLED", 5)
+    }  # fmt: skip
+
+
+def test_changed_settings_hold_at_once(settings):
+    """Also for what has finished: longer, shorter, and for ever."""
+    made = finished_tasks()
+    for successful, failed, gone in (
+        (None, None, set()),
+        (timedelta(days=10), timedelta(days=10), set()),
+        (None, timedelta(days=3), {("FAILED", 5), ("CANCELLED", 5)}),
+        (timedelta(0), timedelta(days=3), {("SUCCESSFUL", age) for age in (0, 2, 5)}),
+        (None, timedelta(0), {(s, age) for s in ("FAILED", "CANCELLED") for age in (0, 2)}),
+    ):
+        settings.DJANGO_TASKS = {"RETENTION_SUCCESSFUL": successful, "RETENTION_FAILED": failed}
+        assert pruned(made) == gone
+        made = {which: task_id for which, task_id in made.items() if which not in gone}
+
+
+def test_a_result_ttl_takes_the_place_of_the_settings(settings):
+    """A shorter one goes early, a longer one stays, whatever the settings of who prunes say."""
+    short, long = make(result_ttl=60.0), make(result_ttl=86400.0)
+    claimer().finish([success(claim) for claim in claimer().claim(10)])
+    for task_id in short + long:
+        shift([task_id], "finished_at", hours=-2)
+        kept([task_id], hours=-2, seconds=record(task_id).result_ttl)
+
+    settings.DJANGO_TASKS = {"RETENTION_SUCCESSFUL": timedelta(hours=1)}
+    assert pruning.prune_due(DATABASE) == (1, True)
+    assert statuses(short + long) == [None, Status.SUCCESSFUL]
 
 
 def test_the_longest_retention_is_a_date_that_every_database_knows(settings):
-    """It would be the year 2,700,000."""
+    """It would be the year 2,700,000 before Christ."""
     settings.DJANGO_TASKS = {
         "RETENTION_SUCCESSFUL": timedelta.max,
         "RETENTION_FAILED": timedelta.max,
     }
-    for name in ("succeed", "fail"):
-        [task_id] = make()
-        ENDS[name](claim_one())
-        assert seconds_kept(task_id) == pytest.approx(LONGEST)
+
+    assert pruned(finished_tasks()) == set()
 
 
 def test_a_batch_keeps_each_of_its_tasks_as_its_row_says():
@@ -169,7 +273,7 @@ def test_a_batch_keeps_each_of_its_tasks_as_its_row_says():
 
     claimer().finish([success(claim) for claim in claims])
 
-    assert [seconds_kept(task_id) for task_id in ids] == [14 * DAY, 5.0, 14 * DAY, 0.0]
+    assert [seconds_kept(task_id) for task_id in ids] == [None, 5.0, None, 0.0]
 
 
 def test_a_task_that_runs_again_is_not_about_to_be_deleted():
@@ -185,19 +289,14 @@ def test_a_task_that_runs_again_is_not_about_to_be_deleted():
     assert pruning.prune_due(DATABASE) == (0, True)
 
 
-@pytest.mark.parametrize(
-    "columns",
-    [
-        {"prune_after": LONG_AGO},
-        {"result_ttl": -1.0},
-        {"result_ttl": LONGEST * 2},
-        {"result_ttl": 1e300},
-    ],
-)
-def test_absurd_policies_cannot_be_stored(columns):
-    """An unfinished task is never due, and no row can break the statement that ends a batch."""
-    with pytest.raises(IntegrityError), transaction.atomic():
-        make(**columns)
+@pytest.mark.parametrize("status", [s for s in Status if s not in FINAL_STATUSES])
+def test_what_has_not_finished_is_never_due(status):
+    """Whatever somebody wrote into its row."""
+    [task_id] = make(status=status, prune_after=LONG_AGO, result_ttl=0.0)
+
+    assert pruning.prune_due(DATABASE) == (0, True)
+    assert pruning.count_due(DATABASE) == 0
+    assert statuses([task_id]) == [status]
 
 
 # --- the policy travels with the row --------------------------------------------------------------
@@ -275,17 +374,32 @@ def kept(task_ids, **delta):
     shift(task_ids, "prune_after", **delta)
 
 
-def test_what_is_due_goes_and_nothing_else():
+def ended(task_ids, **delta):
+    """Let the time that the settings give to successful tasks end so."""
+    shift(task_ids, "finished_at", **{**delta, "days": -14})
+
+
+#: How the time of a task is known.
+TIMES = pytest.mark.parametrize("until", [kept, ended], ids=["own", "by settings"])
+
+
+@TIMES
+def test_what_is_due_goes_and_nothing_else(until, settings):
     """With its attempts; not what is kept longer, or for ever, or has not finished."""
+    settings.DJANGO_TASKS = {"RETENTION_FAILED": timedelta(days=14)}
     gone = make(2, status=Status.SUCCESSFUL) + make(status=Status.FAILED)
-    kept(gone, seconds=-1)
+    until(gone, seconds=-1)
     TaskAttempt.objects.create(
         task_id=gone[-1], number=1, claim=1, outcome="ERROR", finished_at=LONG_AGO
     )
     later = make(status=Status.SUCCESSFUL)
-    kept(later, seconds=60)
+    until(later, seconds=60)
     stays = [task_id for status in Status for task_id in make(status=status)]
+    TaskRecord.objects.filter(pk__in=stays, finished_at__isnull=False).update(
+        finished_at=database_now(DATABASE)
+    )
 
+    assert pruning.count_due(DATABASE) == 3
     assert pruning.prune_due(DATABASE) == (3, True)
 
     assert statuses(gone) == [None] * 3
@@ -293,37 +407,57 @@ def test_what_is_due_goes_and_nothing_else():
     assert not TaskAttempt.objects.exists()
 
 
-def test_what_is_due_late_waits():
+@TIMES
+def test_what_is_due_late_waits(until):
     """So that what has just finished is counted first."""
     made = make(2, status=Status.SUCCESSFUL)
-    kept(made[:1], seconds=-100)
-    kept(made[1:], seconds=-200)
+    until(made[:1], seconds=-100)
+    until(made[1:], seconds=-200)
 
     assert pruning.prune_due(DATABASE, late=150.0) == (1, True)
     assert statuses(made) == [Status.SUCCESSFUL, None]
 
 
-def test_what_is_due_can_be_chosen_by_status():
+@TIMES
+@pytest.mark.parametrize("chosen", FINAL_STATUSES)
+def test_what_is_due_can_be_chosen_by_status(until, chosen, settings):
     """For tasks_prune --status."""
+    settings.DJANGO_TASKS = {"RETENTION_FAILED": timedelta(days=14)}
     made = [make(status=status)[0] for status in FINAL_STATUSES]
-    kept(made, seconds=-1)
+    until(made, seconds=-1)
 
-    assert pruning.prune_due(DATABASE, statuses=[Status.FAILED]) == (1, True)
-    assert set(statuses(made)) == {Status.SUCCESSFUL, Status.CANCELLED, None}
+    assert pruning.count_due(DATABASE, [chosen]) == 1
+    assert pruning.prune_due(DATABASE, statuses=[chosen]) == (1, True)
+    assert set(statuses(made)) == {*FINAL_STATUSES, None} - {chosen}
 
 
-def test_a_round_begins_no_further_chunk_after_its_time():
+@TIMES
+def test_a_round_begins_no_further_chunk_after_its_time(until):
     """A keeper comes back to its heartbeat, and goes on in the next round."""
-    kept(make(MANY, status=Status.SUCCESSFUL), seconds=-1)
+    until(make(MANY, status=Status.SUCCESSFUL), seconds=-1)
 
     assert pruning.prune_due(DATABASE, seconds=0.0) == (chunks.CHUNK, False)
-    assert pruning.prune_due(DATABASE, seconds=0.0) == (MANY - chunks.CHUNK, True)
+    assert pruning.prune_due(DATABASE, seconds=0.0).number == MANY - chunks.CHUNK
     assert pruning.prune_due(DATABASE, seconds=0.0) == (0, True)
 
 
-def test_two_pruners_share_what_is_due():
+def test_no_kind_of_task_waits_for_another_that_is_never_done(monkeypatch):
+    """Rounds that have time for one chunk come to all kinds."""
+    monkeypatch.setattr(chunks, "CHUNK", 1)
+    kept(make(100, status=Status.SUCCESSFUL), seconds=-1)
+    ended(make(100, status=Status.SUCCESSFUL), seconds=-1)
+    failed = make(status=Status.FAILED)
+
+    rounds = iter(range(100))
+    while statuses(failed) != [None]:
+        assert pruning.prune_due(DATABASE, seconds=0.0).number == 1
+        assert next(rounds) < 90  # with three kinds, one of 10**15 runs of this test
+
+
+@TIMES
+def test_two_pruners_share_what_is_due(until):
     """Every worker has a keeper: they do not wait for each other."""
-    kept(make(2 * MANY, status=Status.SUCCESSFUL), seconds=-1)
+    until(make(2 * MANY, status=Status.SUCCESSFUL), seconds=-1)
 
     def prune_all():
         deleted = 0
@@ -334,38 +468,57 @@ def test_two_pruners_share_what_is_due():
     assert sum(at_once(prune_all, prune_all)) == 2 * MANY
 
 
-def test_due_tasks_go_in_chunks_without_loading_rows():
+@TIMES
+def test_due_tasks_go_in_chunks_without_loading_rows(until):
     """Thousands of rows go in short transactions of a few statements each, after a glance."""
-    kept(make(MANY, status=Status.SUCCESSFUL), seconds=-1)
+    until(make(MANY, status=Status.SUCCESSFUL), seconds=-1)
 
     with CaptureQueriesContext(connection) as captured:
         assert pruning.prune_due(DATABASE).number == MANY
 
-    assert len(captured) <= 2 * 6
+    assert len(captured) <= 2 * 6 + 5 * 4  # and a look at each other kind
     assert not any('"args"' in query["sql"] or "`args`" in query["sql"] for query in captured)
 
 
 # --- rows read ------------------------------------------------------------------------------------
 
-#: What is not due, of as many task types as a large project has; each kept for another time.
+#: What is not due, of as many task types as a large project has.
 LITTLE, TYPES = 500, 200
 MUCH = 10 * LITTLE
 DUE = 50
+OWN = "own"
+#: What is due beside history of which the rest is kept for ever; and what the settings say of it.
+DUE_KINDS = {
+    Status.SUCCESSFUL: {"RETENTION_FAILED": None},
+    Status.FAILED: {"RETENTION_SUCCESSFUL": None, "RETENTION_FAILED": timedelta(days=14)},
+    Status.CANCELLED: {"RETENTION_SUCCESSFUL": None, "RETENTION_FAILED": timedelta(days=14)},
+    OWN: {"RETENTION_SUCCESSFUL": None, "RETENTION_FAILED": None},
+}
 
 
-def history(count):
-    """Store finished tasks that are not due: some for long, some for ever, most a `result_ttl`."""
+def history(count, due=OWN):
+    """
+    Store finished tasks that are not due; those kept for ever finished before all others.
+
+    A third of each: successes, failures, and tasks with a time of their own, most years ahead.
+    """
+    now = database_now(DATABASE)
     made = []
     for number in range(count):
-        status = FINAL_STATUSES[number % len(FINAL_STATUSES)]
-        ttl = None if number % 5 == 0 else 1000.0 + number % TYPES
+        kind, status = number % 3, FINAL_STATUSES[number // 3 % len(FINAL_STATUSES)]
+        own = {}
+        if kind == 2:
+            own = {"result_ttl": 1e9, "prune_after": FAR_AHEAD + timedelta(seconds=number)}
+        else:
+            status = FINAL_STATUSES[kind and 1 + number // 3 % 2]
+        is_young = kind < 2 and due != OWN and kind == (due != Status.SUCCESSFUL)
         made.append(
             TaskRecord(
                 task_path=f"app.tasks.task{number % TYPES}", queue_name="default", status=status,
                 backend="default", args="[]", kwargs="{}", enqueued_at=LONG_AGO,
-                finished_at=LONG_AGO + timedelta(seconds=number), result_ttl=ttl,
-                prune_after=FAR_AHEAD + timedelta(seconds=number) if number % 7 else None,
-                worker_id=uuid4(), claims=1,
+                finished_at=(now - timedelta(days=1) if is_young else LONG_AGO)
+                + timedelta(seconds=number),
+                worker_id=uuid4(), claims=1, **own,
             )
         )  # fmt: skip
     TaskRecord.objects.bulk_create(made, batch_size=1000)
@@ -386,36 +539,48 @@ def read_by(function):
 
 
 @pytest.mark.parametrize("is_analyzed", [True, False], ids=["fresh statistics", "stale"])
-def test_pruning_reads_what_it_deletes_and_nothing_more(is_analyzed):
-    """The same with a tenth of the history, whatever 200 types of tasks ask for."""
+@pytest.mark.parametrize("kind", DUE_KINDS)
+def test_pruning_reads_what_it_deletes_and_nothing_more(kind, is_analyzed, settings):
+    """The same with a tenth of the history, though others are kept for ever, and older."""
+    settings.DJANGO_TASKS = DUE_KINDS[kind]
     analyze()
     read = {}
     for size, more in ((LITTLE, LITTLE), (MUCH, MUCH - LITTLE)):
-        history(more)
+        history(more, kind)
         if is_analyzed:
             analyze()
         nothing = read_by(lambda: pruning.prune_due(DATABASE, late=120.0))
-        kept(store(DUE, status=Status.SUCCESSFUL), seconds=-300)
+        if kind == OWN:
+            kept(store(DUE, status=Status.SUCCESSFUL), seconds=-300)
+        else:
+            ended(store(DUE, status=kind), seconds=-300)
         due = read_by(lambda: pruning.prune_due(DATABASE, late=120.0))
         read[size] = nothing, due
         assert TaskRecord.objects.count() == size
 
     nothing, due = read[MUCH]
-    assert nothing < 20 + 5 * DUE, read  # entries of what was deleted before are passed once
+    assert nothing < 60 + 5 * DUE, read  # entries of what was deleted before are passed once
     assert due < 80 * DUE, read  # each row, its attempts, and its entry in each index
     assert due < read[LITTLE][1] * 3, read
 
 
 @pytest.mark.skipif(IS_MYSQL, reason="they may read a whole table of which most is due")
-def test_a_chunk_of_very_much_that_is_due_reads_no_more():
+@pytest.mark.parametrize("column", ["prune_after", "finished_at"])
+def test_a_chunk_of_very_much_that_is_due_reads_no_more(column, settings):
     """Also while the statistics say that it is little: PostgreSQL would sort all of it."""
-    history(MUCH)
+    settings.DJANGO_TASKS = {"RETENTION_SUCCESSFUL": timedelta(days=14), "RETENTION_FAILED": None}
+    history(MUCH, Status.SUCCESSFUL)
+    TaskRecord.objects.update(
+        status=Status.SUCCESSFUL,
+        finished_at=database_now(DATABASE),
+        prune_after=FAR_AHEAD if column == "prune_after" else None,
+    )
     moments = random.Random(7)
 
     def make_due(rows):
         for row in rows:
-            row.prune_after = LONG_AGO + timedelta(seconds=moments.random() * 1e6)
-        TaskRecord.objects.bulk_update(rows, ["prune_after"], batch_size=1000)
+            setattr(row, column, LONG_AGO + timedelta(seconds=moments.random() * 1e6))
+        TaskRecord.objects.bulk_update(rows, [column], batch_size=1000)
 
     made = list(TaskRecord.objects.only("pk"))
     moments.shuffle(made)
@@ -432,9 +597,10 @@ def test_a_chunk_of_very_much_that_is_due_reads_no_more():
     assert much < 1.5 * little, (much, little)
 
 
-def test_chunks_do_not_read_what_earlier_chunks_left_behind():
+@TIMES
+def test_chunks_do_not_read_what_earlier_chunks_left_behind(until):
     """Each begins where the last ended: entries of deleted rows stay in the index for a while."""
-    kept(store(4 * chunks.CHUNK, status=Status.SUCCESSFUL), seconds=-1)
+    until(store(4 * chunks.CHUNK, status=Status.SUCCESSFUL), seconds=-1)
     analyze()
 
     def reads(seconds):
@@ -572,68 +738,3 @@ def test_two_pruners_delete_each_row_once():
 
     assert sum(counts) == 2 * MANY
     assert not TaskRecord.objects.exists()
-
-
-# --- changed settings -----------------------------------------------------------------------------
-
-
-def apply_retention(**options):
-    """Apply the settings to all, and return how many rows were changed, chunk by chunk."""
-    changed, after = pruning.apply_retention(DATABASE, FINAL_STATUSES, **options)
-    numbers = [changed]
-    while after is not None:
-        changed, after = pruning.apply_retention(DATABASE, FINAL_STATUSES, after, **options)
-        numbers.append(changed)
-    return numbers
-
-
-def test_new_settings_reach_tasks_that_are_finished(settings):
-    """Those with a time of their own keep it, and so does what has not finished."""
-    settings.DJANGO_TASKS = {"RETENTION_SUCCESSFUL": None, "RETENTION_FAILED": None}
-    ids = {}
-    for end in ("succeed", "fail", "cancelled before"):
-        [ids[end]] = make()
-        ENDS[end](claim_one())
-    [own] = make(result_ttl=7.0)
-    ENDS["succeed"](claim_one())
-    [unfinished] = make()
-    assert [seconds_kept(task_id) for task_id in (*ids.values(), own)] == [None, None, None, 7.0]
-
-    settings.DJANGO_TASKS = {
-        "RETENTION_SUCCESSFUL": timedelta(days=1),
-        "RETENTION_FAILED": timedelta(days=2),
-    }
-    assert apply_retention(is_dry=True) == [3]
-    assert apply_retention() == [3]
-    assert apply_retention() == [0], "what is right is not written again"
-
-    assert [seconds_kept(task_id) / DAY for task_id in ids.values()] == [1, 2, 2]
-    assert seconds_kept(own) == 7.0
-    assert record(unfinished).prune_after is None
-
-    settings.DJANGO_TASKS = {"RETENTION_SUCCESSFUL": None, "RETENTION_FAILED": timedelta(days=2)}
-    assert apply_retention() == [1]
-    assert seconds_kept(ids["succeed"]) is None
-
-
-def test_new_settings_are_applied_in_chunks():
-    """A chunk of rows at a time, each read once, however many share a moment."""
-    store(MANY, status=Status.SUCCESSFUL)
-
-    assert apply_retention() == [chunks.CHUNK, MANY - chunks.CHUNK]
-    assert pruning.prune_due(DATABASE) == (MANY, True)
-
-
-def test_a_chunk_of_new_settings_reads_as_much_in_much_history():
-    """Its cost does not grow with what lies before and behind it."""
-    read = []
-    for more in (3 * LITTLE, MUCH - 3 * LITTLE):
-        history(more)
-        analyze()
-        first = TaskRecord.objects.order_by("pk").values_list("pk", flat=True)[10]
-        call = lambda after=first: pruning.apply_retention(  # noqa: E731
-            DATABASE, FINAL_STATUSES, after, is_dry=True
-        )
-        read.append(read_by(call))
-
-    assert read[1] < 1.5 * read[0], read

@@ -7,13 +7,14 @@ what grows with history shows, whatever index a plan names. To add a question, a
 
 import io
 from contextlib import contextmanager
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection, transaction
-from django.test import Client
+from django.test import Client, override_settings
 from django.urls import reverse
 
 from django_tasks import diagnosis, queue_list, schedule_list
@@ -47,6 +48,13 @@ def dialect():
     return dialects.of(connection)
 
 
+def pruning_by(failed, successful):
+    """Prune by these settings."""
+    kept = {"RETENTION_FAILED": failed, "RETENTION_SUCCESSFUL": successful}
+    with override_settings(DJANGO_TASKS=kept):
+        pruning.prune_due(DATABASE)
+
+
 def one(status):
     return TaskRecord.objects.filter(status=status).order_by("-pk").first()
 
@@ -70,6 +78,8 @@ KEEPERS = {
     "cancelled tasks": lambda: workers.cancelled_tasks(DATABASE, uuid4()),
     "counting what finished": lambda: rollups.count_next(DATABASE),
     "pruning": lambda: pruning.prune_due(DATABASE),
+    "pruning while failures are kept for ever": lambda: pruning_by(None, timedelta(days=14)),
+    "pruning while successes are kept for ever": lambda: pruning_by(timedelta(days=14), None),
     "old rollups": lambda: rollups.prune(DATABASE, history.NOW),
     "ready tasks to compare": lambda: dialect().next_in_turn(connection, "default", "mail", 1000),
 }

@@ -68,9 +68,9 @@ MUTATIONS = [
     ),
     Mutation(
         name="pruned by the settings of who prunes",
-        file="store/pruning.py",
-        old="filter(prune_after__lte=DatabaseNow(-late))",
-        new="filter(prune_after__isnull=False, finished_at__lte=DatabaseNow(-14 * 86400.0))",
+        file="store/finished.py",
+        old="rows = _rows(database).filter(prune_after__isnull=True)",
+        new="rows = _rows(database)",
         tests="test_releases.py",
         select="outlive_keepers",
     ),

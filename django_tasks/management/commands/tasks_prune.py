@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
-from uuid import UUID
 
 from ...backends.database import DatabaseBackend
 from ...retention import runs_age, seconds_kept
@@ -12,39 +11,28 @@ from ...statuses import FINAL_STATUSES, Status
 from ...store import pruning, slots
 from ..tasks_command import TasksCommand, age, counted, duration
 
-#: Chunks of --apply-retention after which it says how far it is.
-CHUNKS_PER_LINE = 100
-
 
 class Command(TasksCommand):
     help = (
-        "Delete finished tasks that were kept for as long as their own result_ttl, or"
-        " RETENTION_SUCCESSFUL or RETENTION_FAILED when they finished, said, and the runs of"
-        " schedules with the successful tasks. Workers and beats do so by themselves; this is for"
-        " doing it now, with another age, or after the settings changed."
+        "Delete finished tasks that were kept for as long as their own result_ttl says, or"
+        " RETENTION_SUCCESSFUL or RETENTION_FAILED, and the runs of schedules with the successful"
+        " tasks. Workers and beats do so by themselves; this is for doing it now, or with another"
+        " age."
     )
     examples = """\
   manage.py tasks_prune --dry-run
   manage.py tasks_prune --older-than 7d
   manage.py tasks_prune --status FAILED,CANCELLED --older-than 12h
-  manage.py tasks_prune --apply-retention
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        which = parser.add_mutually_exclusive_group()
-        which.add_argument(
+        parser.add_argument(
             "--older-than",
             type=age,
             metavar="AGE",
             help="since they finished, however long they were to be kept: 45s, 30m, 12h, 7d or 2w"
             " (default: those whose time is over)",
-        )
-        which.add_argument(
-            "--apply-retention",
-            action="store_true",
-            help="first have the RETENTION settings of now decide on tasks that finished under"
-            " others; safe to interrupt and to repeat",
         )
         parser.add_argument(
             "--status",
@@ -56,10 +44,6 @@ class Command(TasksCommand):
         parser.add_argument("--dry-run", action="store_true", help="only count them")
 
     def run(self, backend: DatabaseBackend, options: dict[str, Any]) -> None:
-        if options["apply_retention"]:
-            self._apply_retention(backend.database, options)
-            if options["dry_run"]:
-                return  # what it would make due is not due yet
         for status in options["status"]:
             self._prune(backend.database, status, options)
         self._prune_runs(backend.database, options)
@@ -68,37 +52,19 @@ class Command(TasksCommand):
                 if seconds_kept(status) is None:
                     self.say(f"{status}: kept for ever; give --older-than to delete some.")
 
-    def _apply_retention(self, database: str, options: dict[str, Any]) -> None:
-        """Give finished tasks the time that the settings say now, chunk by chunk."""
-        is_dry = options["dry_run"]
-        done = "Would be kept for another time" if is_dry else "Kept for another time now"
-        changed = chunks = 0
-        after: UUID | None = None
-        while True:
-            number, after = pruning.apply_retention(
-                database, options["status"], after, is_dry=is_dry
-            )
-            changed += number
-            chunks += 1
-            if after is None:
-                break
-            if chunks % CHUNKS_PER_LINE == 0:
-                self.say(f"Up to task {after}: {done.lower()}: {counted(changed)}.")
-        self.say(f"{done}: {counted(changed)}.")
-
     def _prune(self, database: str, status: Status, options: dict[str, Any]) -> None:
         """Delete the tasks of one status that are due, or as old as a person says."""
         age, is_dry = options["older_than"], options["dry_run"]
         if age is None:
             if is_dry:
-                count = pruning.due(database, statuses=[status]).count()
+                count = pruning.count_due(database, [status])
             else:
                 count = pruning.prune_due(database, statuses=[status]).number
             which = "past its time" if count == 1 else "past their time"
         else:
             which = f"older than {duration(age)}"
             if is_dry:
-                count = pruning.older(database, [status], age).count()
+                count = pruning.count_older(database, [status], age)
             else:
                 count = pruning.prune_older(database, [status], age)
         self._tell(status, counted(count), which, is_dry)

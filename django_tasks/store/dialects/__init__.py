@@ -38,7 +38,7 @@ __all__ = [
     "WISH",
     "DatabaseNow",
     "Dialect",
-    "Later",
+    "PruneAfter",
     "SecondsBetween",
     "by_id",
     "in_turn",
@@ -101,15 +101,13 @@ class DatabaseNow(Func):
         return of(connection).now(self.delay), []
 
 
-class Later(Func):
-    """The moment so many seconds, an expression, after another; NULL if one of them is."""
+class PruneAfter(Func):
+    """Until when a row is kept that ends now, by its own `result_ttl`; NULL without one."""
 
-    arity = 2
     output_field = DateTimeField()
 
     def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> Any:  # type: ignore[override]
-        since, seconds = map(compiler.compile, self.source_expressions)
-        return of(connection).later(since[0], seconds[0]), [*since[1], *seconds[1]]
+        return of(connection).prune_after(), []
 
 
 class SecondsBetween(Func):

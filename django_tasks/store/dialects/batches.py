@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ...models import TaskAttempt, TaskRecord
-from ...retention import seconds_kept
+from ...options import LONGEST
 from ...statuses import FINAL_STATUSES, Status
 from ..rows import AttemptRow, Change
 
@@ -23,7 +23,7 @@ Columns = Mapping[str, type]
 
 _CHANGE: Columns = {
     "task_id": UUID, "claim": int, "new_status": str, "delay": float, "more_attempts": int,
-    "more_lost": int, "new_run_time": float, "kept": float,
+    "more_lost": int, "new_run_time": float,
 }  # fmt: skip
 _ATTEMPT: Columns = {
     "task_id": UUID, "number": int, "claim": int, "outcome": str, "worker_id": UUID,
@@ -31,8 +31,6 @@ _ATTEMPT: Columns = {
     "signal": int, "exit_code": int,
 }  # fmt: skip
 _FINAL = ", ".join(f"'{status}'" for status in FINAL_STATUSES)
-#: For how long a row is kept: as it says itself, or as many seconds as a parameter says.
-KEPT = "COALESCE(result_ttl, %s)"
 #: What a number of 32 bits holds. Counters stay at their ends: one that somebody set there must
 #: not make the statement fail.
 _LEAST, _MOST = -(2**31), 2**31 - 1
@@ -55,6 +53,12 @@ class BatchWrites:
     def later(self, since: str, seconds: str) -> str:
         """Return SQL for the moment `seconds` after `since`, both SQL; NULL if one of them is."""
         raise NotImplementedError
+
+    def prune_after(self) -> str:
+        """Return SQL for the `prune_after` of a row that ends now: NULL without a result_ttl."""
+        # An absurd one must not make the statement fail, which ends other tasks, too.
+        kept = f"{self._SMALLER}({self._GREATER}(result_ttl, 0.0), {LONGEST})"
+        return f"CASE WHEN result_ttl IS NOT NULL THEN {self.later(self.now(), kept)} END"
 
     def _given(self, columns: Columns) -> str:
         """Return SQL for a table `given` with these columns."""
@@ -85,10 +89,7 @@ class BatchWrites:
         for names in sorted({tuple(change.fields) for change in changes}):
             alike = [change for change in changes if tuple(change.fields) == names]
             columns = {**_CHANGE, **{f"new_{name}": str for name in names}}
-            rows = [
-                (*change[:-1], _seconds_kept(change.status), *change.fields.values())
-                for change in alike
-            ]
+            rows = [(*change[:-1], *change.fields.values()) for change in alike]
             sql = self._UPDATE.format(
                 assignments=self._assignments(names),
                 given=self._given(columns),
@@ -105,8 +106,7 @@ class BatchWrites:
             [
                 "status = new_status",
                 f"finished_at = CASE WHEN new_status IN ({_FINAL}) THEN {self.now()} END",
-                f"prune_after = CASE WHEN new_status IN ({_FINAL})"
-                f" THEN {self.later(self.now(), 'COALESCE(result_ttl, kept)')} END",
+                f"prune_after = CASE WHEN new_status IN ({_FINAL}) THEN {self.prune_after()} END",
                 "run_after = CASE new_status WHEN 'READY' THEN NULL"
                 f" WHEN 'SCHEDULED' THEN {self.later(self.now(), 'delay')} ELSE run_after END",
                 f"attempts = {self._GREATER}(attempts, {_LEAST} - more_attempts) + more_attempts",
@@ -129,10 +129,6 @@ class BatchWrites:
                 f" SELECT {names}, {began}, {self.now()} FROM {self._given(_ATTEMPT)}",
                 self._giving(_ATTEMPT, attempts),
             )
-
-
-def _seconds_kept(status: Status) -> float | None:
-    return seconds_kept(status) if status in FINAL_STATUSES else None
 
 
 def as_json(rows: Sequence[Sequence[Any]]) -> str:

@@ -16,11 +16,10 @@ from django.db.backends.signals import connection_created
 
 from ...conf import app_settings
 from ...refusals import number_of
-from ...retention import seconds_kept
 from ...statuses import Status
 from ..rows import AnyRequest, Claim, NewRow, PointedRequest, Success
 from .base import FIRST_CLAIM, LAST_CLAIM, MOST_ATTEMPTS, NEXT_CLAIM, Dialect, columns
-from .batches import KEPT, TABLE, Columns, as_json
+from .batches import TABLE, Columns, as_json
 
 #: Seconds.
 CONNECT_TIMEOUT = 10
@@ -253,10 +252,10 @@ GROUP BY queue_name ORDER BY queue_name"""
                 " value LONGTEXT PATH '$[2]', run_time DOUBLE PATH '$[3]')) done"
                 f" {self._JOINED} ON t.id = done.id AND t.claims = done.claims"
                 f" SET t.status = 'SUCCESSFUL', t.finished_at = {self.now()},"
-                f" t.prune_after = {self.later(self.now(), KEPT)},"
+                f" t.prune_after = {self.prune_after()},"
                 " t.return_value = done.value, t.run_time = done.run_time"
                 " WHERE t.status = 'RUNNING'",
-                [document, seconds_kept(Status.SUCCESSFUL)],
+                [document],
             )
             return int(cursor.rowcount)
 

@@ -13,11 +13,10 @@ from django.db import DatabaseError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
-from ...retention import seconds_kept
-from ...statuses import Status
+from ...options import LONGEST
 from ..rows import CLAIMED, AnyRequest, Claim, NewRow, NewRows, PointedRequest, Success
 from .base import LOCK_TIMEOUT, MOST_ATTEMPTS, NEXT_CLAIM, NOTIFY_CHANNEL, Dialect, columns
-from .batches import KEPT, TABLE, Columns, by_id
+from .batches import TABLE, Columns, by_id
 
 #: In the statement that inserts: a second one would be a second commit in autocommit mode.
 _AND_NOTIFY = f" RETURNING pg_notify('{NOTIFY_CHANNEL}', queue_name)"
@@ -47,9 +46,13 @@ UPDATE {TABLE} t SET status = 'RUNNING', claims = {NEXT_CLAIM.replace("claims", 
   started_at = COALESCE(t.started_at, statement_timestamp())
 FROM picked WHERE t.id = picked.id
 RETURNING {columns("t.")}, COALESCE(t.expires_at <= statement_timestamp(), FALSE) AS is_expired"""
+    _PRUNE_AFTER = (
+        "CASE WHEN result_ttl IS NOT NULL THEN statement_timestamp()"
+        f" + make_interval(secs => LEAST(GREATEST(result_ttl, 0.0), {LONGEST})) END"
+    )
     _FINISH = f"""
 UPDATE {TABLE} t SET status = 'SUCCESSFUL', finished_at = statement_timestamp(),
-  prune_after = statement_timestamp() + make_interval(secs => {KEPT}),
+  prune_after = {_PRUNE_AFTER},
   return_value = done.value, run_time = done.run_time
 FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::float8[])
   AS done(id, claims, value, run_time)
@@ -104,6 +107,9 @@ held AS MATERIALIZED (
 
     def later(self, since: str, seconds: str) -> str:
         return f"({since} + make_interval(secs => {seconds}))"
+
+    def prune_after(self) -> str:
+        return self._PRUNE_AFTER
 
     def to_id(self, task_id: UUID) -> Any:
         return str(task_id)
@@ -222,7 +228,7 @@ held AS MATERIALIZED (
         parameters = self._success_parameters(successes)
         if not (carefully or vars(connection).get(_WAITS)):
             return self._FINISH, parameters
-        _kept, ids, *_rest = parameters
+        ids, *_rest = parameters
         return self._FINISH_HELD, [ids, *parameters]
 
     def _pick(self, request: AnyRequest) -> str:
@@ -244,7 +250,6 @@ held AS MATERIALIZED (
         # The rows are locked as the statement comes to them, by a loop over these arrays.
         ids, claims, values, run_times = zip(*sorted(successes, key=by_id), strict=True)
         return [
-            seconds_kept(Status.SUCCESSFUL),
             _array(map(str, ids)),
             _array(map(str, claims)),
             _text_array(values),

@@ -9,11 +9,9 @@ from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ...retention import seconds_kept
-from ...statuses import Status
 from ..rows import AnyRequest, Claim, PointedRequest, Success
 from .base import MOST_ATTEMPTS, NEXT_CLAIM, Dialect, columns
-from .batches import KEPT, TABLE, Columns, as_json
+from .batches import TABLE, Columns, as_json
 
 
 class SQLite(Dialect):
@@ -104,8 +102,7 @@ WHERE {TABLE}.id = json_extract(done.value, '$[0]') AND claims = json_extract(do
         document = json.dumps([(s[0].hex, s[1], s[2], round(s[3], 6)) for s in successes])
         with connection.cursor() as cursor:
             cursor.execute(
-                self._FINISH.format(now=self.now(), prune_after=self.later(self.now(), KEPT)),
-                [seconds_kept(Status.SUCCESSFUL), document],
+                self._FINISH.format(now=self.now(), prune_after=self.prune_after()), [document]
             )
             return int(cursor.rowcount)
 
