@@ -28,7 +28,7 @@ from ..models import Rollup, RollupMark, TaskRecord
 from ..models.rollups import Span
 from ..statuses import Status
 from . import finished
-from .chunks import lock_available
+from .chunks import lock_available, next_in_order
 from .dialects import DatabaseNow, SecondsBetween
 from .repeating import repeated
 
@@ -73,7 +73,8 @@ def count_next(database: str) -> float:
     start = max(_utc(mark.counted_until), end - CATCH_UP)
     if start >= end:
         return (end + _MINUTE + SETTLED_AFTER - now).total_seconds()
-    slice_ = _slice(database, start, end)
+    with next_in_order(database):
+        slice_ = _slice(database, start, end)
     if not repeated(database, partial(_count, database, mark.counted_until, *slice_)):
         return 1.0  # somebody else is at it
     if slice_[1] < end:
@@ -88,9 +89,10 @@ def uncounted(database: str, since: datetime, most: int) -> list[tuple[str, str]
     counted_until = marks.values_list("counted_until", flat=True).first()
     start = max(since, counted_until) if counted_until else since
     found: list[Any] = []
-    for rows in finished.by_end(database):
-        ended = rows.filter(finished_at__gte=start).order_by("finished_at")
-        found += ended.values_list("finished_at", "queue_name", "status")[:most]
+    with next_in_order(database):
+        for rows in finished.by_end(database):
+            ended = rows.filter(finished_at__gte=start).order_by("finished_at")
+            found += ended.values_list("finished_at", "queue_name", "status")[:most]
     return [(queue_name, status) for _, queue_name, status in sorted(found)[:most]]
 
 

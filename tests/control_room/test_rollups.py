@@ -17,7 +17,15 @@ from django_tasks.models import Rollup, RollupMark, TaskRecord
 from django_tasks.models.rollups import Span
 from django_tasks.statuses import FINAL_STATUSES, Status
 from django_tasks.store import rollups, transitions
-from tests.conformance.steps import DATABASE, at_once, make, persistently
+from tests.conformance.steps import (
+    DATABASE,
+    FAR_AHEAD,
+    IS_MYSQL,
+    at_once,
+    make,
+    persistently,
+)
+from tests.rows_read import rows_read
 
 #: A minute that ended long enough ago.
 MINUTE = timedelta(minutes=1)
@@ -46,17 +54,23 @@ def bucket(seconds):
 
 def finish(finished_at, status=Status.SUCCESSFUL, wait=0.3, run=0.05, **columns):
     """Store a task that waited, ran, and finished at a moment."""
-    started_at = finished_at - timedelta(seconds=run)
-    [task_id] = make(
-        status=status,
-        finished_at=finished_at,
-        last_attempted_at=started_at,
-        started_at=started_at,
-        enqueued_at=started_at - timedelta(seconds=wait),
-        run_time=run,
-        **{"attempts": 1, "claims": 1, **columns},
-    )
+    [task_id] = make(**finished_columns(finished_at, status, wait, run, **columns))
     return task_id
+
+
+def finished_columns(finished_at, status=Status.SUCCESSFUL, wait=0.3, run=0.05, **columns):
+    started_at = finished_at - timedelta(seconds=run)
+    return {
+        "status": status,
+        "finished_at": finished_at,
+        "last_attempted_at": started_at,
+        "started_at": started_at,
+        "enqueued_at": started_at - timedelta(seconds=wait),
+        "run_time": run,
+        "attempts": 1,
+        "claims": 1,
+        **columns,
+    }
 
 
 def brute_force(span):
@@ -137,6 +151,97 @@ def test_minute_of_many_slices_has_one_row(monkeypatch):
 
     assert counted(Span.MINUTE) == expected(Span.MINUTE)
     assert counted(Span.HOUR) == expected(Span.HOUR)
+
+
+#: The kinds of tasks that have indexes of their own.
+KINDS = {
+    "successful": {},
+    "failed": {"status": Status.FAILED},
+    "own": {"result_ttl": 1e9, "prune_after": FAR_AHEAD},
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("kind", KINDS)
+def test_slice_is_as_large_as_it_may_be_whatever_kind_the_tasks_are(kind, monkeypatch):
+    """It ends where the first kind has enough; none of what the others have there is left out."""
+    monkeypatch.setattr(rollups, "SLICE", 7)
+    others = [columns for name, columns in KINDS.items() if name != kind]
+    for second in range(40):
+        finish(minutes_ago(3, second + 0.123), **KINDS[kind])
+        if second % 5 == 0:
+            for columns in others:
+                finish(minutes_ago(3, second + 0.123), **columns)
+
+    RollupMark.objects.create(pk=1, counted_until=minutes_ago(3))
+    sizes = []
+    while persistently(rollups.count_next, DATABASE) == 0.0:
+        sizes.append(tasks_counted() - sum(sizes))
+
+    assert max(sizes) <= 7 + 2 * 2
+    assert counted(Span.MINUTE) == expected(Span.MINUTE)
+
+
+def tasks_counted():
+    rows = Rollup.objects.filter(span=Span.MINUTE)
+    return sum(row.successful + row.failed + row.cancelled for row in rows)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", KINDS)
+def test_slice_of_a_full_minute_reads_no_more_than_it_counts(kind, monkeypatch):
+    """Though the statistics know of little that finished then, and other kinds had much before."""
+    monkeypatch.setattr(rollups, "SLICE", 50)
+    others = [columns for name, columns in KINDS.items() if name != kind]
+    for _ in range(10):
+        finish(minutes_ago(4, random.uniform(0, 59)), **KINDS[kind])
+    for columns in others:
+        many = {"status": Status.SUCCESSFUL, "finished_at": minutes_ago(50), **columns}
+        make(2000, **many)
+    RollupMark.objects.create(pk=1, counted_until=minutes_ago(3))
+    analyze()
+    read = {}
+    for more in (400, 4000):
+        marks = RollupMark.objects.all()
+        moments = [minutes_ago(3, random.uniform(0, 59)) for _ in range(more)]
+        TaskRecord.objects.bulk_create(
+            TaskRecord(**LIKE_ANY, **finished_columns(moment, **KINDS[kind])) for moment in moments
+        )
+        with rows_read() as reading:
+            assert rollups.count_next(DATABASE) == 0.0
+        read[more] = reading.total
+        marks.update(counted_until=minutes_ago(3))
+
+    assert read[4000] < 1.5 * read[400], read
+
+
+#: What every record has.
+LIKE_ANY = {
+    "task_path": "x", "queue_name": "default", "backend": "default", "args": "[]", "kwargs": "{}",
+}  # fmt: skip
+
+
+def analyze():
+    table = TaskRecord._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE TABLE {table}" if IS_MYSQL else f"ANALYZE {table}")
+        cursor.fetchall() if IS_MYSQL else None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("most", [3, 100])
+def test_what_is_not_counted_yet_is_found_in_the_order_of_its_end(most):
+    """Of all kinds: that of the tasks that finished first, up to so many."""
+    moments = [(name, second) for second in range(4) for name in KINDS]
+    for name, second in random.sample(moments, len(moments)):
+        finish(minutes_ago(3, second), queue_name=f"{name} {second}", **KINDS[name])
+    make(2)
+
+    found = rollups.uncounted(DATABASE, minutes_ago(3, 1), most)
+
+    assert len(found) == min(most, 9)
+    assert {queue for queue, _ in found[:3]} == {f"{name} 1" for name in KINDS}
+    assert {status for _, status in found} == {Status.SUCCESSFUL, Status.FAILED}
 
 
 @pytest.mark.django_db
