@@ -55,7 +55,13 @@ def are_logged() -> bool:
 
 def loggable(exception: BaseException, instead: str = OF_TASK) -> BaseException:
     """Return `exception`, or its stand-in with `instead` in the place of each text."""
-    return exception if are_logged() else _Chain(lambda _: instead).stand_in(exception)
+    if are_logged():
+        return exception
+    if _is_alone(exception):
+        made = _bare(exception, instead)
+        made.__suppress_context__ = _suppresses_context(exception)
+        return made
+    return _Chain(lambda _: instead).stand_in(exception)
 
 
 def loggable_fault(exception: BaseException) -> BaseException:

@@ -121,7 +121,7 @@ def refused_successes(
     if refused:
         writer = Writer(worker_id, process, host)
         endings = [
-            Ending(id=s.id, claims=s.claims, number=0, kind=EndingKind.LATE) for s in refused
+            Ending(s.id, s.claims, number=0, kind=EndingKind.LATE, fields={}) for s in refused
         ]
         connection = connections[database]
         dialects.of(connection).insert_attempts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -113,8 +113,7 @@ class Writer(NamedTuple):
     host: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(NamedTuple):
     """How an attempt that did not succeed ended, for its own row."""
 
     outcome: AttemptOutcome
@@ -181,11 +180,11 @@ class EndingKind(StrEnum):
     LATE = "late"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class Ending(NamedTuple):
     """
     What becomes of a claimed task that did not succeed.
 
+    `fields`: columns to write with it, and their values; each ending has a dict of its own.
     `delay`: seconds until it runs again. `attempt` is None when there is nothing to tell (a task
     given back unstarted).
     """
@@ -194,20 +193,13 @@ class Ending:
     claims: int
     number: int
     kind: EndingKind
+    fields: dict[str, Any]
     delay: float = 0.0
     attempt: Attempt | None = None
-    fields: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
         cls, claim: Claim, kind: EndingKind, attempt: Attempt | None = None, delay: float = 0.0
     ) -> Ending:
         """Return the ending of a claim."""
-        return cls(
-            id=claim.id,
-            claims=claim.claims,
-            number=claim.attempts,
-            kind=kind,
-            delay=delay,
-            attempt=attempt,
-        )
+        return cls(claim.id, claim.claims, claim.attempts, kind, {}, delay, attempt)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -16,10 +16,10 @@ from ..exception_texts import OF_OTHERS, loggable, summary
 from ..listeners import has_listeners
 from ..signals import task_finished
 from ..store import records
-from ..store.rows import Claim, Ending
+from ..store.rows import Claim
 from .connections import OwnConnections, ReceiverConnections
 from .faults import is_outage
-from .tellings import TELLINGS
+from .tellings import TELLINGS, Ended
 
 logger = logging.getLogger("django_tasks.worker")
 
@@ -44,13 +44,15 @@ class Announcer:
         audience = Audience(task_finished)
         self._tell([(claim, task_finished, None) for claim in claims if audience.listens_to(claim)])
 
-    def tell_of_endings(self, ended: Sequence[tuple[Claim, Ending, BaseException | None]]) -> None:
+    def tell_of_endings(self, ended: Sequence[Ended]) -> None:
         """Send task_finished or task_retried; nothing for a task that was only given back."""
         heard = []
+        audience = cache(Audience)
         for claim, ending, exception in ended:
             signal = TELLINGS[ending.kind].signal
             told = exception if signal is task_finished else None
-            if signal is not None and _is_heard(claim, signal, told):
+            level = logging.INFO if told is None else logging.ERROR
+            if signal is not None and audience(signal, level).listens_to(claim):
                 heard.append((claim, signal, told))
         self._tell(heard)
 
@@ -83,10 +85,15 @@ class Announcer:
 
 
 class Audience:
-    """Who listens to a signal, asked once per task for the time of a batch."""
+    """
+    Who listens to a signal, asked once per task for the time of a batch.
 
-    def __init__(self, signal: Signal) -> None:
+    `level`: at what Django's own receivers would log it.
+    """
+
+    def __init__(self, signal: Signal, level: int = logging.INFO) -> None:
         self._signal = signal
+        self._level = level
         self._known: dict[str, bool] = {}
 
     def listens_to(self, claim: Claim) -> bool:
@@ -94,16 +101,11 @@ class Audience:
         known = self._known.get(claim.task_path)
         if known is None:
             task = registry.find(claim.task_path)
-            known = task is not None and has_listeners(self._signal, type(task.get_backend()))
+            known = task is not None and has_listeners(
+                self._signal, type(task.get_backend()), self._level
+            )
             self._known[claim.task_path] = known
         return known
-
-
-def _is_heard(claim: Claim, signal: Signal, exception: BaseException | None) -> bool:
-    """Tell whether anybody listens to this one: Django's own receivers write to the log."""
-    task = registry.find(claim.task_path)
-    level = logging.INFO if exception is None else logging.ERROR
-    return task is not None and has_listeners(signal, type(task.get_backend()), level)
 
 
 def _send(news: News) -> None:

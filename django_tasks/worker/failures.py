@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from ..base import Task, TaskResult
@@ -102,9 +101,9 @@ def _reason(exception: BaseException) -> BaseException:
 def in_ascii(ending: Ending) -> Ending:
     """Return `ending` without the characters that a database of another encoding may refuse."""
     if ending.attempt is None:
-        return replace(ending, fields={})
+        return ending._replace(fields={})
     text = ending.attempt.traceback.encode("ascii", "backslashreplace").decode()
-    return replace(ending, fields={}, attempt=replace(ending.attempt, traceback=text))
+    return ending._replace(fields={}, attempt=ending.attempt._replace(traceback=text))
 
 
 def exception_path(exception: BaseException) -> str:

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext, suppress
 from datetime import datetime
-from typing import Any, TextIO
+from types import FunctionType
+from typing import Any, NamedTuple, TextIO
 
 from ..exception_texts import loggable
-from ..store.rows import Claim, Ending, EndingKind, Success
+from ..store.rows import Claim, EndingKind, Success
 from ..tracebacks import text_of
 from .config import WorkerConfig
-from .tellings import TELLINGS
+from .tellings import TELLINGS, Ended
 
 logger = logging.getLogger("django_tasks.worker")
 
@@ -47,18 +48,30 @@ class LineFormatter(logging.Formatter):
         return printable(super().formatMessage(record))
 
     def formatException(self, exc_info: Any) -> str:  # noqa: N802 - logging's name
-        text = _traceback_of(exc_info)
-        if not text.replace("\n", "").isprintable():
-            text = "\n".join(map(printable, text.split("\n")))
-        return "    " + text.replace("\n", "\n    ")
+        return _indented(_traceback_of(exc_info))
+
+
+def _indented(text: str) -> str:
+    if not text.replace("\n", "").isprintable():
+        text = "\n".join(map(printable, text.split("\n")))
+    return "    " + text.replace("\n", "\n    ")
+
+
+class Line(NamedTuple):
+    """What the log says of an ending: `shown` is the exception whose traceback follows."""
+
+    level: int
+    claim: Claim
+    what: str
+    shown: BaseException | None
 
 
 class WorkerHandler(logging.StreamHandler[TextIO]):
     """
     The handler of runworker's own output.
 
-    It writes the successes of a batch at once: a record for each, with its stack frame and lock,
-    takes longer than a short task.
+    It writes what became of a batch at once: a record for each task, with its stack frame and
+    lock, takes longer than a short task. The text is the one that the formatter would make.
     """
 
     def __init__(self) -> None:
@@ -66,18 +79,38 @@ class WorkerHandler(logging.StreamHandler[TextIO]):
         self.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
 
     def write_successes(self, batch: Iterable[tuple[Claim, Success]]) -> None:
-        """Write a line per success, as the formatter would."""
-        start = f"{datetime.now():%H:%M:%S} INFO "  # noqa: DTZ005 - local, as logging's asctime
-        text = "".join(
+        """Write a line per success."""
+        start = f"{_time()} INFO "
+        self._write(
             f"{start}{claim.task_path} {claim.id} succeeded in {success.run_time * 1000:.1f} ms\n"
             for claim, success in batch
         )
+
+    def write_lines(self, lines: Iterable[Line]) -> None:
+        """Write lines with their tracebacks: all, or none if a hostile exception raises."""
+        time = _time()
+        self._write([_text(time, line) for line in lines])
+
+    def _write(self, texts: Iterable[str]) -> None:
+        text = "".join(texts)
         with self.lock or nullcontext():
             try:
                 self.stream.write(text)
                 self.flush()
             except (OSError, ValueError):
                 return  # a closed terminal or a full disk: a log line is not worth the tasks
+
+
+def _time() -> str:
+    return f"{datetime.now():%H:%M:%S}"  # noqa: DTZ005 - local, as logging's asctime
+
+
+def _text(time: str, line: Line) -> str:
+    level, claim, what, shown = line
+    head = printable(f"{time} {logging.getLevelName(level)} {claim.task_path} {claim.id} {what}")
+    if shown is None:
+        return f"{head}\n"
+    return f"{head}\n{_indented(_traceback_of((type(shown), shown, shown.__traceback__)))}\n"
 
 
 class RootHandler(logging.Handler):
@@ -130,20 +163,31 @@ _STANDARD = logging.Formatter()
 logger.addFilter(give_traceback)
 
 
-def _only_handler() -> WorkerHandler | None:
-    """Return runworker's handler if nothing else hears of a success."""
+def _only_handler(level: int) -> WorkerHandler | None:
+    """Return runworker's handler if no other handler or filter is told of a record."""
     parent = logger.parent
-    if logger.handlers or parent is None or parent.propagate:
+    if logger.handlers or logger.filters != [give_traceback] or not logger.propagate:
         return None
-    told = [handler for handler in parent.handlers if handler.level <= logging.INFO]
+    if parent is None or parent.propagate:
+        return None
+    told = [handler for handler in parent.handlers if handler.level <= level]
     return told[0] if len(told) == 1 and isinstance(told[0], WorkerHandler) else None
+
+
+def _is_overheard() -> bool:
+    """Tell whether somebody has replaced a method of the logger, as Sentry does to find errors."""
+    methods = type(logger).handle, type(logger).callHandlers
+    return any(
+        type(method) is not FunctionType or method.__globals__ is not vars(logging)
+        for method in methods
+    )
 
 
 def log_successes(batch: Iterable[tuple[Claim, Success]], config: WorkerConfig) -> None:
     """Log RUNNING to SUCCESSFUL for each task of a batch."""
     if not logger.isEnabledFor(logging.INFO):
         return
-    if (handler := _only_handler()) is not None:
+    if (handler := _only_handler(logging.INFO)) is not None:
         handler.write_successes(batch)
         return
     for claim, success in batch:
@@ -153,28 +197,39 @@ def log_successes(batch: Iterable[tuple[Claim, Success]], config: WorkerConfig) 
         )  # fmt: skip
 
 
-def log_ending(
-    claim: Claim, ending: Ending, config: WorkerConfig, exception: BaseException | None = None
-) -> None:
+def log_endings(batch: Iterable[Ended], config: WorkerConfig) -> None:
     """
-    Log what became of a task that did not succeed; a failure with its traceback.
+    Log what became of tasks that did not succeed; failures with their tracebacks.
 
-    Not with what the exception says, unless LOG_EXCEPTION_TEXT allows it.
+    Not with what the exceptions say, unless LOG_EXCEPTION_TEXT allows it.
     """
-    if ending.kind is EndingKind.RELEASE and ending.attempt is None:
-        return  # never started: nothing happened
-    level = TELLINGS[ending.kind].level
-    if not logger.isEnabledFor(level):
+    if not (lines := list(_lines(batch))):
         return
-    verb = TELLINGS[ending.kind].verb.format(delay=ending.delay)
-    reason = ""
-    if exception is not None and level >= logging.WARNING:
-        reason = f" ({type(exception).__name__})"
-    shown = None if exception is None or level < logging.ERROR else loggable(exception)
-    logger.log(
-        level, "%s %s %s%s", printable(claim.task_path), claim.id, verb, reason,
-        exc_info=shown, extra=_extra(claim, config),
-    )  # fmt: skip
+    handler = _only_handler(max(line.level for line in lines))
+    if handler is not None and not _is_overheard():
+        with suppress(Exception):  # of a hostile exception: logging tells of it
+            handler.write_lines(lines)
+            return
+    for level, claim, what, shown in lines:
+        logger.log(
+            level, "%s %s %s", printable(claim.task_path), claim.id, what,
+            exc_info=shown, extra=_extra(claim, config),
+        )  # fmt: skip
+
+
+def _lines(batch: Iterable[Ended]) -> Iterator[Line]:
+    for claim, ending, exception in batch:
+        if ending.kind is EndingKind.RELEASE and ending.attempt is None:
+            continue  # never started: nothing happened
+        verb, level, _ = TELLINGS[ending.kind]
+        if not logger.isEnabledFor(level):
+            continue
+        what, shown = verb.format(delay=ending.delay), None
+        if exception is not None and level >= logging.WARNING:
+            what = f"{what} ({type(exception).__name__})"
+            if level >= logging.ERROR:
+                shown = loggable(exception)
+        yield Line(level, claim, what, shown)
 
 
 def log_late(claim: Claim, config: WorkerConfig) -> None:

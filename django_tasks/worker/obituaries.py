@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import signal
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -162,7 +161,7 @@ def of_orphan(orphan: Orphan, finder_id: UUID) -> Ending:
     # Who found it is said so that its finder knows its own row again: see store.attempts.mark().
     error = WorkerLost(f"{text} Worker {finder_id} found it.")
     attempt = _attempt(AttemptOutcome.LOST, error, {"run_time": None})
-    attempt = replace(attempt, worker_id=orphan.worker_id, process=orphan.process)
+    attempt = attempt._replace(worker_id=orphan.worker_id, process=orphan.process)
     return _lost(orphan.claim, orphan.on_lost, attempt)
 
 

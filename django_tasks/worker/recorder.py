@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from uuid import UUID
 
 from django.db import DatabaseError
@@ -21,8 +20,9 @@ from .failures import fail, in_ascii
 from .faults import is_outage
 from .jobs import Job, Outcome
 from .locked import SetAside
-from .logs import log_ending, log_late, log_successes
+from .logs import log_endings, log_late, log_successes
 from .settling import joined, settle_apart
+from .tellings import Ended
 
 logger = logging.getLogger("django_tasks.worker")
 
@@ -154,7 +154,7 @@ class Recorder:
         lost = {ending.id for ending in settled.refused}
         locked = {ending.id for ending in settled.locked}
         self._set_aside.add(pair for pair in batch if pair[1].id in locked)
-        ended = []
+        ended: list[Ended] = []
         for job, ending in batch:
             if ending.id in locked:
                 continue
@@ -163,9 +163,9 @@ class Recorder:
                 log_late(job.claim, self.config)
                 continue
             if ending.id in settled.cancelled:
-                ending = replace(ending, kind=EndingKind.CANCEL)
-            log_ending(job.claim, ending, self.config, job.exception)
+                ending = ending._replace(kind=EndingKind.CANCEL)
             ended.append((job.claim, ending, job.exception))
+        log_endings(ended, self.config)
         self.announcer.tell_of_endings(ended)
 
     def _tell_of_settled(self) -> None:

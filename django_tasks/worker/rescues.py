@@ -6,7 +6,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 from uuid import UUID
@@ -22,8 +21,9 @@ from .announcements import Announcer
 from .config import WorkerConfig
 from .connections import ReceiverConnections
 from .faults import is_outage
-from .logs import log_ending
+from .logs import log_endings
 from .settling import Refused, settle_apart
+from .tellings import Ended
 
 logger = logging.getLogger("django_tasks.keeper")
 
@@ -50,7 +50,7 @@ class Rescues:
         self.announcer = Announcer(config.database, ReceiverConnections(config.database))
         #: What may be written or not: the database went away meanwhile.
         self._in_hand: _Batch | None = None
-        self._untold: deque[tuple[Claim, Ending]] = deque()
+        self._untold: deque[Ended] = deque()
 
     @property
     def has_untold(self) -> bool:
@@ -97,7 +97,7 @@ class Rescues:
         until = time.monotonic() + TELL_FOR
         while self._untold and time.monotonic() < until:
             some = [self._untold.popleft() for _ in range(min(TOLD_AT_ONCE, len(self._untold)))]
-            self.announcer.tell_of_endings([(claim, ending, None) for claim, ending in some])
+            self.announcer.tell_of_endings(some)
         return self.has_untold
 
     def _settle(self, batch: _Batch, endings: list[Ending]) -> transitions.Settled:
@@ -120,10 +120,12 @@ class Rescues:
         # The owner wrote the end itself, or it is to be tried again.
         passed_over = [*settled.refused, *settled.locked, *(ending for ending, _ in odd)]
         unwritten = {ending.id for ending in passed_over}
+        ended: list[Ended] = []
         for claim, ending in batch.decided:
             if claim.id in unwritten:
                 continue
             if claim.id in settled.cancelled:
-                ending = replace(ending, kind=EndingKind.CANCEL)
-            log_ending(claim, ending, self.config)
-            self._untold.append((claim, ending))
+                ending = ending._replace(kind=EndingKind.CANCEL)
+            ended.append((claim, ending, None))
+        log_endings(ended, self.config)
+        self._untold.extend(ended)
