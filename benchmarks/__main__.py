@@ -26,9 +26,20 @@ PEERS = (
     "pgqueuer",
 )
 WORKLOADS = (
-    *("enqueue", "drain", "failures", "latency", "memory", "idle", "naps", "flat", "profile"),
+    *(
+        "enqueue",
+        "drain",
+        "failures",
+        "latency",
+        "memory",
+        "idle",
+        "naps",
+        "flat",
+        "held",
+        "profile",
+    ),
 )
-ONCE = {"failures", "idle", "flat", "profile"}  # slow, and steady: in the first run only
+ONCE = {"failures", "idle", "flat", "held", "profile"}  # slow, and steady: in the first run only
 Runs = dict[str, list[dict[str, Any]]]
 
 

@@ -93,6 +93,8 @@ def _flatness(ours: list[dict[str, Any]]) -> Iterator[Goal]:
         ("flat_snapshot", "a held snapshot, the third 30,000"),
     ):
         yield f"drain with {words}, of the drain without", middle(ours, metric), 0.8, True
+    held = middle(ours, "held_rate")
+    yield "drain after three minutes of a held snapshot, of its start", held, 0.6, True
 
 
 def _most(runs: Runs, names: list[str], metric: str) -> float | None:

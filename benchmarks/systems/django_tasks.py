@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from benchmarks import failures, flatness, profile
+from benchmarks import failures, flatness, held, profile
 from benchmarks.systems.base import Arguments, System, python
 
 TABLE = "django_tasks_taskrecord"
@@ -134,6 +134,7 @@ DjangoTasks.extras = {
     "enqueue": create_ratio,
     "failures": failures.measure,
     "flat": flatness.measure,
+    "held": held.measure,
     "profile": profile.measure,
 }
 DjangoTasksBest.extras = {"profile": profile.measure}

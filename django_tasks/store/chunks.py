@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import count
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -21,11 +20,6 @@ Row = TypeVar("Row", bound=Model)
 
 #: Rows of one transaction.
 CHUNK = 1000
-
-
-def chunks(most: int | None) -> Iterable[int]:
-    """Return something to loop over as often as `most` rows take chunks; None: for ever."""
-    return count() if most is None else range(max(1, most // CHUNK))
 
 
 @contextmanager
@@ -72,6 +66,50 @@ def lock_in_order(database: str, rows: QuerySet[Row]) -> None:
         list(lock_all(database, rows.order_by("pk")).values_list("pk", flat=True))
 
 
+def handled_along(
+    database: str,
+    rows: QuerySet[Any],
+    column: str,
+    handle: Callable[[list[tuple[Any, ...]]], object],
+    *,
+    also: Sequence[str] = (),
+    seconds: float | None = None,
+) -> Iterator[list[tuple[Any, ...]]]:
+    """
+    Have `handle` handle `rows`, a chunk after another in the order of `column`, which has an index.
+
+    It is given, and what it has committed is yielded, as (pk, column, *also). Rows that somebody
+    holds are left out. `seconds`: begin no further chunk after so long; None: until all are done.
+    The last chunk is one of less than CHUNK rows, unless time was up before.
+    """
+    end = float("inf") if seconds is None else time.monotonic() + seconds
+    columns = ("pk", column, *also)
+    ahead = rows
+    while True:
+        work = partial(_handle_chunk, database, ahead.order_by(column), columns, handle)
+        picked = repeated(database, work)
+        yield picked
+        if len(picked) < CHUNK or time.monotonic() >= end:
+            return
+        # From where the chunk ended: before it lie entries of rows that are handled, or held.
+        mark = picked[-1][1]
+        ahead = rows if mark is None else rows.filter(**{f"{column}__gte": mark})
+
+
+def _handle_chunk(
+    database: str,
+    rows: QuerySet[Any],
+    columns: Sequence[str],
+    handle: Callable[[list[tuple[Any, ...]]], object],
+) -> list[tuple[Any, ...]]:
+    """Handle the first rows that nobody holds, and return them."""
+    with next_in_order(database):
+        picked = list(lock_available(database, rows).values_list(*columns)[:CHUNK])
+        if picked:
+            handle(picked)
+    return picked
+
+
 def lock_ids(database: str, rows: QuerySet[TaskRecord]) -> list[UUID]:
     """Lock a chunk of tasks that nobody holds; return their ids."""
     return list(lock_available(database, rows).values_list("pk", flat=True)[:CHUNK])
@@ -96,27 +134,9 @@ def delete_along(
 
     `seconds`: begin no further chunk after so long; None: until all went.
     """
-    end = float("inf") if seconds is None else time.monotonic() + seconds
-    deleted, mark = 0, None
-    while True:
-        # From where the last chunk ended: before it lie entries of rows that are deleted, or held.
-        ahead = rows if mark is None else rows.filter(**{f"{column}__gte": mark})
-        work = partial(_delete_chunk, database, ahead.order_by(column), column, delete)
-        number, mark = repeated(database, work)
-        deleted += number
-        if number < CHUNK:
-            return Deleted(deleted, is_done=True)
-        if time.monotonic() >= end:
-            return Deleted(deleted, is_done=False)
-
-
-def _delete_chunk(
-    database: str, rows: QuerySet[Any], column: str, delete: Callable[[list[Any]], object]
-) -> tuple[int, Any]:
-    """Delete the first rows that nobody holds; return how many, and the `column` of the last."""
-    with next_in_order(database):
-        picked = list(lock_available(database, rows).values_list("pk", column)[:CHUNK])
-        if not picked:
-            return 0, None
-        delete([pk for pk, _ in picked])
-        return len(picked), picked[-1][1]
+    number, picked = 0, []
+    for picked in handled_along(
+        database, rows, column, lambda chosen: delete([row[0] for row in chosen]), seconds=seconds
+    ):
+        number += len(picked)
+    return Deleted(number, is_done=len(picked) < CHUNK)

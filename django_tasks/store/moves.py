@@ -11,7 +11,7 @@ from django.db import transaction
 
 from ..models import TaskRecord
 from ..statuses import PENDING_STATUSES
-from .chunks import CHUNK, lock_all
+from .chunks import CHUNK, lock_in_order
 from .ready import tell_of_ready
 from .repeating import repeated
 
@@ -39,10 +39,8 @@ def move(
 
 def _move_chunk(database: str, ids: list[UUID], changes: dict[str, Any]) -> int:
     with transaction.atomic(using=database):
-        # Locked in the order of ids, as everywhere: a claim under way is waited for.
         pending = TaskRecord.objects.using(database).filter(pk__in=ids, status__in=PENDING_STATUSES)
-        locked = list(lock_all(database, pending.order_by("pk")).values_list("pk", flat=True))
-        rows = TaskRecord.objects.using(database)
-        moved = rows.filter(pk__in=locked, status__in=PENDING_STATUSES).update(**changes)
-        tell_of_ready(database, locked)
+        lock_in_order(database, pending)  # a claim under way is waited for
+        moved = pending.update(**changes)
+        tell_of_ready(database, ids)
         return moved

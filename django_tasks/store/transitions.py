@@ -30,7 +30,7 @@ from ..brokers import publishing
 from ..models import TaskRecord
 from ..statuses import PENDING_STATUSES, AttemptOutcome, Status
 from . import attempts, dialects, policy
-from .chunks import CHUNK, chunks, lock_all, lock_available, lock_ids, lock_in_order, next_in_order
+from .chunks import CHUNK, handled_along, lock_all, lock_available, lock_in_order
 from .dialects import DatabaseNow, PruneAfter, by_id, next_claim, status_is
 from .ready import tell_of_ready
 from .repeating import repeated
@@ -231,51 +231,50 @@ def has_succeeded(database: str, task_id: UUID, claims: int) -> bool | None:
     return found == (Status.SUCCESSFUL, claims)
 
 
-def promote(database: str, *, at_any_time: bool = False, most: int | None = None) -> set[str]:
+def promote(database: str, *, at_any_time: bool = False, seconds: float | None = None) -> set[str]:
     """
     Make scheduled tasks ready that are due (or all of them); return their queues.
 
-    `most`: about how many to handle; None: all.
+    `seconds`: begin no further chunk after so long; None: until all are ready.
     """
-    rows = TaskRecord.objects.using(database).filter(status_is(Status.SCHEDULED))
+    tasks = TaskRecord.objects.using(database)
+    rows = tasks.filter(status_is(Status.SCHEDULED))
     if not at_any_time:
         rows = rows.filter(run_after__lte=DatabaseNow())
-    queues: set[str] = set()
-    for _ in chunks(most):
-        with next_in_order(database):
-            due = lock_available(database, rows.order_by("run_after"))
-            picked = dict(due.values_list("pk", "queue_name")[:CHUNK])
-            TaskRecord.objects.using(database).filter(
-                pk__in=picked, status=Status.SCHEDULED
-            ).update(status=Status.READY)
-            tell_of_ready(database, picked)
-        queues.update(picked.values())
-        if len(picked) < CHUNK:
-            break
-    return queues
+
+    def make_ready(picked: list[tuple[Any, ...]]) -> None:
+        ids = [row[0] for row in picked]
+        tasks.filter(pk__in=ids, status=Status.SCHEDULED).update(status=Status.READY)
+        tell_of_ready(database, ids)
+
+    chunks = handled_along(
+        database, rows, "run_after", make_ready, also=("queue_name",), seconds=seconds
+    )
+    return {queue_name for chunk in chunks for _, _, queue_name in chunk}
 
 
-def expire(database: str, *, most: int | None = None) -> int:
-    """Cancel tasks that were not started before their expires_at, about `most` of them."""
-    expired = 0
-    for _ in chunks(most):
-        with next_in_order(database):
-            overdue = TaskRecord.objects.using(database).filter(
-                status_is(Status.SCHEDULED, Status.READY),
-                expires_at__isnull=False,
-                expires_at__lte=DatabaseNow(),
-            )
-            ids = lock_ids(database, overdue.order_by("expires_at"))
-            expired += _cancel_pending(
-                database,
-                ids,
-                AttemptOutcome.EXPIRED,
-                "TaskExpired",
-                "The task was not started before it expired.",
-            )
-        if len(ids) < CHUNK:
-            break
-    return expired
+def expire(database: str, *, seconds: float | None = None) -> int:
+    """
+    Cancel tasks that were not started before their expires_at; return how many.
+
+    `seconds`: begin no further chunk after so long; None: until all are cancelled.
+    """
+    overdue = TaskRecord.objects.using(database).filter(
+        status_is(Status.SCHEDULED, Status.READY),
+        expires_at__isnull=False,
+        expires_at__lte=DatabaseNow(),
+    )
+
+    def end(picked: list[tuple[Any, ...]]) -> None:
+        _cancel_pending(
+            database,
+            [row[0] for row in picked],
+            AttemptOutcome.EXPIRED,
+            "TaskExpired",
+            "The task was not started before it expired.",
+        )
+
+    return sum(map(len, handled_along(database, overdue, "expires_at", end, seconds=seconds)))
 
 
 def _cancel_pending(

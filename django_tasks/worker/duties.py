@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -10,6 +11,7 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from ..exception_texts import loggable_fault
 from ..outages import Outage
+from ..store.cursors import pause_after
 from ..store.dialects import is_lock_timeout
 from .faults import CONNECTION_ERRORS, is_outage
 
@@ -24,14 +26,23 @@ class Duty:
     Something to do every `interval` seconds, in bits that are short beside a lease.
 
     The action returns True when there is more to do: it is due again at once, after other duties
-    that are due.
+    that are due. `keeps_to_share`: it is a look that may get dearer than its interval allows, as a
+    held snapshot makes it walk over all that was there since. After a round that leaves nothing to
+    do it then rests in proportion to what the round took, whoever hurries it.
     """
 
     def __init__(
-        self, action: Callable[[], bool | None], interval: float, first_in: float = 0.0
+        self,
+        action: Callable[[], bool | None],
+        interval: float,
+        *,
+        first_in: float = 0.0,
+        keeps_to_share: bool = False,
     ) -> None:
         self.action = action
         self.interval = interval
+        self._keeps_to_share = keeps_to_share
+        self._rests_until = -math.inf
         self._pause = interval
         self._due_at = time.monotonic() + first_in
 
@@ -42,9 +53,14 @@ class Duty:
     def do(self, now: float) -> None:
         """Do it, and plan the next time. Not planned when it raises: it stays due."""
         self._pause = self.interval
-        has_more = self.action()
-        if self._due_at <= now and not has_more:
+        if self.action():
+            return
+        if self._due_at <= now:
             self._due_at = now + self.interval
+        if self._keeps_to_share:
+            ended = time.monotonic()
+            self._rests_until = ended + pause_after(ended - now)
+            self._due_at = max(self._due_at, self._rests_until)
 
     def next_in(self, seconds: float) -> None:
         """Plan the next time."""
@@ -57,7 +73,7 @@ class Duty:
 
     def hurry(self) -> None:
         """Do it at the next chance."""
-        self._due_at = min(self._due_at, time.monotonic())
+        self._due_at = min(self._due_at, max(time.monotonic(), self._rests_until))
 
     def seconds_left(self, now: float) -> float:
         """Return the seconds until it is due."""

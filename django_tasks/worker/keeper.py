@@ -26,14 +26,12 @@ from ..conf import app_settings
 from ..exception_texts import loggable_fault
 from ..outages import Outage
 from ..store import dialects, pruning, rollups, transitions, workers
-from ..store.chunks import CHUNK
-from ..store.cursors import pause_after
 from ..store.dialects import WISH
 from ..wakeups import WakeUp
 from . import obituaries
 from .board import Board, clock
 from .config import WorkerConfig
-from .duties import Duties, Duty
+from .duties import LOCK_PAUSE, Duties, Duty
 from .faults import CONNECTION_ERRORS, is_outage
 from .limits import LOOK
 from .obedience import Obedience
@@ -46,15 +44,15 @@ logger = logging.getLogger("django_tasks.keeper")
 BEATS_PER_LEASE = 4
 #: Seconds after its start at which a running task is looked after for cancellation.
 CANCEL_AFTER = 0.3
-#: Rows handled by one duty before the lease is looked after again.
-AT_ONCE = CHUNK
 CANCEL_INTERVAL = 1.0
 #: Seconds between two proofs that the listening connection still works.
 PING_INTERVAL = 10.0
 #: Seconds that counting what finished may take before other duties have their turn, and then the
 #: pause.
 COUNT_FOR, COUNT_PAUSE = 0.1, 0.1
-#: The same for pruning.
+#: Seconds that making tasks ready may take before other duties have their turn, and expiring them.
+PROMOTE_FOR, EXPIRE_FOR = 0.3, 0.3
+#: As for counting, for pruning.
 PRUNE_FOR, PRUNE_PAUSE = 0.3, 0.1
 #: Keepers begin to count a minute within so many seconds of each other.
 COUNT_SPREAD = 5.0
@@ -107,9 +105,9 @@ class Keeper:
             Duty(self._report, settings.POLL_INTERVAL),
             Duty(self._bury, 0.05),
             Duty(self._tell, math.inf),
-            Duty(self._promote_and_expire, self._reconciler.longest_rest),
-            Duty(self._sweep, settings.SWEEP_INTERVAL),
-            Duty(self._pass_cancellations_on, CANCEL_INTERVAL),
+            Duty(self._promote_and_expire, self._reconciler.longest_rest, keeps_to_share=True),
+            Duty(self._sweep, settings.SWEEP_INTERVAL, keeps_to_share=True),
+            Duty(self._pass_cancellations_on, CANCEL_INTERVAL, keeps_to_share=True),
             Duty(self._listen, PING_INTERVAL),
             Duty(self._count_finished, 60.0, first_in=_spread()),
         ]
@@ -293,21 +291,24 @@ class Keeper:
 
     # --- due and overdue ----------------------------------------------------------------------
 
-    def _promote_and_expire(self) -> None:
-        asked_at = time.monotonic()
+    def _promote_and_expire(self) -> bool:
+        """Do what is due; return whether it may have left more behind."""
         due_in, expiry_in = self.dialect.seconds_until_next(self.connection)
-        pause = pause_after(time.monotonic() - asked_at)
+        promoted, expired = set[str](), 0
         if due_in <= 0:
-            queues = transitions.promote(self.database, most=AT_ONCE)
-            if any(map(self.obedience.serves, queues)):
+            promoted = transitions.promote(self.database, seconds=PROMOTE_FOR)
+            if any(map(self.obedience.serves, promoted)):
                 self._wake_all()
         if expiry_in <= 0:
-            transitions.expire(self.database, most=AT_ONCE)
-        # What was due may have left more behind: look again at once.
-        following = max(0.0, min(due_in, expiry_in, self._reconciler.rest))
-        if following:  # a held snapshot makes it walk over all that was due since
-            following = max(following, pause)
-        self._duties.of(self._promote_and_expire).next_in(following)
+            expired = transitions.expire(self.database, seconds=EXPIRE_FOR)
+        if promoted or expired:
+            return True
+        following = min(due_in, expiry_in, self._reconciler.rest)
+        # What is due and was not to be had is held by somebody.
+        self._duties.of(self._promote_and_expire).next_in(
+            following if following > 0 else LOCK_PAUSE
+        )
+        return False
 
     # --- cancellation -------------------------------------------------------------------------
 

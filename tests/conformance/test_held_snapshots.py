@@ -6,15 +6,24 @@ claims cannot help: see docs/explanation/design.md.
 """
 
 import contextlib
+from datetime import timedelta
 
 import pytest
 from django.db import connection, connections
 
 from django_tasks.models import TaskRecord
 from django_tasks.statuses import Status
-from django_tasks.store import claims, dialects
+from django_tasks.store import chunks, claims, dialects, transitions
 from django_tasks.store.cursors import RESCAN_INTERVAL, SHARE
-from tests.conformance.steps import IS_POSTGRESQL, claimer, ids_of, store, success
+from tests.conformance.steps import (
+    DATABASE,
+    IS_POSTGRESQL,
+    LONG_AGO,
+    claimer,
+    ids_of,
+    store,
+    success,
+)
 from tests.rows_read import rows_read
 from tests.worker.conftest import tables  # noqa: F401
 
@@ -166,3 +175,25 @@ def test_what_comes_back_is_found_at_once_when_nothing_else_is_ready(backlog, cl
     come_back(backlog[0])
 
     assert ids_of(serving.claim(BATCH)) == backlog[:1]
+
+
+@pytest.mark.parametrize(
+    ("column", "work"), [("run_after", transitions.promote), ("expires_at", transitions.expire)]
+)
+def test_what_is_due_is_read_once(held_snapshot, column, work, monkeypatch):
+    """Each chunk begins where the last one ended, not at the front: by one chunk, and by many."""
+
+    def read_by(chunk):
+        monkeypatch.setattr(chunks, "CHUNK", chunk)
+        for second in range(MANY):
+            due = {column: LONG_AGO + timedelta(seconds=second)}
+            store(status=Status.SCHEDULED, **due)
+        with rows_read() as read:
+            assert work(DATABASE)
+        assert not TaskRecord.objects.filter(status=Status.SCHEDULED).exists()
+        TaskRecord.objects.all().delete()
+        return read.rows
+
+    one, many = read_by(10 * MANY), read_by(BATCH)
+
+    assert many < 2 * one + MANY

@@ -321,7 +321,7 @@ def test_promoting_a_chunk_of_very_much_that_is_due_reads_no_more():
 
     def read_by_a_chunk():
         with rows_read() as read:
-            transitions.promote(DATABASE, most=1)
+            transitions.promote(DATABASE, seconds=0.0)
         return read.total
 
     store(5 * chunks.CHUNK, status=Status.SCHEDULED)

@@ -13,13 +13,15 @@ from django_tasks.conf import app_settings
 from django_tasks.routing import QueueSelection
 from django_tasks.statuses import Status
 from django_tasks.store import queues, transitions, workers
+from django_tasks.store.cursors import SHARE
 from django_tasks.store.dialects import WISH, of
 from django_tasks.wakeups import WakeUp
-from django_tasks.worker import obituaries
+from django_tasks.worker import duties, obituaries
 from django_tasks.worker.board import Board
 from django_tasks.worker.config import WorkerConfig
+from django_tasks.worker.duties import LOCK_PAUSE
 from django_tasks.worker.keeper import Keeper
-from tests.conformance.steps import statuses, store
+from tests.conformance.steps import LONG_AGO, statuses, store
 
 
 class SilentBroker:
@@ -210,6 +212,38 @@ def test_sweep_that_sees_no_wish_is_as_good_as_a_look(keep):
     found.append(is_put_off())
 
     assert found == [True, False, False, True]
+
+
+@pytest.mark.parametrize("name", ["_promote_and_expire", "_sweep", "_pass_cancellations_on"])
+def test_looks_rest_in_proportion_to_what_they_cost(keep, name, monkeypatch):
+    """Each walks over what a held snapshot keeps in the indexes: the dearer, the rarer."""
+    clock = mock.Mock(monotonic=mock.Mock(return_value=time.monotonic()))
+    monkeypatch.setattr(duties, "time", clock)
+    keeper = keep(SilentBroker())
+    duty = keeper._duties.of(getattr(keeper, name))
+
+    def look():
+        clock.monotonic.return_value += 60.0
+
+    monkeypatch.setattr(duty, "action", look)
+    duty.do(clock.monotonic())
+
+    assert duty.seconds_left(clock.monotonic()) == pytest.approx(60.0 / SHARE)
+
+
+@pytest.mark.parametrize("had", [{"mail"}, set()])
+def test_due_tasks_that_somebody_holds_are_waited_for(keep, had, monkeypatch):
+    """They are asked for now and then, not without end; what can be had, at once."""
+    store(status=Status.SCHEDULED, run_after=LONG_AGO)
+    monkeypatch.setattr(transitions, "promote", lambda *args, **options: had)
+    keeper = keep(SilentBroker())
+    duty = keeper._duties.of(keeper._promote_and_expire)
+    now = time.monotonic()
+
+    duty.do(now)
+
+    assert duty.is_due(now) is bool(had)
+    assert duty.is_due(time.monotonic() + LOCK_PAUSE)
 
 
 def test_row_that_mysql_refuses_leaves_the_others_their_rescue(keep, monkeypatch, caplog):
