@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .base import (
+from .definitions.retries import exponential
+from .definitions.task import (
     DEFAULT_TASK_BACKEND_ALIAS,
     DEFAULT_TASK_PRIORITY,
     DEFAULT_TASK_QUEUE_NAME,
@@ -29,7 +30,6 @@ from .exceptions import (
     TaskResultMismatch,
     WaitTimeout,
 )
-from .retries import exponential
 
 __version__ = "0.1.0"
 

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 from django.apps import apps as current_apps
 from django.db import router
 
-from .aliases import database_backends
+from .definitions.backends import database_backends
 from .models import Schedule
 from .store import declared
 

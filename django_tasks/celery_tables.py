@@ -17,8 +17,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_naive
 
-from . import celery_entries
-from .schedule_options import InvalidDeclaration
+from .definitions import celery_settings
+from .definitions.schedule_options import InvalidDeclaration
 from .schedules import InvalidSchedule, Spec, clocked, crontab, every, solar
 from .schedules.celery import EVENTS
 
@@ -86,7 +86,7 @@ def translated(row: Row) -> tuple[dict[str, Any], tuple[str, ...]]:
         "enabled": bool(row["enabled"]) and not has_run,
         "start_at": row.get("start_time"),
         "max_runs": 1 if row.get("one_off") else None,
-        **celery_entries.enqueueing(
+        **celery_settings.enqueueing(
             {
                 "queue": row.get("queue"),
                 "priority": row.get("priority"),
@@ -135,7 +135,7 @@ def _interval(schedule: Row, row: Row) -> Spec:
 
 def _crontab(schedule: Row, row: Row) -> Spec:
     fields = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
-    zone = str(schedule.get("timezone") or celery_entries.time_zone())
+    zone = str(schedule.get("timezone") or celery_settings.time_zone())
     return crontab(**{name: schedule[name] for name in fields}, timezone=zone)
 
 

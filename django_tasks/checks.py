@@ -16,9 +16,10 @@ from django.core.management import find_commands
 from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from . import conf, declared, mixed_install, propagation, time_zones
-from .aliases import backend_classes, database_aliases, database_backends
-from .declared import Problem, Source
+from . import conf, mixed_install, time_zones
+from .definitions import declared_schedules, propagation
+from .definitions.backends import backend_classes, database_aliases, database_backends
+from .definitions.declared_schedules import Problem, Source
 from .dep14.backends import DummyBackend, ImmediateBackend
 from .dep14.checks import check_tasks  # importing it registers it
 
@@ -77,7 +78,7 @@ def check_schedules(**kwargs: Any) -> list[CheckMessage]:
     """E007, W009, W010: schedules in settings that cannot be read, or name no known task."""
     if conf.read(getattr(settings, "DJANGO_TASKS", {}))[1]:
         return []  # E003 tells of it.
-    problems = declared.collect().problems
+    problems = declared_schedules.collect().problems
     of_celery = [problem for problem in problems if problem.source is Source.CELERY]
     unknown = [problem for problem in of_celery if problem.is_unknown_task]
     return [

@@ -14,9 +14,9 @@ from django.db.models.lookups import Exact, LessThan
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import registry
-from .aliases import database_backends
 from .conf import app_settings
+from .definitions import registry
+from .definitions.backends import database_backends
 from .inspection import (
     CappedCount,
     capped_count,

@@ -15,9 +15,9 @@ from django.db import connections
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from . import registry
-from .aliases import database_backends
-from .context import Progress
+from .definitions import registry
+from .definitions.backends import database_backends
+from .definitions.context import Progress
 from .models import TaskRecord, WorkerRecord
 from .routing import QueueSelection
 from .statuses import Status

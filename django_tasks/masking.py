@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import serializers
 
 if TYPE_CHECKING:
-    from .base import Task
+    from .definitions.task import Task
 
 MASK = "********"
 UNREADABLE = "(unreadable: not valid JSON)"

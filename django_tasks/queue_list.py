@@ -15,7 +15,7 @@ from typing import NamedTuple
 from django.db import connections
 from django.db.models import QuerySet
 
-from .aliases import database_backends
+from .definitions.backends import database_backends
 from .inspection import CAP, CappedCount, capped_count, queue_names
 from .models import QueueState, TaskRecord, WorkerRecord
 from .routing import QueueSelection

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from .conf import app_settings
-from .options import LONGEST
+from .definitions.options import LONGEST
 from .statuses import FINAL_STATUSES, Status
 
 

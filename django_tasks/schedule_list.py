@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from .declared import drift_of
+from .definitions.declared_schedules import drift_of
 from .inspection import database_now
 from .models import Schedule, TaskRecord
 from .schedules import InvalidSchedule, spec_of, words

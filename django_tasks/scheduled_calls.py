@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from . import registry, serializers
+from . import serializers
 from .backends.database import DatabaseBackend
-from .base import Task
 from .conf import app_settings, suggest
+from .definitions import registry
+from .definitions.signatures import checker_of
+from .definitions.task import Task
 from .dep14.handler import task_backends
 from .exceptions import InvalidTask, InvalidTaskBackend
 from .routing import is_queue_name
-from .signatures import checker_of
 
 if TYPE_CHECKING:
     from .models import Schedule

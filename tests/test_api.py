@@ -34,12 +34,12 @@ from django_tasks import (
     TaskResultStatus,
     WaitTimeout,
     default_task_backend,
-    registry,
     task_backends,
 )
+from django_tasks.definitions import registry
+from django_tasks.definitions.current import current_task_id
 from django_tasks.dep14 import base as dep14
 from django_tasks.models import TaskAttempt, TaskRecord, WorkerRecord
-from django_tasks.running import current_task_id
 from django_tasks.signals import task_enqueued
 from django_tasks.statuses import AttemptOutcome, Status
 from django_tasks.store import transitions

@@ -485,7 +485,7 @@ NAMES = {
         "task",
         "task_backends",
     ],
-    "django_tasks.base": [
+    "django_tasks.definitions.task": [
         "DEFAULT_TASK_BACKEND_ALIAS",
         "DEFAULT_TASK_PRIORITY",
         "DEFAULT_TASK_QUEUE_NAME",

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from django_tasks import InvalidTask, Task, TaskContext, exponential, registry, task, task_backends
-from django_tasks.options import ON_LOST, check_names
+from django_tasks import InvalidTask, Task, TaskContext, exponential, task, task_backends
+from django_tasks.definitions import registry
+from django_tasks.definitions.options import ON_LOST, check_names
 from django_tasks.schedules import crontab
 from tests import tasks as shared
 from tests.tasks import add, fail, log_in, send_mail

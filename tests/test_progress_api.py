@@ -21,8 +21,8 @@ from django.utils import translation
 
 import django_tasks
 from django_tasks import Progress, TaskContext, task
+from django_tasks.definitions import progress_tokens
 from django_tasks.models import TaskAttempt, TaskRecord
-from django_tasks.progress_api import tokens
 from django_tasks.statuses import AttemptOutcome, Status
 from django_tasks.testing import run_pending_tasks
 
@@ -392,13 +392,13 @@ def test_a_wrong_scope_is_an_error():
 def test_a_token_is_read_as_it_was_made():
     """Task, backend and rights; `now` is an argument."""
     task_id = uuid4()
-    text = tokens.issue(str(task_id), "bulk", max_age=10, allows="result", now=100.5)
+    text = progress_tokens.issue(str(task_id), "bulk", max_age=10, allows="result", now=100.5)
 
-    assert tokens.read(text, now=110) == tokens.Token(
+    assert progress_tokens.read(text, now=110) == progress_tokens.Token(
         task_id=task_id, backend="bulk", allows="result"
     )
     with pytest.raises(signing.SignatureExpired):
-        tokens.read(text, now=111)
+        progress_tokens.read(text, now=111)
 
 
 def test_urls_with_and_without_a_host():
@@ -477,7 +477,7 @@ def test_answers_are_kept_by_nobody():
     """No cache, shared or not, keeps an answer of any status; no session is read."""
     result = make()
     etag = ask(result).headers["ETag"]
-    expired = tokens.issue(result.id, "default", max_age=1, allows="progress", now=0)
+    expired = progress_tokens.issue(result.id, "default", max_age=1, allows="progress", now=0)
     responses = [
         ask(result),
         ask(result, headers={"If-None-Match": etag}),

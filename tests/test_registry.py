@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from django_tasks import InvalidTask, registry, task
+from django_tasks import InvalidTask, task
+from django_tasks.definitions import registry
 from tests.tasks import add, subtract
 
 WRAPPERS = """

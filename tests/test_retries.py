@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from django_tasks import Cancel, Retry, Snooze, SoftTimeLimitExceeded, exponential
+from django_tasks.definitions.retries import DEFAULT_BACKOFF, RetryDecision, decide
 from django_tasks.exceptions import TaskControl
-from django_tasks.retries import DEFAULT_BACKOFF, RetryDecision, decide
 from tests.tasks import add
 
 

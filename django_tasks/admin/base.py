@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
 from django.utils.functional import cached_property
 
-from ..aliases import task_database
+from ..definitions.backends import task_database
 from ..inspection import capped_count
 from .patience import with_patience
 from .visible import with_visible_controls

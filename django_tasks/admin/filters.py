@@ -18,8 +18,9 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from .. import ids, registry
-from ..aliases import database_backends
+from .. import ids
+from ..definitions import registry
+from ..definitions.backends import database_backends
 from ..inspection import queue_names
 from ..statuses import Status
 from . import formats

@@ -12,7 +12,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from ..aliases import database_backends, task_database
+from ..definitions.backends import database_backends, task_database
 from ..models import Overview, Schedule, TaskRecord, WorkerRecord
 from ..monitoring.glance import glance
 from . import overview_sections

@@ -12,7 +12,7 @@ from django.db import OperationalError, connections
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
-from ..aliases import task_database
+from ..definitions.backends import task_database
 from ..store import dialects
 
 logger = logging.getLogger("django_tasks.admin")

@@ -19,8 +19,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.csrf import csrf_protect
 
-from ..aliases import task_database
 from ..conf import app_settings
+from ..definitions.backends import task_database
 from ..models import QueueState, TaskRecord
 from ..queue_list import QueueKey, Queues, waiting_count
 from ..store import deletions, queues

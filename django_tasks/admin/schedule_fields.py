@@ -17,8 +17,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
-from .. import masking, registry
-from ..declared import drift_of
+from .. import masking
+from ..definitions import registry
+from ..definitions.declared_schedules import drift_of
 from ..models import Schedule, TaskRecord
 from ..models.schedules import Owner
 from ..store.dialects import DatabaseNow

@@ -14,10 +14,11 @@ from django.core.exceptions import ValidationError
 from django.forms.models import construct_instance
 from django.utils.translation import gettext as _
 
-from .. import registry, serializers
-from ..aliases import database_backends, task_database
+from .. import serializers
 from ..conf import app_settings
-from ..declared import schedulable_tasks
+from ..definitions import registry
+from ..definitions.backends import database_backends, task_database
+from ..definitions.declared_schedules import schedulable_tasks
 from ..inspection import queue_names
 from ..models import Schedule
 from ..models.schedules import ScheduleKind

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from ..declared import drift_of
+from ..definitions.declared_schedules import drift_of
 from ..models import Schedule
 
 #: Fields that are shown and never entered.

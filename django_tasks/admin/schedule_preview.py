@@ -15,11 +15,11 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from .. import registry
+from ..definitions import registry
+from ..definitions.signatures import checker_of
 from ..models import Schedule
 from ..schedules import InvalidSchedule, OffsetChange, offset_changes, spec_of, words
 from ..schedules.zones import zone_named
-from ..signatures import checker_of
 from ..store import schedules as store
 from . import formats
 

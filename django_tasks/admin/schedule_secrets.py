@@ -13,7 +13,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from .. import masking, registry, serializers
+from .. import masking, serializers
+from ..definitions import registry
 from ..models import Schedule
 
 

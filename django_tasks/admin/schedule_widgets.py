@@ -9,7 +9,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from ..options import LONGEST
+from ..definitions.options import LONGEST
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise

@@ -16,8 +16,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from ..aliases import task_database
-from ..declared import drift_of
+from ..definitions.backends import task_database
+from ..definitions.declared_schedules import drift_of
 from ..models import Schedule, WorkerRecord
 from ..models.schedules import ScheduleKind
 from ..store import schedules as store

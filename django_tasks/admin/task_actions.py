@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from ..aliases import database_backends
+from ..definitions.backends import database_backends
 from ..inspection import capped_count, queue_names
 from ..interventions import Intervention, Report
 from ..models import TaskRecord

@@ -13,7 +13,8 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from .. import masking, registry
+from .. import masking
+from ..definitions import registry
 from ..inspection import most_attempts, readable_progress
 from ..models import TaskRecord, WorkerRecord
 from ..statuses import Status

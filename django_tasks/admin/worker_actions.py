@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from ..aliases import task_database
+from ..definitions.backends import task_database
 from ..models import WorkerRecord
 from ..store import wishes
 from ..store.wishes import WishRefused

@@ -16,21 +16,22 @@ from django.utils.inspect import get_func_args
 from django.utils.module_loading import import_string
 from django.utils.timezone import is_aware
 
-from .. import ids, propagation, serializers
-from ..base import Task, TaskResult
+from .. import ids, serializers
 from ..brokers import known as known_brokers
 from ..brokers.base import Broker, Ready
 from ..conf import app_settings, suggest
+from ..definitions import propagation
+from ..definitions.options import backoff_error
+from ..definitions.retries import DEFAULT_BACKOFF, Backoff
+from ..definitions.signatures import checker_of
+from ..definitions.task import Task, TaskResult
 from ..dep14.backends import BaseTaskBackend
 from ..dep14.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
 from ..dep14.functions import is_module_level_function
 from ..exceptions import InvalidTask, TaskResultDoesNotExist
 from ..listeners import has_listeners
-from ..options import backoff_error
-from ..retries import DEFAULT_BACKOFF, Backoff
 from ..routing import is_queue_name
 from ..signals import task_enqueued
-from ..signatures import checker_of
 
 if TYPE_CHECKING:
     from ..store.records import NewTask

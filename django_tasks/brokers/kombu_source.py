@@ -9,8 +9,8 @@ from uuid import UUID
 
 from django.db import connections
 
-from .. import registry
-from ..aliases import database_backends
+from ..definitions import registry
+from ..definitions.backends import database_backends
 from ..routing import QueueSelection
 from ..store import dialects
 from . import kombu_queues

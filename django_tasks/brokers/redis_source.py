@@ -11,7 +11,7 @@ from uuid import UUID
 
 from redis.exceptions import ResponseError
 
-from .. import registry
+from ..definitions import registry
 from ..routing import QueueSelection
 from .base import BrokerAway, Ready
 from .complaints import Complaints

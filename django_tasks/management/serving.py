@@ -14,7 +14,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections
 from django.db.models import Model
 
-from .. import propagation, time_zones
+from .. import time_zones
+from ..definitions import propagation
 from ..models import RollupMark, Schedule
 from ..worker.health import family_of
 from ..worker.logs import RootHandler, WorkerHandler

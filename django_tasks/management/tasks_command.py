@@ -19,9 +19,9 @@ from django.db import DatabaseError, connections
 from django.utils.connection import ConnectionDoesNotExist
 
 from .. import ids
-from ..aliases import database_aliases
 from ..backends.database import DatabaseBackend
 from ..conf import suggest
+from ..definitions.backends import database_aliases
 from ..dep14.handler import task_backends
 from ..models import TaskRecord
 from ..worker.logs import printable

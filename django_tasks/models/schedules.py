@@ -16,8 +16,8 @@ from django.utils.translation import pgettext_lazy
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from ..base import Task, TaskResult
-    from ..schedule_options import ScheduleOptions
+    from ..definitions.schedule_options import ScheduleOptions
+    from ..definitions.task import Task, TaskResult
     from ..schedules import Spec
 
 # The store imports models: hence the imports inside of methods that pass a schedule on to it.
@@ -351,7 +351,7 @@ class Schedule(models.Model):
             return [*last]
 
     def _database(self, using: str | None = None) -> str:
-        from ..aliases import task_database
+        from ..definitions.backends import task_database
 
         return using or self._state.db or task_database()
 

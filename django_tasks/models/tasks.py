@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from ..context import Progress
+from ..definitions.context import Progress
 from ..ids import uuid7
 from ..indexes import StatusIndex
 from ..mixed_install import overwritten

@@ -18,8 +18,8 @@ from django.db import connections
 from django.db.models import Count, F
 from django.db.models.lookups import LessThanOrEqual
 
-from .. import registry
 from ..backends.database import DatabaseBackend
+from ..definitions import registry
 from ..inspection import CAP, CappedCount
 from ..models import QueueState, TaskRecord
 from ..statuses import Status

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from ..aliases import database_backends
-from ..context import Progress
+from ..definitions.backends import database_backends
+from ..definitions.context import Progress
 from ..inspection import (
     CAP,
     CappedCount,

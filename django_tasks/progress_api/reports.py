@@ -13,9 +13,10 @@ from django.db.models import OuterRef, Subquery
 from django.utils.formats import number_format
 from django.utils.translation import pgettext_lazy
 
-from .. import masking, registry
+from .. import masking
 from ..conf import app_settings
-from ..context import Progress
+from ..definitions import registry
+from ..definitions.context import Progress
 from ..inspection import readable_progress
 from ..models import TaskAttempt, TaskRecord
 from ..statuses import (

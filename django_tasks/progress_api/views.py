@@ -13,10 +13,11 @@ from django.utils.cache import get_conditional_response, patch_cache_control
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from ..aliases import database_backends
-from . import reports, tokens
+from ..definitions import progress_tokens
+from ..definitions.backends import database_backends
+from ..definitions.progress_tokens import Token
+from . import reports
 from .reports import Report
-from .tokens import Token
 
 
 @require_safe
@@ -28,7 +29,7 @@ def progress(request: HttpRequest, token: str) -> HttpResponseBase:
     one that has expired; 304 when the ETag that is sent along is still right.
     """
     try:
-        report = _report(tokens.read(token, now=time.time()))
+        report = _report(progress_tokens.read(token, now=time.time()))
     except signing.SignatureExpired:
         return _refusal(410, _("This link has expired. Reload the page."))
     except signing.BadSignature:

@@ -18,9 +18,9 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connections, transaction
 from django.db.models import Q
 
-from .. import declared
-from ..aliases import database_backends
-from ..declared import Collection, Declaration, differences, drift_of
+from ..definitions import declared_schedules
+from ..definitions.backends import database_backends
+from ..definitions.declared_schedules import Collection, Declaration, differences, drift_of
 from ..models.schedules import Owner, Schedule
 from . import schedules
 from .repeating import repeated
@@ -57,7 +57,7 @@ def sync(database: str, collection: Collection | None = None) -> Synced:
 
     What is wrong in one declaration is logged, and its row left as it is.
     """
-    found = declared.collect() if collection is None else collection
+    found = declared_schedules.collect() if collection is None else collection
     for problem in found.problems:
         logger.log(
             logging.INFO if problem.is_expected else logging.ERROR,

@@ -10,17 +10,17 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from ..aliases import database_backends
 from ..conf import suggest
-from ..declared import is_same
+from ..definitions.backends import database_backends
+from ..definitions.declared_schedules import is_same
+from ..definitions.schedule_options import COLUMNS, InvalidDeclaration, given_columns
 from ..models.schedules import Owner, Schedule
-from ..schedule_options import COLUMNS, InvalidDeclaration, given_columns
 from . import schedules
 from .declared import locked
 from .repeating import repeated
 
 if TYPE_CHECKING:
-    from ..base import Task
+    from ..definitions.task import Task
     from ..schedules import Spec
 
 

@@ -9,11 +9,12 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from .. import celery_tables, registry
+from .. import celery_tables
 from ..conf import suggest
-from ..declared import differences, from_json, to_json
+from ..definitions import registry
+from ..definitions.declared_schedules import differences, from_json, to_json
+from ..definitions.schedule_options import InvalidDeclaration, columns_of
 from ..models.schedules import Owner, Schedule
-from ..schedule_options import InvalidDeclaration, columns_of
 from . import schedules
 from .declared import locked, text_of
 

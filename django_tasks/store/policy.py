@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..retention import seconds
 
 if TYPE_CHECKING:
-    from ..base import Task
+    from ..definitions.task import Task
 
 #: Columns that only rows of tasks that say something have set.
 COLUMNS = ("result_ttl", "on_lost")

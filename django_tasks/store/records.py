@@ -10,9 +10,10 @@ from uuid import UUID
 from django.db import IntegrityError, InterfaceError, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from .. import propagation, registry, serializers
-from ..base import Task, TaskError, TaskResult
-from ..context import Progress
+from .. import serializers
+from ..definitions import propagation, registry
+from ..definitions.context import Progress
+from ..definitions.task import Task, TaskError, TaskResult
 from ..ids import uuid7
 from ..models import TaskAttempt, TaskRecord
 from ..statuses import (

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from .. import propagation
 from ..brokers import publishing
+from ..definitions import propagation
 from ..ids import uuid7
 from ..listeners import has_listeners
 from ..models import TaskRecord

@@ -20,8 +20,8 @@ from django.db.models import Q, QuerySet
 from django.utils.timezone import is_aware
 from django.utils.translation import gettext as _
 
-from ..aliases import task_database
-from ..base import TaskResult
+from ..definitions.backends import task_database
+from ..definitions.task import TaskResult
 from ..models import Schedule, ScheduleRun
 from ..models.schedules import RunOutcome, ScheduleKind
 from ..scheduled_calls import ScheduledCall, call_of

@@ -10,10 +10,10 @@ from django import template
 from django.template import Context
 from django.utils.translation import gettext as _
 
+from ..definitions.progress_tokens import MAX_AGE, Allows
+from ..definitions.results import TaskResult
 from ..dep14.base import TaskResult as AnyTaskResult
 from ..progress_api import reports
-from ..progress_api.tokens import MAX_AGE, Allows
-from ..results import TaskResult
 from ..statuses import Status
 
 register = template.Library()

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from django.dispatch import Signal
 
-from .. import registry
-from ..base import TaskResult
+from ..definitions import registry
+from ..definitions.task import TaskResult
 from ..exception_texts import OF_OTHERS, loggable, summary
 from ..listeners import has_listeners
 from ..signals import task_finished

@@ -22,7 +22,7 @@ from weakref import WeakSet
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 from django.db import connections
 
-from ..running import current_task_id
+from ..definitions.current import current_task_id
 from .connections import tidy_connections
 
 logger = logging.getLogger("django_tasks.worker")

@@ -14,8 +14,8 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 
-from .. import propagation
 from ..conf import app_settings
+from ..definitions import propagation
 from ..exception_texts import OF_OTHERS, loggable
 from ..models import TaskRecord
 from ..store.rows import Claim

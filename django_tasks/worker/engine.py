@@ -15,9 +15,9 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections
 
-from .. import registry
 from ..brokers.base import Readable
 from ..conf import app_settings
+from ..definitions import registry
 from ..outages import Outage
 from ..signals import task_started
 from ..store import dialects

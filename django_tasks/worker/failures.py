@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..base import Task, TaskResult
 from ..conf import app_settings
+from ..definitions.retries import decide
+from ..definitions.task import Task, TaskResult
 from ..exception_texts import without_values
 from ..exceptions import (
     Cancel,
@@ -18,7 +19,6 @@ from ..exceptions import (
     TaskInterrupted,
     TimeLimitExceeded,
 )
-from ..retries import decide
 from ..statuses import AttemptOutcome
 from ..store.rows import Attempt, Claim, Ending, EndingKind
 from ..tracebacks import text_of

@@ -11,7 +11,7 @@ from uuid import UUID
 from asgiref.sync import async_to_sync
 from django.db import connections
 
-from .. import registry
+from ..definitions import registry
 from ..listeners import has_listeners
 from ..signals import task_started
 from ..store import queues

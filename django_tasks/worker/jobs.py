@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..base import Task
+from ..definitions.task import Task
 from ..exceptions import TaskInterruption
 from ..store.rows import Claim, Ending, Success
 

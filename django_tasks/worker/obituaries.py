@@ -8,8 +8,8 @@ import signal
 from typing import Any
 from uuid import UUID
 
-from .. import registry
 from ..conf import app_settings
+from ..definitions import registry
 from ..exceptions import TaskCancelled, TaskInterrupted, TimeLimitExceeded, WorkerLost
 from ..models import TaskRecord
 from ..statuses import AttemptOutcome, Status

@@ -21,10 +21,10 @@ from asgiref.sync import sync_to_async
 from django.db import DatabaseError, InterfaceError
 
 from .. import serializers
-from ..base import Task, TaskContext, TaskResult
 from ..conf import app_settings
+from ..definitions.current import current_task_id
+from ..definitions.task import Task, TaskContext, TaskResult
 from ..exception_texts import OF_OTHERS, loggable
-from ..running import current_task_id
 from ..signals import task_started
 from ..store import records, transitions
 from ..store.rows import Ending, Success

@@ -11,8 +11,8 @@ from django.urls import include, path
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from django_tasks.definitions import progress_tokens
 from django_tasks.models import TaskRecord
-from django_tasks.progress_api import tokens
 from django_tasks.statuses import Status
 from django_tasks.store import records
 from django_tasks.testing import run_pending_tasks
@@ -304,7 +304,7 @@ def test_a_link_that_has_expired_says_so(opened, fake_timers, requests):
     result = make(Status.RUNNING)
     page = opened(result)
     wait_for_timer(page)
-    old = tokens.issue(result.id, "default", max_age=1, allows="progress", now=0)
+    old = progress_tokens.issue(result.id, "default", max_age=1, allows="progress", now=0)
 
     page.execute_script(
         "document.querySelector('task-progress').src = `/tasks/progress/${arguments[0]}/`", old

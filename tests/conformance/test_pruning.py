@@ -9,11 +9,11 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_tasks import scheduled_calls
-from django_tasks.base import task
+from django_tasks.definitions.options import LONGEST
+from django_tasks.definitions.task import task
 from django_tasks.inspection import database_now
 from django_tasks.models import Rollup, Schedule, ScheduleRun, TaskAttempt, TaskRecord
 from django_tasks.models.rollups import Span
-from django_tasks.options import LONGEST
 from django_tasks.statuses import FINAL_STATUSES, AttemptOutcome, Status
 from django_tasks.store import (
     chunks,
@@ -355,11 +355,11 @@ def test_a_result_says_what_the_row_says(monkeypatch):
 
     assert particular.get_result(result.id).task == particular
     changed = particular.restored(result_ttl=5.0, on_lost="retry")
-    monkeypatch.setattr("django_tasks.registry.find", lambda path: changed)
+    monkeypatch.setattr("django_tasks.definitions.registry.find", lambda path: changed)
     stored = records.load(DATABASE, record(result.id).pk).task
     assert (stored.result_ttl, stored.on_lost) == (3600.0, "fail")
 
-    monkeypatch.setattr("django_tasks.registry.find", lambda path: None)
+    monkeypatch.setattr("django_tasks.definitions.registry.find", lambda path: None)
     unknown = records.load(DATABASE, record(result.id).pk).task
     assert (unknown.result_ttl, unknown.on_lost) == (3600.0, "fail")
     of_plain = records.load(DATABASE, record(plain.id).pk).task

@@ -10,7 +10,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from django_tasks import inspection, task
-from django_tasks.aliases import database_backends
+from django_tasks.definitions.backends import database_backends
 from django_tasks.inspection import CappedCount, database_now
 from django_tasks.models import QueueState, RollupMark, WorkerRecord
 from django_tasks.models.rollups import Span

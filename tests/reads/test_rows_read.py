@@ -19,8 +19,8 @@ from django.urls import reverse
 
 from django_tasks import diagnosis, queue_list, schedule_list
 from django_tasks.admin import task_window
-from django_tasks.aliases import database_backends
 from django_tasks.beat import tick
+from django_tasks.definitions.backends import database_backends
 from django_tasks.inspection import capped_count
 from django_tasks.models import Schedule, TaskRecord, WorkerRecord
 from django_tasks.monitoring import glance, queues, snapshot

@@ -7,9 +7,9 @@ import pytest
 from django.contrib.admin.models import DELETION, LogEntry
 from django.test import override_settings
 
-from django_tasks.declared import to_json
+from django_tasks.definitions.declared_schedules import to_json
+from django_tasks.definitions.schedule_options import COLUMNS
 from django_tasks.models import Schedule, ScheduleRun, TaskRecord
-from django_tasks.schedule_options import COLUMNS
 from django_tasks.store import schedules
 from tests.schedule_admin.steps import (
     LIST,

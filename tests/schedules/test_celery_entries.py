@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.test import override_settings
 
-from django_tasks import checks, declared
+from django_tasks import checks
+from django_tasks.definitions import declared_schedules
 from django_tasks.schedules import every
 from tests.schedules import celery_objects as celery
 
@@ -15,7 +16,7 @@ PATH = "tests.tasks.echo"
 def read(entry, **settings):
     """Return the columns that an entry becomes, and the texts of what is wrong."""
     with override_settings(CELERY_BEAT_SCHEDULE={"mine": {"task": PATH} | entry}, **settings):
-        collection = declared.collect()
+        collection = declared_schedules.collect()
     found = collection.declarations.get("mine")
     return found and found.columns, [problem.message for problem in collection.problems]
 
@@ -160,4 +161,4 @@ def test_our_settings_win_over_celerys():
     with override_settings(
         CELERY_BEAT_SCHEDULE={"mine": entry}, DJANGO_TASKS={"SCHEDULES": {"mine": ours}}
     ):
-        assert declared.collect().declarations["mine"].columns["every"] == 5.0
+        assert declared_schedules.collect().declarations["mine"].columns["every"] == 5.0

@@ -8,17 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.test import override_settings
 
-from django_tasks import (
-    InvalidTask,
-    declared,
-    registry,
-    schedule_options,
-    task,
-)
+from django_tasks import InvalidTask, task
 from django_tasks import (
     checks as system_checks,
 )
-from django_tasks.declared import Source
+from django_tasks.definitions import declared_schedules, registry, schedule_options
+from django_tasks.definitions.declared_schedules import Source
 from django_tasks.models import schedules as models
 from django_tasks.schedules import clocked, crontab, every, solar
 
@@ -44,7 +39,7 @@ def decorate(monkeypatch):
 
 
 def declarations():
-    collection = declared.collect()
+    collection = declared_schedules.collect()
     assert collection.problems == ()
     return collection.declarations
 
@@ -189,7 +184,7 @@ def test_a_task_that_needs_arguments_needs_them_from_its_schedule(decorate):
 def test_copies_are_not_checked_again(decorate, monkeypatch):
     """using() is part of enqueueing: it must not read schedules."""
     scheduled = decorate(report, schedule=every(minutes=1))
-    monkeypatch.setattr(declared, "check", None)
+    monkeypatch.setattr(declared_schedules, "check", None)
 
     assert scheduled.using(priority=3).schedule == every(minutes=1)
 
@@ -230,7 +225,7 @@ def test_a_wrong_entry_does_not_touch_the_others(decorate):
     }
 
     with override_settings(DJANGO_TASKS={"SCHEDULES": entries}):
-        collection = declared.collect()
+        collection = declared_schedules.collect()
 
     assert list(collection.declarations) == ["sums"]
     [problem] = collection.problems
@@ -299,7 +294,7 @@ def test_who_is_schedulable(decorate, options, default, expected):
 
     with override_settings(DJANGO_TASKS={"SCHEDULABLE_BY_DEFAULT": default}):
         assert subject.is_schedulable is expected
-        assert (subject in declared.schedulable_tasks()) is expected
+        assert (subject in declared_schedules.schedulable_tasks()) is expected
 
 
 def test_tasks_with_a_schedule_in_the_settings_are_schedulable(decorate):
@@ -339,29 +334,29 @@ def test_what_is_declared_survives_as_text(decorate, schedule):
     decorate(report, schedule={"schedule": schedule, "end_at": datetime(2030, 1, 1, tzinfo=UTC)})
     found = declarations()["tests.schedules.test_declared.report"]
 
-    again = declared.from_json(found.as_json())
+    again = declared_schedules.from_json(found.as_json())
 
     assert again == found.columns
-    assert declared.to_json(again) == found.as_json()
+    assert declared_schedules.to_json(again) == found.as_json()
 
 
 def test_drift_names_columns_with_both_values(decorate):
     decorate(report, schedule={"schedule": every(minutes=5), "args": [1]})
     found = declarations()["tests.schedules.test_declared.report"]
     row = models.Schedule(name="x", owner="CODE", declared=found.as_json(), **found.columns)
-    assert declared.drift_of(row) == {}
+    assert declared_schedules.drift_of(row) == {}
 
     row.anchor_at, row.args = datetime(2026, 1, 1, tzinfo=UTC), "[ 1 ]"
-    assert declared.drift_of(row) == {}
+    assert declared_schedules.drift_of(row) == {}
 
     row.every, row.args, row.enabled = 60.0, "[true]", False
-    assert declared.drift_of(row) == {
+    assert declared_schedules.drift_of(row) == {
         "every": (60.0, 300.0), "args": ("[true]", "[1]"), "enabled": (False, True),
     }  # fmt: skip
 
 
 def test_an_admins_own_row_has_no_drift():
-    assert declared.drift_of(models.Schedule(name="x", every=3.0)) == {}
+    assert declared_schedules.drift_of(models.Schedule(name="x", every=3.0)) == {}
 
 
 def test_a_settings_module_may_import_the_spellings():

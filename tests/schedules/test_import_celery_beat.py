@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from django_tasks.declared import drift_of
+from django_tasks.definitions.declared_schedules import drift_of
 from django_tasks.models import Schedule
 from django_tasks.models.schedules import Owner
 from django_tasks.store import schedules

@@ -7,7 +7,8 @@ import pytest
 from django.core.management import call_command
 from django.test import override_settings
 
-from django_tasks import declared, task
+from django_tasks import task
+from django_tasks.definitions import declared_schedules
 from django_tasks.models import Schedule
 from django_tasks.models.schedules import Owner
 from django_tasks.schedules import clocked, crontab, every, solar
@@ -71,7 +72,7 @@ def test_a_new_row_is_in_line_with_the_code(schedule, django_assert_num_queries)
     """Storing changes nothing that looks like drift, and a second sync costs one query."""
     synced(mine={"schedule": schedule, "jitter": 0.1, "kwargs": {"a": 0.1, "ü": None}})
 
-    assert declared.drift_of(row()) == {}
+    assert declared_schedules.drift_of(row()) == {}
     with django_assert_num_queries(1):
         again = synced(mine={"schedule": schedule, "jitter": 0.1, "kwargs": {"a": 0.1, "ü": None}})
     assert not again
@@ -87,7 +88,7 @@ def test_a_row_follows_the_code():
     assert found.updated == ["mine"]
     assert (row().every, row().priority) == (7200.0, None)
     assert row().anchor_at == before.anchor_at
-    assert declared.drift_of(row()) == {}
+    assert declared_schedules.drift_of(row()) == {}
 
 
 def test_a_row_follows_the_code_to_another_kind():
@@ -108,7 +109,10 @@ def test_an_edited_row_is_kept_and_the_difference_is_known():
 
     assert found.kept == ["mine"]
     assert (row().every, row().queue_name) == (60.0, "mail")
-    assert declared.drift_of(row()) == {"every": (60.0, 7200.0), "queue_name": ("mail", "")}
+    assert declared_schedules.drift_of(row()) == {
+        "every": (60.0, 7200.0),
+        "queue_name": ("mail", ""),
+    }
 
 
 def test_a_row_edited_to_what_the_code_says_later_follows_again():
@@ -129,7 +133,7 @@ def test_switching_off_does_not_detach_from_the_code():
     synced(mine={"schedule": every(hours=2)})
 
     assert (row().every, row().enabled, row().next_run_at) == (7200.0, False, None)
-    assert declared.drift_of(row()) == {"enabled": (False, True)}
+    assert declared_schedules.drift_of(row()) == {"enabled": (False, True)}
 
 
 def test_code_can_switch_off_and_on():
@@ -159,7 +163,7 @@ def test_reset_to_code():
 
     assert changed == 1
     assert (row().every, row().queue_name, row().enabled) == (7200.0, "", True)
-    assert declared.drift_of(row()) == {}
+    assert declared_schedules.drift_of(row()) == {}
     assert synced(mine={"schedule": every(hours=3)}, other=HOURLY).updated == ["mine"]
 
 
@@ -215,7 +219,7 @@ def test_an_admins_row_of_the_same_name_becomes_the_codes_and_is_kept():
     assert synced(mine=HOURLY).kept == ["mine"]
 
     assert (row().owner, row().every) == (Owner.CODE, 60.0)
-    assert declared.drift_of(row()) == {"every": (60.0, 3600.0)}
+    assert declared_schedules.drift_of(row()) == {"every": (60.0, 3600.0)}
 
 
 def test_a_wrong_declaration_leaves_its_row_alone(caplog):
@@ -303,7 +307,7 @@ def test_migrate_to_before_schedules_does_not_fail(capsys):
 
 
 def test_a_decorated_task_is_synchronised(monkeypatch):
-    from django_tasks import registry
+    from django_tasks.definitions import registry
 
     monkeypatch.setattr(registry, "_tasks", dict(registry._tasks))
     task(schedule={"a": every(days=1), "b": every(days=2)})(undecorated)

@@ -10,8 +10,8 @@ import pytest
 from django.db import DataError, connection, transaction
 from django.test.utils import CaptureQueriesContext, override_settings
 
-from django_tasks import registry
 from django_tasks.beat.tick import LEFT_TO_OTHERS, disable_unreadable, tick
+from django_tasks.definitions import registry
 from django_tasks.ids import uuid7
 from django_tasks.models import Schedule, ScheduleRun, TaskRecord
 from django_tasks.signals import task_enqueued

@@ -23,9 +23,9 @@ from django_tasks import (
     control,
     task,
 )
+from django_tasks.definitions.current import current_task_id
 from django_tasks.exceptions import TaskCancelRequested, TaskInterruption
 from django_tasks.models import TaskRecord
-from django_tasks.running import current_task_id
 from tests.worker import ledger
 
 STEP = 0.01

@@ -153,7 +153,7 @@ def test_outage_keeps_the_values(run, clerk, written, monkeypatch):
 @pytest.mark.parametrize("name", ["", "x" * 65, "a\0b", "line\nbreak", "\ud800", 7])
 def test_state_that_no_database_stores_is_refused(name):
     """At the call, where the body can see it."""
-    from django_tasks.context import DetachedRun, TaskContext
+    from django_tasks.definitions.context import DetachedRun, TaskContext
 
     context = TaskContext(DetachedRun(type("Result", (), {"attempts": 1})()))
 

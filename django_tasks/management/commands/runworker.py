@@ -11,8 +11,8 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import connections
 
-from ... import registry
 from ...conf import app_settings
+from ...definitions import registry
 from ...routing import QueueSelection
 from ...worker.config import POOLS, WorkerConfig
 from ..serving import (

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.core.management.base import CommandError
 
 from ...backends.database import DatabaseBackend
-from ...context import Progress
+from ...definitions.context import Progress
 from ...diagnosis import Reason
 from ...inspection import CappedCount
 from ...monitoring.snapshot import (

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from ...definitions.options import LONGEST
 from ...models import TaskAttempt, TaskRecord
-from ...options import LONGEST
 from ...statuses import FINAL_STATUSES, Status
 from ..rows import AttemptRow, Change
 

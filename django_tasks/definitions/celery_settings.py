@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from .dep14.base import TASK_MAX_PRIORITY
+from ..dep14.base import TASK_MAX_PRIORITY
 from .schedule_options import InvalidDeclaration
 
 if TYPE_CHECKING:
-    from .schedules import Spec
+    from ..schedules import Spec
 
 #: What an entry may have that goes into an option of the same name.
 _SAME = ("args", "kwargs", "enabled", "description")
@@ -73,7 +73,7 @@ def time_zone() -> str:
 
 
 def _spec(value: Any, is_relative: bool) -> Spec:
-    from .schedules import Interval, InvalidSchedule, from_celery
+    from ..schedules import Interval, InvalidSchedule, from_celery
 
     try:
         spec = from_celery(value, timezone=time_zone() or None)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from asgiref.sync import sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
 
-from .conf import app_settings
+from ..conf import app_settings
+from ..dep14 import base as dep14
+from ..exceptions import TaskFailed, WaitTimeout
+from ..statuses import FINAL_STATUSES, Status, celery_state
+from . import progress_tokens
 from .context import Progress
-from .dep14 import base as dep14
-from .exceptions import TaskFailed, WaitTimeout
-from .progress_api import tokens
-from .running import is_inside_a_task
-from .statuses import FINAL_STATUSES, Status, celery_state
+from .current import is_inside_a_task
 
 R = TypeVar("R")
 
@@ -202,8 +202,8 @@ class TaskResult(_TaskResult[..., R], Generic[R]):  # type: ignore[misc] # as ab
     def progress_token(
         self,
         *,
-        max_age: float | timedelta | None = tokens.MAX_AGE,
-        allows: tokens.Allows = "progress",
+        max_age: float | timedelta | None = progress_tokens.MAX_AGE,
+        allows: progress_tokens.Allows = "progress",
     ) -> str:
         """
         Return signed text that lets whoever has it ask how far this task is, without a login.
@@ -212,14 +212,16 @@ class TaskResult(_TaskResult[..., R], Generic[R]):  # type: ignore[misc] # as ab
         or "result" to show the return value and the error's class too. Raise ValueError for other
         values.
         """
-        return tokens.issue(self.id, self.backend, max_age=max_age, allows=allows, now=time.time())
+        return progress_tokens.issue(
+            self.id, self.backend, max_age=max_age, allows=allows, now=time.time()
+        )
 
     def progress_url(
         self,
         request: HttpRequest | None = None,
         *,
-        max_age: float | timedelta | None = tokens.MAX_AGE,
-        allows: tokens.Allows = "progress",
+        max_age: float | timedelta | None = progress_tokens.MAX_AGE,
+        allows: progress_tokens.Allows = "progress",
     ) -> str:
         """
         Return the address that tells how far this task is; with its host if there is a `request`.

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.utils.module_loading import import_string
 
-from .backends.database import DatabaseBackend
-from .dep14.handler import task_backends
+from ..backends.database import DatabaseBackend
+from ..dep14.handler import task_backends
 
 
 def backend_classes() -> dict[str, type[Any]]:
@@ -48,6 +48,6 @@ def task_database() -> str:
         return backend.database
     from django.db import router
 
-    from .models import TaskRecord
+    from ..models import TaskRecord
 
     return router.db_for_read(TaskRecord)

@@ -9,13 +9,14 @@ from uuid import UUID
 
 from django.utils.timezone import is_aware
 
-from . import ids, propagation
-from .conf import suggest
-from .exceptions import InvalidTask
-from .routing import is_queue_name
+from .. import ids
+from ..conf import suggest
+from ..exceptions import InvalidTask
+from ..routing import is_queue_name
+from . import propagation
 
 if TYPE_CHECKING:
-    from .base import Task
+    from .task import Task
 
 ON_LOST = ("retry", "fail")
 MOST_ATTEMPTS = 1_000_000

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from . import propagation, serializers
-from .conf import app_settings
-from .dep14 import base as dep14
+from .. import serializers
+from ..conf import app_settings
+from ..dep14 import base as dep14
+from . import propagation
 
 if TYPE_CHECKING:
-    from .base import TaskResult
+    from .task import TaskResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,14 +16,14 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from . import celery_entries, registry
-from .conf import app_settings, suggest
-from .exceptions import InvalidTask
+from ..conf import app_settings, suggest
+from ..exceptions import InvalidTask
+from . import celery_settings, registry
 from .schedule_options import COLUMNS, InvalidDeclaration, columns_of
 
 if TYPE_CHECKING:
-    from .base import Task
-    from .schedules import Spec
+    from ..schedules import Spec
+    from .task import Task
 
     #: What ``@task(schedule=…)`` takes.
     Declarable: TypeAlias = Spec | Mapping[str, Any]
@@ -124,7 +124,7 @@ def is_schedulable(task: Task[..., Any]) -> bool:
         return task.schedulable
     if task.schedule is not None or app_settings.SCHEDULABLE_BY_DEFAULT:
         return True
-    entries = [*app_settings.SCHEDULES.values(), *celery_entries.found().values()]
+    entries = [*app_settings.SCHEDULES.values(), *celery_settings.found().values()]
     return any(isinstance(e, Mapping) and e.get("task") == task.module_path for e in entries)
 
 
@@ -201,7 +201,7 @@ _Read: TypeAlias = Callable[[], tuple[Declaration, tuple[str, ...]]]
 
 def _all() -> Iterator[tuple[Source, str, _Read]]:
     """Yield (source, name, function that reads it); of one name, the one that wins last."""
-    for name, entry in celery_entries.found().items():
+    for name, entry in celery_settings.found().items():
         yield Source.CELERY, str(name), partial(_read_celery, name, entry)
     for task in registry.known_tasks():
         for name, options in _of_task(task) if task.schedule is not None else ():
@@ -211,7 +211,7 @@ def _all() -> Iterator[tuple[Source, str, _Read]]:
 
 
 def _read_celery(name: Any, entry: Any) -> tuple[Declaration, tuple[str, ...]]:
-    path, options, ignored = celery_entries.translated(entry)
+    path, options, ignored = celery_settings.translated(entry)
     return _declare(name, _task_of(path), options), ignored
 
 
@@ -234,7 +234,7 @@ def _read_entry(name: Any, entry: Any) -> tuple[Declaration, tuple[str, ...]]:
 
 def _of_task(task: Task[..., Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
     """Yield the name and options of each schedule in ``@task(schedule=…)``."""
-    from .schedules import Spec
+    from ..schedules import Spec
 
     given = task.schedule
     path = task.module_path

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .exceptions import InvalidTask
+from ..exceptions import InvalidTask
 
 if TYPE_CHECKING:
-    from .base import Task
+    from .task import Task
 
 _tasks: dict[str, Task[..., Any]] = {}
 _places: dict[str, _Place] = {}

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from .exceptions import Retry, TaskControl
+from ..exceptions import Retry, TaskControl
 
 if TYPE_CHECKING:
-    from .base import Task, TaskResult
+    from .task import Task, TaskResult
 
 #: What `backoff` may be: seconds, a timedelta, a list of seconds (the last one repeats), or a
 #: callable (exception, task_result) that returns seconds, or None to stop.

@@ -15,11 +15,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
-from . import serializers
-from .conf import app_settings
+from .. import serializers
+from ..conf import app_settings
 
 #: Under which metadata has what was captured, by the propagators' paths.
-KEY = "django_tasks.context"
+KEY = "django_tasks.definitions.context"
 _SETTING = "DJANGO_TASKS['CONTEXT_PROPAGATORS']"
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from django.utils.timezone import is_aware
 
+from .. import serializers
+from ..conf import app_settings, suggest
+from ..exceptions import InvalidTask, InvalidTaskBackend
 from . import options as task_options
-from . import serializers
-from .conf import app_settings, suggest
-from .exceptions import InvalidTask, InvalidTaskBackend
 from .signatures import checker_of
 
 if TYPE_CHECKING:
-    from .base import Task
+    from .task import Task
 
 OVERLAPS = ("ALLOW", "SKIP", "QUEUE_ONE", "CANCEL_PREVIOUS")
 CATCH_UPS = ("NONE", "LATEST", "ALL")
@@ -126,7 +126,7 @@ def given_columns(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _timing(spec: Any) -> dict[str, Any]:
-    from .schedules import Spec
+    from ..schedules import Spec
 
     if not isinstance(spec, Spec):
         raise InvalidDeclaration(

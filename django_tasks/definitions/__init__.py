@@ -1,0 +1,1 @@
+"""What code says of its tasks and schedules: options, registry, results, context."""
