@@ -21,9 +21,10 @@ from django.views.debug import SafeExceptionReporterFilter, get_default_exceptio
 
 import django_tasks
 from django_tasks import checks as our_checks
-from django_tasks import masking, mixed_install, task
+from django_tasks import mixed_install, task
 from django_tasks.ids import uuid7
 from django_tasks.models import TaskRecord
+from django_tasks.redaction import arguments
 
 ROOT = Path(__file__).resolve().parent.parent
 DATABASE = {"BACKEND": "django_tasks.backends.database.DatabaseBackend"}
@@ -394,7 +395,7 @@ def test_check_command_prints_ids(capsys):
 
 # --- masking -------------------------------------------------------------------------------------
 
-HIDDEN = masking.MASK
+HIDDEN = arguments.MASK
 
 
 @task(sensitive=("iban", "owner"))
@@ -408,7 +409,7 @@ def greet(context, *names):
 
 
 def masked(task_, *args, **kwargs):
-    return masking.mask(json.dumps(args), json.dumps(kwargs), task_)
+    return arguments.mask(json.dumps(args), json.dumps(kwargs), task_)
 
 
 def test_masking_by_the_names_of_positional_arguments():
@@ -436,22 +437,22 @@ def test_masking_hides_everything_of_an_unknown_task():
 
 
 def test_masking_of_values():
-    assert masking.mask_value('{"token": 1, "sum": 2}', pay) == {"token": HIDDEN, "sum": 2}
-    assert masking.mask_value('{"secret": 1, "iban": 2}', None) == HIDDEN
-    assert masking.mask_value("no JSON", None) == masking.UNREADABLE
-    assert masking.mask_value(None, pay) is None
+    assert arguments.mask_value('{"token": 1, "sum": 2}', pay) == {"token": HIDDEN, "sum": 2}
+    assert arguments.mask_value('{"secret": 1, "iban": 2}', None) == HIDDEN
+    assert arguments.mask_value("no JSON", None) == arguments.UNREADABLE
+    assert arguments.mask_value(None, pay) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "nul", "9" * 5000, "[" * 100_000, '"x"', "3", "null"])
 def test_masking_raises_nothing(text):
-    call = masking.mask(text, text, pay)
-    assert call == (masking.UNREADABLE, masking.UNREADABLE)
-    json.dumps(masking.mask_value(text, pay))
+    call = arguments.mask(text, text, pay)
+    assert call == (arguments.UNREADABLE, arguments.UNREADABLE)
+    json.dumps(arguments.mask_value(text, pay))
 
 
 def test_masking_stops_at_a_depth():
     deep = "[" * 150 + "]" * 150
-    assert masking.TOO_DEEP in json.dumps(masking.mask_value(deep, pay))
+    assert arguments.TOO_DEEP in json.dumps(arguments.mask_value(deep, pay))
 
 
 class OwnFilter(SafeExceptionReporterFilter):
@@ -464,7 +465,7 @@ def test_masking_follows_the_projects_own_filter(settings):
     settings.DEFAULT_EXCEPTION_REPORTER_FILTER = f"{__name__}.OwnFilter"
     get_default_exception_reporter_filter.cache_clear()
     try:
-        value = masking.mask_value('{"wishes": 1, "token": 2}', pay)
+        value = arguments.mask_value('{"wishes": 1, "token": 2}', pay)
     finally:
         get_default_exception_reporter_filter.cache_clear()
 

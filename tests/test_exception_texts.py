@@ -7,7 +7,7 @@ import pytest
 from django.db import DataError, IntegrityError, OperationalError
 from django.test import override_settings
 
-from django_tasks.exception_texts import (
+from django_tasks.redaction.exceptions import (
     MOST,
     OF_OTHERS,
     OF_TASK,

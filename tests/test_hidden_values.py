@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.db import DataError, IntegrityError, connection, transaction
 
-from django_tasks.exception_texts import MOST, loggable_fault, summary, without_values
+from django_tasks.redaction.exceptions import MOST, loggable_fault, summary, without_values
 from django_tasks.worker.failures import traceback_text
 
 IBAN = "DE89 3704 0044"

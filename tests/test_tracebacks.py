@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
-from django_tasks import tracebacks
-from django_tasks.tracebacks import text_of
+from django_tasks.redaction import tracebacks
+from django_tasks.redaction.tracebacks import text_of
 
 
 @pytest.fixture(autouse=True)

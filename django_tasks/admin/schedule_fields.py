@@ -17,11 +17,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
-from .. import masking
 from ..definitions import registry
 from ..definitions.declared_schedules import drift_of
 from ..models import Schedule, TaskRecord
 from ..models.schedules import Owner
+from ..redaction import arguments
 from ..store.dialects import DatabaseNow
 from . import formats
 from .base import BaseAdmin
@@ -188,8 +188,8 @@ def _state(row: Schedule, now: datetime) -> tuple[str, str, str]:
     return "successful", pgettext("schedule", "Enabled"), ""
 
 
-def _masked(row: Schedule) -> masking.MaskedCall:
-    return masking.mask(row.args, row.kwargs, registry.find(row.task_path))
+def _masked(row: Schedule) -> arguments.MaskedCall:
+    return arguments.mask(row.args, row.kwargs, registry.find(row.task_path))
 
 
 def _title(name: str) -> Any:

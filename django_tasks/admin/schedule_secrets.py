@@ -13,20 +13,21 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from .. import masking, serializers
+from .. import serializers
 from ..definitions import registry
 from ..models import Schedule
+from ..redaction import arguments
 
 
 def shown(schedule: Schedule) -> tuple[str, str]:
     """Return the arguments and keyword arguments as JSON to be read or edited, secrets masked."""
-    call = masking.mask(schedule.args, schedule.kwargs, registry.find(schedule.task_path))
+    call = arguments.mask(schedule.args, schedule.kwargs, registry.find(schedule.task_path))
     return _text(call.args), _text(call.kwargs)
 
 
 def _text(value: Any) -> str:
-    if value == masking.UNREADABLE:
-        return masking.UNREADABLE
+    if value == arguments.UNREADABLE:
+        return arguments.UNREADABLE
     text = json.dumps(value, ensure_ascii=False)
     # A lone surrogate, which JSON can name, is no text that a page could be encoded with.
     return text if _is_encodable(text) else json.dumps(value)
@@ -44,7 +45,7 @@ def restored(value: Any, column: str, source: Schedule | None) -> Any:
     """Return `value` with what `source` stores in the place of its masks."""
     if source is None:
         return _restore(value, None, None, column)
-    call = masking.mask(source.args, source.kwargs, registry.find(source.task_path))
+    call = arguments.mask(source.args, source.kwargs, registry.find(source.task_path))
     try:
         stored = serializers.loads(getattr(source, column))
     except (ValueError, RecursionError):
@@ -53,8 +54,8 @@ def restored(value: Any, column: str, source: Schedule | None) -> Any:
 
 
 def _restore(value: Any, masked: Any, stored: Any, where: str) -> Any:
-    if value == masking.MASK:
-        if masked == masking.MASK:
+    if value == arguments.MASK:
+        if masked == arguments.MASK:
             return stored
         raise ValidationError(
             _("%(where)s is a mask with nothing stored behind it. Enter the value itself.")

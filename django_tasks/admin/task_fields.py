@@ -13,10 +13,10 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from .. import masking
 from ..definitions import registry
 from ..inspection import most_attempts, readable_progress
 from ..models import TaskRecord, WorkerRecord
+from ..redaction import arguments
 from ..statuses import Status
 from . import formats
 from .base import ReadOnlyAdmin
@@ -80,7 +80,7 @@ class TaskFields(ReadOnlyAdmin):
     def payload(self, record: TaskRecord) -> list[tuple[str, str]]:
         """Return titles and blocks of the task's data, masked; those that say nothing left out."""
         known = registry.find(record.task_path)
-        call = masking.mask(record.args, record.kwargs, known)
+        call = arguments.mask(record.args, record.kwargs, known)
         blocks = []
         has_none = (record.args, record.kwargs) == ("[]", "{}")
         if record.args != "[]" or has_none:
@@ -94,7 +94,7 @@ class TaskFields(ReadOnlyAdmin):
         )
         for title, text in further:
             if text is not None:
-                blocks.append((title, formats.json_block(masking.mask_value(text, known))))
+                blocks.append((title, formats.json_block(arguments.mask_value(text, known))))
         return blocks
 
     def hides_arguments(self, record: TaskRecord) -> bool:

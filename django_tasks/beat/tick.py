@@ -15,9 +15,9 @@ from django.core.exceptions import ValidationError
 from django.db import DatabaseError, transaction
 
 from ..conf import app_settings
-from ..exception_texts import loggable_fault, summary
 from ..models import Schedule, ScheduleRun
 from ..models.schedules import Overlap, RunOutcome
+from ..redaction.exceptions import loggable_fault, summary
 from ..scheduled_calls import ScheduledCall, UnknownTask, call_of
 from ..schedules import InvalidSchedule, MissingLibrary, spec_of
 from ..slots import first_undecided

@@ -13,12 +13,12 @@ from django.db.models import OuterRef, Subquery
 from django.utils.formats import number_format
 from django.utils.translation import pgettext_lazy
 
-from .. import masking
 from ..conf import app_settings
 from ..definitions import registry
 from ..definitions.context import Progress
 from ..inspection import readable_progress
 from ..models import TaskAttempt, TaskRecord
+from ..redaction import arguments
 from ..statuses import (
     ERROR_OUTCOMES,
     FINAL_STATUSES,
@@ -152,7 +152,7 @@ def _outcome(row: Any) -> dict[str, Any]:
     """Return the result and the error's class, one of which is None; masked as in the admin."""
     outcome: dict[str, Any] = {"result": None, "error": None}
     if row.status == Status.SUCCESSFUL:
-        outcome["result"] = masking.mask_value(row.return_value, registry.find(row.task_path))
+        outcome["result"] = arguments.mask_value(row.return_value, registry.find(row.task_path))
     elif row.status in FINAL_STATUSES:
         outcome["error"] = row.last_error
     return outcome

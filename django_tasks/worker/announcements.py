@@ -12,8 +12,8 @@ from django.dispatch import Signal
 
 from ..definitions import registry
 from ..definitions.task import TaskResult
-from ..exception_texts import OF_OTHERS, loggable, summary
 from ..listeners import has_listeners
+from ..redaction.exceptions import OF_OTHERS, loggable, summary
 from ..signals import task_finished
 from ..store import records
 from ..store.rows import Claim

@@ -12,8 +12,8 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError, connections, transaction
 
 from ..conf import app_settings
-from ..exception_texts import OF_OTHERS, loggable
 from ..exceptions import SoftTimeLimitExceeded, TaskControl, TransactionLost
+from ..redaction.exceptions import OF_OTHERS, loggable
 from ..store import attempts, transitions
 from ..store.rows import Claim, Ending
 from .failures import exception_path, give_back

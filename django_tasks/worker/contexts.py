@@ -16,8 +16,8 @@ from asgiref.sync import sync_to_async
 
 from ..conf import app_settings
 from ..definitions import propagation
-from ..exception_texts import OF_OTHERS, loggable
 from ..models import TaskRecord
+from ..redaction.exceptions import OF_OTHERS, loggable
 from ..store.rows import Claim
 
 logger = logging.getLogger("django_tasks.worker")

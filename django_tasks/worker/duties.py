@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 from django.db import DatabaseError, InterfaceError, connections
 
-from ..exception_texts import loggable_fault
 from ..outages import Outage
+from ..redaction.exceptions import loggable_fault
 from ..store.cursors import pause_after
 from ..store.dialects import is_lock_timeout
 from .faults import CONNECTION_ERRORS, is_outage

@@ -8,7 +8,6 @@ from typing import Any
 from ..conf import app_settings
 from ..definitions.retries import decide
 from ..definitions.task import Task, TaskResult
-from ..exception_texts import without_values
 from ..exceptions import (
     Cancel,
     Retry,
@@ -19,9 +18,10 @@ from ..exceptions import (
     TaskInterrupted,
     TimeLimitExceeded,
 )
+from ..redaction.exceptions import without_values
+from ..redaction.tracebacks import text_of
 from ..statuses import AttemptOutcome
 from ..store.rows import Attempt, Claim, Ending, EndingKind
-from ..tracebacks import text_of
 
 
 def ending_of(

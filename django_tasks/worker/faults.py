@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import InterfaceError, InternalError, OperationalError
 
-from ..refusals import is_refusal
+from ..redaction.refused_values import is_refusal
 
 #: What a lost, read-only, full or deadlocked database raises. The same statement may succeed later.
 CONNECTION_ERRORS = (OperationalError, InterfaceError, InternalError)

@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from ..exception_texts import loggable_fault
+from ..redaction.exceptions import loggable_fault
 from .limits import LOOK
 
 #: Exit codes of a process towards its supervisor.

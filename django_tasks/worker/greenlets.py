@@ -19,8 +19,8 @@ from django.db import connections
 from gevent import monkey
 from gevent.event import Event
 
-from ..exception_texts import are_logged
 from ..exceptions import SoftTimeLimitExceeded
+from ..redaction.exceptions import are_logged
 from .asides import CallThreads
 from .board import Board
 from .connections import tidy_connections

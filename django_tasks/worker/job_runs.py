@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from django.db import connections
 
 from ..definitions.task import TaskResult
-from ..exception_texts import OF_OTHERS, loggable
+from ..redaction.exceptions import OF_OTHERS, loggable
 from ..store import records, transitions
 from ..store.dialects import is_lock_timeout
 from .board import Lane

@@ -23,8 +23,8 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from ..brokers.base import Broker, Listener
 from ..conf import app_settings
-from ..exception_texts import loggable_fault
 from ..outages import Outage
+from ..redaction.exceptions import loggable_fault
 from ..store import dialects, pruning, rollups, transitions, workers
 from ..store.dialects import WISH
 from ..wakeups import WakeUp

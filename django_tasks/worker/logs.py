@@ -10,9 +10,9 @@ from datetime import datetime
 from types import FunctionType
 from typing import Any, NamedTuple, TextIO
 
-from ..exception_texts import loggable
+from ..redaction.exceptions import loggable
+from ..redaction.tracebacks import text_of
 from ..store.rows import Claim, EndingKind, Success
-from ..tracebacks import text_of
 from .config import WorkerConfig
 from .tellings import TELLINGS, Ended
 

@@ -12,7 +12,7 @@ from types import FrameType
 
 from django.db import connections
 
-from ..exception_texts import OF_OTHERS, loggable, loggable_fault
+from ..redaction.exceptions import OF_OTHERS, loggable, loggable_fault
 from ..signals import worker_started, worker_stopped
 from ..wakeups import WakeUp
 from .board import Board

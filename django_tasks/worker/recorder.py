@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db import DatabaseError
 
-from ..exception_texts import summary
+from ..redaction.exceptions import summary
 from ..store import attempts, transitions
 from ..store.claims import Claimer
 from ..store.rows import Claim, Ending, EndingKind, Success

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, transaction
 
-from ..exception_texts import loggable_fault
+from ..redaction.exceptions import loggable_fault
 from ..store import transitions
 from ..store.rows import Claim, Ending, EndingKind
 from ..store.workers import SWEEP_CHUNK, Orphan

@@ -24,7 +24,7 @@ from .. import serializers
 from ..conf import app_settings
 from ..definitions.current import current_task_id
 from ..definitions.task import Task, TaskContext, TaskResult
-from ..exception_texts import OF_OTHERS, loggable
+from ..redaction.exceptions import OF_OTHERS, loggable
 from ..signals import task_started
 from ..store import records, transitions
 from ..store.rows import Ending, Success

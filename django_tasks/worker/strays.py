@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 
-from ..exception_texts import OF_OTHERS, are_logged, loggable
+from ..redaction.exceptions import OF_OTHERS, are_logged, loggable
 
 logger = logging.getLogger("django_tasks.worker")
 

@@ -5,8 +5,8 @@ import logging
 import pytest
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
-from django_tasks.exception_texts import summary
 from django_tasks.outages import Outage
+from django_tasks.redaction.exceptions import summary
 from django_tasks.worker.duties import Duties, Duty
 from django_tasks.worker.errands import Errands
 from django_tasks.worker.faults import is_outage

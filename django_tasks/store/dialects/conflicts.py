@@ -6,7 +6,7 @@ import sqlite3
 
 from django.db import DatabaseError
 
-from ...refusals import number_of
+from ...redaction.refused_values import number_of
 
 _LOCK_TIMEOUTS = {"55P03", 1205, 3572}
 #: Deadlocks, and what changed since the transaction began.

@@ -15,7 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from ...conf import app_settings
-from ...refusals import number_of
+from ...redaction.refused_values import number_of
 from ...statuses import Status
 from ..rows import AnyRequest, Claim, NewRow, PointedRequest, Success
 from .base import FIRST_CLAIM, LAST_CLAIM, MOST_ATTEMPTS, NEXT_CLAIM, Dialect, columns

@@ -13,10 +13,10 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import serializers
+from .. import serializers
 
 if TYPE_CHECKING:
-    from .definitions.task import Task
+    from ..definitions.task import Task
 
 MASK = "********"
 UNREADABLE = "(unreadable: not valid JSON)"

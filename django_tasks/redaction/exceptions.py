@@ -15,8 +15,8 @@ from typing import Any
 
 from django.conf import settings
 
-from .conf import app_settings
-from .refusals import is_refusal, number_of
+from ..conf import app_settings
+from .refused_values import is_refusal, number_of
 
 #: What stands for the text of what a body raised, and of what others did.
 OF_TASK = "(text not logged: see the task in the admin)"
