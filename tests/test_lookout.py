@@ -6,8 +6,8 @@ import pytest
 from django.db import connection
 
 from django_tasks.brokers.database import DatabaseBroker
+from django_tasks.runtime.wakeups import WakeUp
 from django_tasks.store import dialects
-from django_tasks.wakeups import WakeUp
 from django_tasks.worker.lookout import GLANCE_INTERVAL, QUIET_GLANCE_INTERVAL, Lookout
 
 

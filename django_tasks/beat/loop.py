@@ -13,13 +13,13 @@ from uuid import UUID, uuid4
 from django.db import connections
 
 from ..conf import app_settings
-from ..outages import Outage
 from ..retention import runs_age
+from ..runtime.duties import Duties, Duty
+from ..runtime.faults import CONNECTION_ERRORS
+from ..runtime.outages import Outage
+from ..runtime.wakeups import WakeUp
 from ..store import declared, dialects, slots, workers
-from ..wakeups import WakeUp
 from ..worker.board import clock
-from ..worker.duties import Duties, Duty
-from ..worker.faults import CONNECTION_ERRORS
 from .tick import disable_unreadable, tick
 
 logger = logging.getLogger("django_tasks.beat")

@@ -11,10 +11,10 @@ from types import FrameType
 
 from django.db import connections
 
+from ..runtime.forks import accept_signals
+from ..runtime.health import serve
 from ..worker.board import Board
 from ..worker.config import WorkerConfig
-from ..worker.forks import accept_signals
-from ..worker.health import serve
 from ..worker.inheritance import inheritance
 from ..worker.limits import die_with_parent
 from ..worker.supervisor import EXIT_FORCED, EXIT_GRACEFUL

@@ -18,6 +18,7 @@ from ..conf import app_settings
 from ..models import Schedule, ScheduleRun
 from ..models.schedules import Overlap, RunOutcome
 from ..redaction.exceptions import loggable_fault, summary
+from ..runtime.faults import is_outage
 from ..scheduled_calls import ScheduledCall, UnknownTask, call_of
 from ..schedules import InvalidSchedule, MissingLibrary, spec_of
 from ..slots import first_undecided
@@ -25,7 +26,6 @@ from ..store import scheduled, slots
 from ..store.declared import text_of
 from ..store.repeating import repeated
 from ..store.slots import Change, SlotTask
-from ..worker.faults import is_outage
 from ..worker.logs import printable
 from .plan import Decision, decide
 

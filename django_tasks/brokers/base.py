@@ -14,8 +14,8 @@ from uuid import UUID
 from django.core.checks import CheckMessage
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ..outages import Outage
 from ..routing import QueueSelection
+from ..runtime.outages import Outage
 
 
 class Ready(NamedTuple):

@@ -11,8 +11,8 @@ from django.core.checks import CheckMessage
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..conf import app_settings
-from ..outages import Outage
 from ..routing import QueueSelection
+from ..runtime.outages import Outage
 from ..store import dialects
 from .base import Listener, Ready
 

@@ -13,8 +13,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..conf import suggest
 from ..dep14.base import DEFAULT_TASK_QUEUE_NAME
-from ..outages import Outage
 from ..routing import QueueSelection
+from ..runtime.outages import Outage
 from . import kombu_queues
 from .base import BrokerAway, Pulse, Ready, Source
 from .kombu_lines import Letter, Line, Lines, Transport

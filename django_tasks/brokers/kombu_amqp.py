@@ -11,7 +11,7 @@ from uuid import uuid4
 from amqp import spec
 from kombu import Connection
 
-from ..wakeups import WakeUp
+from ..runtime.wakeups import WakeUp
 from .base import BrokerAway, Readable
 from .kombu_lines import TIMEOUT, Delivery, Letter, Line
 

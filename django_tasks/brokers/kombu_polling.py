@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu import Connection
 
-from ..wakeups import WakeUp
+from ..runtime.wakeups import WakeUp
 from .base import BrokerAway, Readable
 from .kombu_lines import Delivery, Line
 

@@ -15,8 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..conf import suggest
-from ..outages import Outage
 from ..routing import QueueSelection
+from ..runtime.outages import Outage
 from .base import BrokerAway, Pulse, Ready, Source
 from .redis_lines import Lines
 from .redis_source import RedisSource

@@ -17,7 +17,7 @@ from django.db.models import Model
 from .. import time_zones
 from ..definitions import propagation
 from ..models import RollupMark, Schedule
-from ..worker.health import family_of
+from ..runtime.health import family_of
 from ..worker.logs import RootHandler, WorkerHandler
 
 #: Exit code for options that do not fit, as argparse has it.

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from ..brokers.base import BrokerAway, Readable, Ready, Source
 from ..dep14.base import DEFAULT_TASK_BACKEND_ALIAS
-from ..outages import Outage
 from ..routing import QueueSelection
+from ..runtime.outages import Outage
 from .claims import Claimer
 from .rows import Claim, PointedRequest, Success
 

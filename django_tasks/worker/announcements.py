@@ -14,11 +14,11 @@ from ..definitions import registry
 from ..definitions.task import TaskResult
 from ..listeners import has_listeners
 from ..redaction.exceptions import OF_OTHERS, loggable, summary
+from ..runtime.faults import is_outage
 from ..signals import task_finished
 from ..store import records
 from ..store.rows import Claim
 from .connections import OwnConnections, ReceiverConnections
-from .faults import is_outage
 from .tellings import TELLINGS, Ended
 
 logger = logging.getLogger("django_tasks.worker")

@@ -18,11 +18,12 @@ from django.db import DatabaseError, InterfaceError, connections
 from ..brokers.base import Readable
 from ..conf import app_settings
 from ..definitions import registry
-from ..outages import Outage
+from ..runtime.faults import CONNECTION_ERRORS
+from ..runtime.outages import Outage
+from ..runtime.wakeups import WakeUp
 from ..signals import task_started
 from ..store import dialects
 from ..store.rows import Claim, Ending, Success
-from ..wakeups import WakeUp
 from . import contexts
 from .announcements import Audience
 from .board import Lane, clock
@@ -30,7 +31,6 @@ from .claimers import make_claimer
 from .config import WorkerConfig
 from .endings import expired, given_back
 from .errands import Errands
-from .faults import CONNECTION_ERRORS
 from .jobs import Job, Outcome
 from .lookout import Lookout
 from .memory import MemoryLimit

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from .faults import is_outage
+from ..runtime.faults import is_outage
 from .locked import PAUSE
 
 Errand = tuple[Callable[[], Any], "Future[Any]"]

@@ -13,11 +13,11 @@ from django.db import connections
 
 from ..definitions.task import TaskResult
 from ..redaction.exceptions import OF_OTHERS, loggable
+from ..runtime.faults import CONNECTION_ERRORS, is_outage
 from ..store import records, transitions
 from ..store.dialects import is_lock_timeout
 from .board import Lane
 from .errands import RowLocked
-from .faults import CONNECTION_ERRORS, is_outage
 from .jobs import Job
 
 logger = logging.getLogger("django_tasks.worker")

@@ -23,16 +23,16 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from ..brokers.base import Broker, Listener
 from ..conf import app_settings
-from ..outages import Outage
 from ..redaction.exceptions import loggable_fault
+from ..runtime.duties import LOCK_PAUSE, Duties, Duty
+from ..runtime.faults import CONNECTION_ERRORS, is_outage
+from ..runtime.outages import Outage
+from ..runtime.wakeups import WakeUp
 from ..store import dialects, pruning, rollups, transitions, workers
 from ..store.dialects import WISH
-from ..wakeups import WakeUp
 from . import obituaries
 from .board import Board, clock
 from .config import WorkerConfig
-from .duties import LOCK_PAUSE, Duties, Duty
-from .faults import CONNECTION_ERRORS, is_outage
 from .limits import LOOK
 from .obedience import Obedience
 from .reconciler import Reconciler

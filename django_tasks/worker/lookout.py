@@ -8,8 +8,8 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from ..runtime.wakeups import WakeUp
 from ..store import dialects
-from ..wakeups import WakeUp
 from .pace import PollPace
 
 #: Seconds between two glances for changes, where the database can tell of them for next to

@@ -13,12 +13,12 @@ from types import FrameType
 from django.db import connections
 
 from ..redaction.exceptions import OF_OTHERS, loggable, loggable_fault
+from ..runtime.forks import CRASHED, DONE, NOTHING_LEFT, accept_signals
+from ..runtime.wakeups import WakeUp
 from ..signals import worker_started, worker_stopped
-from ..wakeups import WakeUp
 from .board import Board
 from .config import WorkerConfig
 from .engine import Engine
-from .forks import CRASHED, DONE, NOTHING_LEFT, accept_signals
 from .inheritance import inheritance
 from .limits import LOOK, die_with_parent
 from .pools import make_pool

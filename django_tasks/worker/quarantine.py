@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from ..conf import app_settings
+from ..runtime.wakeups import WakeUp
 from ..store.claims import Claimer, RowLocked
 from ..store.rows import Claim, Success
-from ..wakeups import WakeUp
 from .board import Board, Lane
 from .jobs import Job
 from .locked import PAUSE

@@ -11,8 +11,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..brokers.base import Broker, BrokerAway, Pulse, Ready
 from ..conf import app_settings
-from ..outages import LONGEST_PAUSE
 from ..routing import QueueSelection
+from ..runtime.outages import LONGEST_PAUSE
 from ..store import dialects
 from ..store.cursors import pause_after
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db import DatabaseError
 
 from ..redaction.exceptions import summary
+from ..runtime.faults import is_outage
 from ..store import attempts, transitions
 from ..store.claims import Claimer
 from ..store.rows import Claim, Ending, EndingKind, Success
@@ -17,7 +18,6 @@ from .announcements import Announcer
 from .config import WorkerConfig
 from .connections import OwnConnections, ReceiverConnections
 from .failures import fail, in_ascii
-from .faults import is_outage
 from .jobs import Job, Outcome
 from .locked import SetAside
 from .logs import log_endings, log_late, log_successes

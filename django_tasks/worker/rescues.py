@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import DatabaseError, transaction
 
 from ..redaction.exceptions import loggable_fault
+from ..runtime.faults import is_outage
 from ..store import transitions
 from ..store.rows import Claim, Ending, EndingKind
 from ..store.workers import SWEEP_CHUNK, Orphan
@@ -20,7 +21,6 @@ from . import obituaries
 from .announcements import Announcer
 from .config import WorkerConfig
 from .connections import ReceiverConnections
-from .faults import is_outage
 from .logs import log_endings
 from .settling import Refused, settle_apart
 from .tellings import Ended

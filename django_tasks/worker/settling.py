@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from django.db import DatabaseError
 
+from ..runtime.faults import is_outage
 from ..store.rows import Ending
 from ..store.transitions import Settled
-from .faults import is_outage
 
 Refused = list[tuple[Ending, DatabaseError]]
 

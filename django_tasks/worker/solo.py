@@ -12,11 +12,11 @@ from types import FrameType
 from typing import Protocol
 
 from ..conf import app_settings
-from ..wakeups import WakeUp
+from ..runtime.forks import NOTHING_LEFT
+from ..runtime.wakeups import WakeUp
 from . import obituaries
 from .board import Board
 from .config import WorkerConfig
-from .forks import NOTHING_LEFT
 from .inheritance import inheritance
 from .limits import LOOK
 from .process import build_engine, run_engine

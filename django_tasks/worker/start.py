@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from django.db import connections
 
 from ..brokers import known as brokers
-from ..wakeups import WakeUp
+from ..runtime.forks import accept_signals
+from ..runtime.health import serve
+from ..runtime.wakeups import WakeUp
 from .board import Board
 from .config import WorkerConfig
-from .forks import accept_signals
-from .health import serve
 from .inheritance import HANDLED, inheritance
 from .keeper import Keeper
 from .limits import die_with_parent

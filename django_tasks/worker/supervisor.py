@@ -18,13 +18,13 @@ from dataclasses import replace
 from types import FrameType
 
 from ..conf import app_settings
-from ..wakeups import WakeUp
+from ..runtime.forks import NOTHING_LEFT, fork
+from ..runtime.wakeups import WakeUp
 from . import obituaries, quarantine
 from .board import Board, Entry, clock
 from .children import Child, how_it_died, kill, retire
 from .companion import Companion
 from .config import WorkerConfig
-from .forks import NOTHING_LEFT, fork
 from .limits import LOOK
 from .process import run_process
 from .scaling import Scaling

@@ -13,7 +13,7 @@ from django_tasks.brokers.base import BrokerAway
 from django_tasks.dep14.handler import task_backends
 from django_tasks.ids import uuid7
 from django_tasks.models import TaskRecord
-from django_tasks.outages import LONGEST_PAUSE
+from django_tasks.runtime.outages import LONGEST_PAUSE
 from django_tasks.statuses import Status
 from django_tasks.store.rows import EndingKind
 from django_tasks.worker.reconciler import Findings

@@ -146,7 +146,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="a lost connection ends the keeper",
-        file="worker/duties.py",
+        file="runtime/duties.py",
         old="        except CONNECTION_ERRORS as error:\n            self.cut_off(error)\n"
         "            return False\n",
         new="        except CONNECTION_ERRORS:\n            raise\n",
@@ -259,7 +259,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="looks under a held snapshot never rest",
-        file="worker/duties.py",
+        file="runtime/duties.py",
         old="ended + pause_after(ended - now)",
         new="ended",
         tests="../worker/test_duties.py ../worker/test_keeper.py",
@@ -473,7 +473,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="a lost connection ends the beat",
-        file="worker/duties.py",
+        file="runtime/duties.py",
         old="        except CONNECTION_ERRORS as error:\n            self.cut_off(error)\n"
         "            return False\n",
         new="        except CONNECTION_ERRORS:\n            raise\n",

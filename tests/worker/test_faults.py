@@ -5,11 +5,11 @@ import logging
 import pytest
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
-from django_tasks.outages import Outage
 from django_tasks.redaction.exceptions import summary
-from django_tasks.worker.duties import Duties, Duty
+from django_tasks.runtime.duties import Duties, Duty
+from django_tasks.runtime.faults import is_outage
+from django_tasks.runtime.outages import Outage
 from django_tasks.worker.errands import Errands
-from django_tasks.worker.faults import is_outage
 
 CANARY = "canary-3366"
 #: Statements about a table of its own, and the number of MySQL that each must end with.

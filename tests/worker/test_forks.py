@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from django_tasks.worker.forks import accept_signals, fork
+from django_tasks.runtime.forks import accept_signals, fork
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="forks")
 

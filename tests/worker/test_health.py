@@ -55,7 +55,7 @@ def test_frozen_process_is_not_live(start, port):
     """503 on /livez when a process has shown no sign of life for too long; 200 when it is back."""
     start(
         "-c", 1, "--health-port", port,
-        patches={"django_tasks.worker.health.LONGEST_SILENCE": 1.5},
+        patches={"django_tasks.runtime.health.LONGEST_SILENCE": 1.5},
     )  # fmt: skip
     pid = tasks.process_id.enqueue().wait(PATIENCE)
     until(lambda: probe(port, "/livez") == (200, "ok\n"), "liveness")
@@ -118,7 +118,7 @@ def test_silent_connections_take_no_threads_and_hold_nothing_up(start, port):
 
 def test_connection_has_its_time(start, port):
     """One that sends a request without an end is closed."""
-    start("-c", 1, "--health-port", port, patches={"django_tasks.worker.health.PATIENCE": 0.3})
+    start("-c", 1, "--health-port", port, patches={"django_tasks.runtime.health.PATIENCE": 0.3})
     until(lambda: probe(port, "/readyz") == (200, "ok\n"), "readiness")
 
     with silent_connections(port, 2) as connections:

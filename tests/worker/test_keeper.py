@@ -11,15 +11,16 @@ from django.db import OperationalError, connection
 
 from django_tasks.conf import app_settings
 from django_tasks.routing import QueueSelection
+from django_tasks.runtime import duties
+from django_tasks.runtime.duties import LOCK_PAUSE
+from django_tasks.runtime.wakeups import WakeUp
 from django_tasks.statuses import Status
 from django_tasks.store import queues, transitions, workers
 from django_tasks.store.cursors import SHARE
 from django_tasks.store.dialects import WISH, of
-from django_tasks.wakeups import WakeUp
-from django_tasks.worker import duties, obituaries
+from django_tasks.worker import obituaries
 from django_tasks.worker.board import Board
 from django_tasks.worker.config import WorkerConfig
-from django_tasks.worker.duties import LOCK_PAUSE
 from django_tasks.worker.keeper import Keeper
 from tests.conformance.steps import LONG_AGO, statuses, store
 

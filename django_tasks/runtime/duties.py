@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 
 from django.db import DatabaseError, InterfaceError, connections
 
-from ..outages import Outage
 from ..redaction.exceptions import loggable_fault
 from ..store.cursors import pause_after
 from ..store.dialects import is_lock_timeout
 from .faults import CONNECTION_ERRORS, is_outage
+from .outages import Outage
 
 #: Seconds that a round's sleep takes at most, so that whoever sleeps shows signs of life.
 LONGEST_SLEEP = 1.0

@@ -8,7 +8,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
-from .redaction.exceptions import summary
+from ..redaction.exceptions import summary
 
 logger = logging.getLogger("django_tasks.worker")
 

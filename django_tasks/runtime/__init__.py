@@ -1,0 +1,1 @@
+"""What every long-running process of the app needs: duties, forks, wake-ups, probes."""
