@@ -4,7 +4,7 @@ import django.db.models.deletion
 from django.db import migrations, models
 
 import django_tasks.ids
-import django_tasks.indexes
+import django_tasks.models.indexes
 
 
 def vacuum_early(apps: Any, schema_editor: Any) -> None:
@@ -134,31 +134,31 @@ class Migration(migrations.Migration):
                     ("view_payload", "Can see arguments and results of tasks"),
                 ],
                 "indexes": [
-                    django_tasks.indexes.StatusIndex(
+                    django_tasks.models.indexes.StatusIndex(
                         fields=["backend", "queue_name", "-priority", "id"],
                         name="django_tasks_ready",
                         statuses=["READY"],
                         only_set=False,
                     ),
-                    django_tasks.indexes.StatusIndex(
+                    django_tasks.models.indexes.StatusIndex(
                         fields=["run_after"],
                         name="django_tasks_scheduled",
                         statuses=["SCHEDULED"],
                         only_set=False,
                     ),
-                    django_tasks.indexes.StatusIndex(
+                    django_tasks.models.indexes.StatusIndex(
                         fields=["worker_id", "process"],
                         name="django_tasks_running",
                         statuses=["RUNNING"],
                         only_set=True,
                     ),
-                    django_tasks.indexes.StatusIndex(
+                    django_tasks.models.indexes.StatusIndex(
                         fields=["finished_at"],
                         name="django_tasks_finished",
                         statuses=[],
                         only_set=True,
                     ),
-                    django_tasks.indexes.StatusIndex(
+                    django_tasks.models.indexes.StatusIndex(
                         fields=["expires_at"],
                         name="django_tasks_expires",
                         statuses=["SCHEDULED", "READY"],

@@ -1,6 +1,6 @@
 from django.db import migrations
 
-import django_tasks.indexes
+import django_tasks.models.indexes
 
 
 class Migration(migrations.Migration):
@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddIndex(
             model_name="taskrecord",
-            index=django_tasks.indexes.StatusIndex(
+            index=django_tasks.models.indexes.StatusIndex(
                 fields=["id"],
                 name="django_tasks_failed",
                 only_set=False,

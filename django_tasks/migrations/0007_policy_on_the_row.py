@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-import django_tasks.indexes
+import django_tasks.models.indexes
 
 
 class Migration(migrations.Migration):
@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="taskrecord",
-            index=django_tasks.indexes.StatusIndex(
+            index=django_tasks.models.indexes.StatusIndex(
                 fields=["prune_after"], name="django_tasks_prune", only_set=True, statuses=[]
             ),
         ),

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.db import migrations
 
-import django_tasks.indexes
+import django_tasks.models.indexes
 
 
 def forget_settings(apps: Any, schema_editor: Any) -> None:
@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
         migrations.RunPython(forget_settings, migrations.RunPython.noop),
         migrations.AddIndex(
             model_name="taskrecord",
-            index=django_tasks.indexes.StatusIndex(
+            index=django_tasks.models.indexes.StatusIndex(
                 fields=["finished_at"],
                 name="django_tasks_successful",
                 nulls={"prune_after": True},
@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="taskrecord",
-            index=django_tasks.indexes.StatusIndex(
+            index=django_tasks.models.indexes.StatusIndex(
                 fields=["finished_at"],
                 name="django_tasks_unsuccessful",
                 nulls={"prune_after": True},
@@ -60,7 +60,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="taskrecord",
-            index=django_tasks.indexes.StatusIndex(
+            index=django_tasks.models.indexes.StatusIndex(
                 fields=["prune_after"],
                 name="django_tasks_prune",
                 only_set=True,
@@ -70,7 +70,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="taskrecord",
-            index=django_tasks.indexes.StatusIndex(
+            index=django_tasks.models.indexes.StatusIndex(
                 fields=["finished_at"],
                 name="django_tasks_finished",
                 nulls={"prune_after": False},

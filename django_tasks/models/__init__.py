@@ -1,7 +1,7 @@
 """The tables of the app."""
 
-from .control import QueueState
 from .overview import Overview
+from .queues import QueueState
 from .rollups import Rollup, RollupMark
 from .schedules import Schedule, ScheduleRun
 from .tasks import TaskAttempt, TaskRecord, WorkerRecord

@@ -12,9 +12,9 @@ from django.utils.translation import gettext_lazy as _
 
 from ..definitions.context import Progress
 from ..ids import uuid7
-from ..indexes import StatusIndex
 from ..mixed_install import overwritten
 from ..statuses import FINAL_STATUSES, AttemptOutcome, Status
+from .indexes import StatusIndex
 
 if _problem := overwritten():
     raise ImproperlyConfigured(_problem)
