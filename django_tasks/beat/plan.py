@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..models.schedules import CatchUp, Overlap, RunOutcome
 from ..schedules import Spec, newest_slots
-from ..slots import TICK, first_undecided, next_slot, planned_slot
+from ..schedules.planning import TICK, first_undecided, next_slot, planned_slot
 
 if TYPE_CHECKING:
     from ..models import Schedule

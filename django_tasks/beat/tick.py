@@ -21,7 +21,7 @@ from ..redaction.exceptions import loggable_fault, summary
 from ..runtime.faults import is_outage
 from ..scheduled_calls import ScheduledCall, UnknownTask, call_of
 from ..schedules import InvalidSchedule, MissingLibrary, spec_of
-from ..slots import first_undecided
+from ..schedules.planning import first_undecided
 from ..store import scheduled, slots
 from ..store.declared import text_of
 from ..store.repeating import repeated

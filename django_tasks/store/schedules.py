@@ -26,8 +26,8 @@ from ..models import Schedule, ScheduleRun
 from ..models.schedules import RunOutcome, ScheduleKind
 from ..scheduled_calls import ScheduledCall, call_of
 from ..schedules import InvalidSchedule, MissingLibrary, spec_of
+from ..schedules.planning import TICK, first_undecided, next_slot, planned_slot
 from ..schedules.zones import zone_named
-from ..slots import TICK, first_undecided, next_slot, planned_slot
 from . import scheduled, slots
 from .dialects import DatabaseNow
 from .records import database_clock, result_of

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .models import Schedule
-    from .schedules import Spec
+    from ..models import Schedule
+    from . import Spec
 
 #: The databases' resolution: `moment - TICK` is the last moment before it.
 TICK = timedelta(microseconds=1)
