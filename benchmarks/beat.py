@@ -78,7 +78,7 @@ def timed(tick: Any) -> float:
 
 
 def hour() -> Any:
-    from django_tasks.store.records import database_clock
+    from django_tasks.store.tasks.enqueue import database_clock
 
     return database_clock(DATABASE).replace(minute=0, second=0, microsecond=0)
 

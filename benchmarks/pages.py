@@ -114,15 +114,15 @@ def fill() -> tuple[Any, Any]:
 
     from django_tasks.inspection import database_now
     from django_tasks.models import TaskRecord
-    from django_tasks.store import workers
+    from django_tasks.store.workers import leases
 
     now = database_now("default")
     worker = uuid4()
     fill_tasks(worker)
     fill_rollups(now)
-    workers.register(
+    leases.register(
         "default",
-        workers.WorkerInfo(
+        leases.WorkerInfo(
             id=worker,
             host="web-1",
             pid=4711,
@@ -216,9 +216,9 @@ def worker_text(worker: Any, native: bool) -> str:
 
 def fill_rollups(now: datetime) -> None:
     """Store two days of minutes and sixty days of hours for each queue, with full histograms."""
-    from django_tasks import histograms
     from django_tasks.models import Rollup, RollupMark
     from django_tasks.models.rollups import Span
+    from django_tasks.store.rollups import histograms
 
     minute = now.replace(second=0, microsecond=0)
     steps = [(Span.MINUTE, minute - timedelta(minutes=n), 70) for n in range(1, 2881)]

@@ -110,7 +110,7 @@ def _place(frames: tuple[str, ...]) -> tuple[str, str]:
 
 
 def _name(frame: str) -> str:
-    """`claim (django_tasks/store/claims.py:46)` without its line number."""
+    """`claim (django_tasks/store/tasks/claims.py:46)` without its line number."""
     function, _, place = frame.partition(" (")
     file = place.rpartition(":")[0]
     for part in OURS:

@@ -29,9 +29,9 @@ class DjangoTasksConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks  # noqa: F401 - registers the checks
-        from .after_migrate import sync_schedules
-        from .fixtures import plan_loaded_schedule
         from .models import Schedule
+        from .store.schedules.after_migrate import sync_schedules
+        from .store.schedules.fixtures import plan_loaded_schedule
 
         pre_save.connect(
             plan_loaded_schedule, sender=Schedule, dispatch_uid="django_tasks.plan_loaded_schedule"

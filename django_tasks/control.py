@@ -12,8 +12,8 @@ from .backends.database import DatabaseBackend
 from .dep14.base import DEFAULT_TASK_BACKEND_ALIAS
 from .dep14.handler import task_backends
 from .routing import is_queue_name
-from .store import queues, wishes
-from .store.wishes import WishRefused
+from .store.workers import queues, requests
+from .store.workers.requests import WishRefused
 
 __all__ = [
     "WishRefused",
@@ -53,7 +53,7 @@ def stop_worker(
 
     Return False when it is stopping already. Raise WishRefused when it is gone, or no worker.
     """
-    return wishes.ask_to_stop(_database_of(backend), worker_id, by)
+    return requests.ask_to_stop(_database_of(backend), worker_id, by)
 
 
 def scale_worker(
@@ -68,7 +68,7 @@ def scale_worker(
 
     Return False when it does, or was asked before. Raise WishRefused when it cannot, with why.
     """
-    return wishes.ask_for_concurrency(_database_of(backend), worker_id, concurrency, by)
+    return requests.ask_for_concurrency(_database_of(backend), worker_id, concurrency, by)
 
 
 def _database_of(alias: str) -> str:

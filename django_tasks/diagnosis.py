@@ -32,7 +32,7 @@ from .routing import QueueSelection
 from .statuses import FINAL_STATUSES, AttemptOutcome, Status
 from .store import dialects
 from .store.dialects import DatabaseNow, status_is, turn
-from .store.workers import BEAT
+from .store.workers.leases import BEAT
 
 #: Workers that are looked at, those with the latest lease first.
 MOST_WORKERS = 500

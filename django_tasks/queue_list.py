@@ -20,9 +20,10 @@ from .inspection import CAP, CappedCount, capped_count, queue_names
 from .models import QueueState, TaskRecord, WorkerRecord
 from .routing import QueueSelection
 from .statuses import Status
-from .store import deletions, dialects
+from .store import dialects
 from .store.dialects import DatabaseNow, status_is
-from .store.workers import BEAT
+from .store.tasks import deletions
+from .store.workers.leases import BEAT
 
 #: Ready tasks of a queue, those next in turn, whose priorities and times are looked at: these
 #: are in the rows, while the number of all is in the index.

@@ -15,7 +15,7 @@ from .definitions.declared_schedules import drift_of
 from .inspection import database_now
 from .models import Schedule, TaskRecord
 from .schedules import InvalidSchedule, spec_of, words
-from .store import schedules
+from .store.schedules import edits
 
 #: Ids that one query asks for.
 CHUNK = 500
@@ -78,7 +78,7 @@ def upcoming(
 
 def _next_of(row: Schedule, after: datetime) -> tuple[datetime, int, Schedule] | None:
     try:
-        slots = schedules.next_slots(row, 1, after=after)
+        slots = edits.next_slots(row, 1, after=after)
     except InvalidSchedule:
         return None  # the list shows its error
     return (slots[0], row.pk, row) if slots else None

@@ -9,7 +9,7 @@ from .dep14.base import TaskResultStatus
 
 
 class Status(TextChoices):
-    """Where a task record stands. The rules between them are in ``store.transitions``."""
+    """Where a task record stands. The rules between them are in ``store.tasks.transitions``."""
 
     WAITING = "WAITING", pgettext_lazy("task status", "Waiting")
     SCHEDULED = "SCHEDULED", pgettext_lazy("task status", "Scheduled")

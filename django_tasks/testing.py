@@ -17,7 +17,7 @@ from .dep14.base import DEFAULT_TASK_BACKEND_ALIAS
 from .dep14.handler import task_backends
 from .models import TaskRecord
 from .routing import QueueSelection
-from .store import records, transitions
+from .store.tasks import enqueue, transitions
 from .worker.config import WorkerConfig
 from .worker.inline import InlineWorker
 
@@ -62,7 +62,7 @@ def run_pending_tasks(
         if task_id is None:
             break
         ids.append(task_id)
-    by_id = {result.id: result for result in records.load_many(chosen.database, ids)}
+    by_id = {result.id: result for result in enqueue.load_many(chosen.database, ids)}
     return [by_id[str(task_id)] for task_id in dict.fromkeys(ids)]
 
 
@@ -74,7 +74,7 @@ def enqueued_tasks(
     rows = TaskRecord.objects.using(database).filter(claims=0).order_by("pk")
     if task is not None:
         rows = rows.filter(task_path=task.module_path)
-    found = {result.id: result for result in records.load_many(database, [r.pk for r in rows])}
+    found = {result.id: result for result in enqueue.load_many(database, [r.pk for r in rows])}
     results = [found[str(row.pk)] for row in rows]
     return [result for result in results if matches is None or matches(result)]
 

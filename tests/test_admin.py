@@ -15,13 +15,14 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import include, path, reverse
 
-from django_tasks import inspection, interventions, task
+from django_tasks import inspection, task
 from django_tasks.admin import TaskRecordAdmin, WorkerRecordAdmin
 from django_tasks.admin.task_timeline import SHOWN
-from django_tasks.interventions import Intervention
 from django_tasks.models import TaskAttempt, TaskRecord, WorkerRecord
 from django_tasks.statuses import AttemptOutcome, Status
-from django_tasks.store import workers
+from django_tasks.store.tasks import interventions
+from django_tasks.store.tasks.interventions import Intervention
+from django_tasks.store.workers import leases
 
 pytestmark = pytest.mark.django_db
 
@@ -77,8 +78,8 @@ def make_worker(**fields):
         "concurrency": 4,
         "lease": 60.0,
     }
-    info = workers.WorkerInfo(**values | fields)
-    workers.register("default", info)
+    info = leases.WorkerInfo(**values | fields)
+    leases.register("default", info)
     return WorkerRecord.objects.get(pk=info.id)
 
 

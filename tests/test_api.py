@@ -42,8 +42,8 @@ from django_tasks.dep14 import base as dep14
 from django_tasks.models import TaskAttempt, TaskRecord, WorkerRecord
 from django_tasks.signals import task_enqueued
 from django_tasks.statuses import AttemptOutcome, Status
-from django_tasks.store import transitions
-from django_tasks.store.rows import Success
+from django_tasks.store.tasks import transitions
+from django_tasks.store.values import Success
 from tests.conformance.steps import claimer, ending, settle
 from tests.tasks import (
     add,

@@ -26,7 +26,7 @@ from django_tasks.models import (
 from django_tasks.models.rollups import Span
 from django_tasks.monitoring import queues, snapshot
 from django_tasks.statuses import Status
-from django_tasks.store import workers
+from django_tasks.store.workers import leases
 
 pytestmark = pytest.mark.django_db
 
@@ -74,8 +74,8 @@ def make_worker(**fields):
         "concurrency": 4,
         "lease": 60.0,
     }
-    info = workers.WorkerInfo(**values | fields)
-    workers.register("default", info)
+    info = leases.WorkerInfo(**values | fields)
+    leases.register("default", info)
     return info
 
 
@@ -251,7 +251,7 @@ def test_inspect_as_json_has_queues_workers_and_running_tasks():
     }
     assert found["mail"]["ready"] == 1
     assert found["known-queue"]["oldest"] is None
-    assert {w["versions"] for w in document["workers"]} == {workers.VERSIONS}
+    assert {w["versions"] for w in document["workers"]} == {leases.VERSIONS}
     assert {w["host"]: (w["state"], w["running"]) for w in document["workers"]} == {
         "host1": ("alive", 1),
         "host2": ("late", 0),
@@ -272,7 +272,7 @@ def test_inspect_as_text_has_the_same():
     assert ["host1:4711", "alive"] in [row[:2] for row in rows]
     [row] = [row for row in rows if str(running.pk) in row]
     assert row[0] == nothing.module_path and row[-2:] == ["25", "%"]
-    assert text.count(workers.VERSIONS) == 2
+    assert text.count(leases.VERSIONS) == 2
     assert "No worker is alive" not in text
 
 

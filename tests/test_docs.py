@@ -23,7 +23,7 @@ from django_tasks.conf import AppSettings
 from django_tasks.management.commands.runworker import Command
 from django_tasks.progress_api.reports import Report
 from django_tasks.statuses import AttemptOutcome, Status
-from django_tasks.store.rows import Claim
+from django_tasks.store.values import Claim
 from django_tasks.worker.logs import _extra
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,7 +8,7 @@ import pytest
 import django_tasks
 
 PACKAGE = Path(django_tasks.__file__).parent
-WRITERS = ("store/transitions.py", "store/dialects/", "migrations/")
+WRITERS = ("store/tasks/transitions.py", "store/dialects/", "migrations/")
 
 
 def modules():

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django_tasks.definitions import propagation
 from django_tasks.exceptions import InvalidTask
 from django_tasks.models import TaskRecord
-from django_tasks.store import transitions
+from django_tasks.store.tasks import transitions
 from django_tasks.testing import run_pending_tasks
 from django_tasks.worker import contexts
 from tests import propagators

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django_tasks import control
 from django_tasks.models import QueueState, WorkerRecord
 from django_tasks.statuses import Status
-from django_tasks.store import queues
+from django_tasks.store.workers import queues
 from tests.test_commands import make, make_worker
 
 pytestmark = pytest.mark.django_db

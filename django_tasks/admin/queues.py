@@ -23,7 +23,8 @@ from ..conf import app_settings
 from ..definitions.backends import task_database
 from ..models import QueueState, TaskRecord
 from ..queue_list import QueueKey, Queues, waiting_count
-from ..store import deletions, queues
+from ..store.tasks import deletions
+from ..store.workers import queues
 from .base import ReadOnlyAdmin
 from .queue_rows import QueueRow, value_of
 from .task_actions import MOST_SECONDS

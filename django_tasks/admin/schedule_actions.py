@@ -22,8 +22,8 @@ from django.utils.translation import gettext_lazy, ngettext
 from ..models import Schedule
 from ..models.schedules import Owner
 from ..statuses import Status
-from ..store import declared
-from ..store import schedules as store
+from ..store.schedules import edits as store
+from ..store.schedules import sync
 from .schedule_audit import Snapshot, message
 from .schedule_fields import ScheduleFields
 
@@ -125,7 +125,7 @@ class ScheduleActions(ScheduleFields):
     def reset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Make it again what the code declares."""
         rows = self._chosen(request, queryset)
-        self._change(request, rows, lambda ids, using: declared.reset_to_code(ids, using=using))
+        self._change(request, rows, lambda ids, using: sync.reset_to_code(ids, using=using))
 
     @admin.action(
         permissions=["delete"],

@@ -24,7 +24,7 @@ from ..models import Schedule
 from ..models.schedules import ScheduleKind
 from ..schedules import SOLAR_EVENTS, InvalidSchedule
 from ..schedules.zones import zone_named
-from ..store import schedules as store
+from ..store.schedules import edits as store
 from . import schedule_secrets
 from .schedule_audit import Snapshot
 from .schedule_widgets import DurationField, SuggestingInput

@@ -20,7 +20,7 @@ from ..definitions.signatures import checker_of
 from ..models import Schedule
 from ..schedules import InvalidSchedule, OffsetChange, offset_changes, spec_of, words
 from ..schedules.zones import zone_named
-from ..store import schedules as store
+from ..store.schedules import edits as store
 from . import formats
 
 #: Runs that a preview shows.

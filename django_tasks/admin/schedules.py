@@ -20,9 +20,9 @@ from ..definitions.backends import task_database
 from ..definitions.declared_schedules import drift_of
 from ..models import Schedule, WorkerRecord
 from ..models.schedules import ScheduleKind
-from ..store import schedules as store
 from ..store.dialects import DatabaseNow
-from ..store.workers import BEAT
+from ..store.schedules import edits as store
+from ..store.workers.leases import BEAT
 from . import schedule_layout
 from .schedule_actions import ScheduleActions, is_declared_in_code
 from .schedule_audit import Snapshot, message

@@ -19,9 +19,9 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from ..definitions.backends import database_backends
 from ..inspection import capped_count, queue_names
-from ..interventions import Intervention, Report
 from ..models import TaskRecord
 from ..routing import is_queue_name
+from ..store.tasks.interventions import Intervention, Report
 from .filters import MetadataFilter
 from .schedule_widgets import SuggestingInput
 from .task_fields import TaskFields

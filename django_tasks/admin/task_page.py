@@ -21,10 +21,10 @@ from django.views.decorators.http import require_safe
 from .. import ids
 from ..diagnosis import diagnose
 from ..inspection import database_now
-from ..interventions import CANCELLABLE, REQUEUABLE
 from ..models import Schedule, ScheduleRun, TaskRecord, WorkerRecord
 from ..models.schedules import RunOutcome
 from ..statuses import FINAL_STATUSES, PENDING_STATUSES, Status
+from ..store.tasks.interventions import CANCELLABLE, REQUEUABLE
 from . import formats, task_timeline
 from .task_actions import TaskActions
 from .task_fields import Workers

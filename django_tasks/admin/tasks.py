@@ -10,9 +10,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 
-from ..interventions import Intervention
 from ..models import TaskRecord
 from ..statuses import FINAL_STATUSES
+from ..store.tasks.interventions import Intervention
 from .filters import (
     EnqueuedFilter,
     MetadataFilter,

@@ -16,8 +16,8 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from ..definitions.backends import task_database
 from ..models import WorkerRecord
-from ..store import wishes
-from ..store.wishes import WishRefused
+from ..store.workers import requests
+from ..store.workers.requests import WishRefused
 from .base import ReadOnlyAdmin
 
 #: Workers that one action takes.
@@ -62,7 +62,7 @@ class WorkerActions(ReadOnlyAdmin):
             request,
             queryset,
             _("Asked to stop."),
-            lambda worker: wishes.ask_to_stop(task_database(), worker.pk, str(request.user)),
+            lambda worker: requests.ask_to_stop(task_database(), worker.pk, str(request.user)),
         )
         asked = ngettext(
             "%(count)d worker was asked to stop.", "%(count)d workers were asked to stop.",
@@ -92,7 +92,7 @@ class WorkerActions(ReadOnlyAdmin):
             request,
             queryset,
             _("Asked to have %d slots.") % wanted,
-            lambda worker: wishes.ask_for_concurrency(
+            lambda worker: requests.ask_for_concurrency(
                 task_database(), worker.pk, wanted, str(request.user)
             ),
         )

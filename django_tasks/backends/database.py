@@ -34,7 +34,7 @@ from ..routing import is_queue_name
 from ..signals import task_enqueued
 
 if TYPE_CHECKING:
-    from ..store.records import NewTask
+    from ..store.tasks.enqueue import NewTask
 
 # The store imports models, which a backend must not do before the app registry is ready: tasks
 # are decorated, and backends made, while apps load. Hence the imports inside of the methods.
@@ -140,11 +140,11 @@ class DatabaseBackend(BaseTaskBackend):
         return self._store(new, task.task_id or ids.uuid7(), self._to_json(task, args, kwargs))
 
     def _store(self, new: NewTask, task_id: UUID, own: tuple[str, str]) -> TaskResult[Any]:
-        from ..store import records
+        from ..store.tasks import enqueue
 
         wake = self.broker.wakes(new.task.queue_name)
         if new.task.task_id is None:
-            records.insert(self.database, new, task_id, *own, wake=wake)
+            enqueue.insert(self.database, new, task_id, *own, wake=wake)
         elif there := self._insert_given(new, task_id, own, wake):
             return there
         self._publish(new, [task_id])
@@ -156,8 +156,7 @@ class DatabaseBackend(BaseTaskBackend):
         self, new: NewTask, task_id: UUID, own: tuple[str, str], wake: bool
     ) -> TaskResult[Any] | None:
         """Store it under the caller's id; return the result of the task that was there before."""
-        from ..brokers import publishing
-        from ..store import given_ids
+        from ..store.tasks import given_ids, publishing
 
         there = given_ids.insert(self.database, new, task_id, *own, wake=wake)
         if there is not None:
@@ -175,7 +174,7 @@ class DatabaseBackend(BaseTaskBackend):
         new = self._new(task)
         if task.task_id is not None:
             raise InvalidTask("task_id is of one call; give enqueue_many() task_ids, one per item.")
-        from ..store import records
+        from ..store.tasks import enqueue
 
         if task_ids is not None:
             calls = list(calls)
@@ -184,14 +183,14 @@ class DatabaseBackend(BaseTaskBackend):
                     f"enqueue_many: {len(calls)} items and {len(task_ids)} task_ids; give one id"
                     " per item."
                 )
-        own = records.make_rows(
+        own = enqueue.make_rows(
             calls, lambda args, kwargs: self._to_json(task, args, kwargs), task_ids
         )
         if task_ids is not None:
             return self._store_given(new, own)
-        results = records.EnqueuedMany(new, own)
+        results = enqueue.EnqueuedMany(new, own)
         if own:
-            records.insert_many(self.database, new, own, wake=self.broker.wakes(task.queue_name))
+            enqueue.insert_many(self.database, new, own, wake=self.broker.wakes(task.queue_name))
             self._publish(new, [task_id for task_id, _, _ in own])
             self.announce(results)
         return results
@@ -200,17 +199,16 @@ class DatabaseBackend(BaseTaskBackend):
         self, new: NewTask, own: Sequence[tuple[UUID, str, str]]
     ) -> Sequence[TaskResult[Any]]:
         """Store what is not there yet under the callers' ids; return all results."""
-        from ..brokers import publishing
-        from ..store import given_ids, records
+        from ..store.tasks import enqueue, given_ids, publishing
 
         wake = self.broker.wakes(new.task.queue_name)
         there = given_ids.insert_many(self.database, new, own, wake=wake)
         stored = [row for row in own if row[0] not in there]
         if stored:
             self._publish(new, [task_id for task_id, _, _ in stored])
-            self.announce(records.EnqueuedMany(new, stored))
+            self.announce(enqueue.EnqueuedMany(new, stored))
         publishing.publish_again(self.database, there)
-        return records.EnqueuedMany(new, own, there)
+        return enqueue.EnqueuedMany(new, own, there)
 
     def enqueue_on_commit(
         self, task: Any, args: Sequence[Any], kwargs: dict[str, Any], *, using: str
@@ -229,7 +227,7 @@ class DatabaseBackend(BaseTaskBackend):
         """Hand out tasks once they are committed, or tell of them if they are to run later."""
         if not self.broker.publishes:
             return
-        from ..brokers import publishing
+        from ..store.tasks import publishing
 
         task = new.task
         if new.is_due:
@@ -239,7 +237,7 @@ class DatabaseBackend(BaseTaskBackend):
             publishing.expect(self.database)
 
     def _new(self, task: Any) -> NewTask:
-        from ..store.records import NewTask, database_clock
+        from ..store.tasks.enqueue import NewTask, database_clock
 
         if not isinstance(task, Task):
             raise InvalidTask(
@@ -275,10 +273,10 @@ class DatabaseBackend(BaseTaskBackend):
 
     def get_result(self, result_id: str) -> TaskResult[Any]:
         """Return a task's result. Raise TaskResultDoesNotExist for an unknown or malformed id."""
-        from ..store import records
+        from ..store.tasks import enqueue
 
         task_id = ids.parse(result_id)
-        result = records.load(self.database, task_id) if task_id else None
+        result = enqueue.load(self.database, task_id) if task_id else None
         if result is None:
             raise TaskResultDoesNotExist(
                 f"There is no task {result_id!r} in the database {self.database!r} of backend"
@@ -309,14 +307,14 @@ class DatabaseBackend(BaseTaskBackend):
 
     def cancel(self, result_id: str) -> bool:
         """Cancel a task; see `TaskResult.cancel`."""
-        from ..store import transitions
+        from ..store.tasks import transitions
 
         task_id = ids.parse(result_id)
         return task_id is not None and any(transitions.cancel(self.database, [task_id]))
 
     def requeue(self, result_id: str) -> bool:
         """Run a failed or cancelled task again; see `TaskResult.requeue`."""
-        from ..store import transitions
+        from ..store.tasks import transitions
 
         task_id = ids.parse(result_id)
         return task_id is not None and bool(transitions.requeue(self.database, [task_id]))

@@ -9,12 +9,12 @@ from django.utils import translation
 
 from ..diagnosis import Reason, diagnose
 from ..models import TaskRecord
-from ..store import records
+from ..store.tasks import enqueue
 
 
 def check(database: str) -> None:
     """Raise RuntimeError in a transaction that would never see the task finish."""
-    if not records.sees_commits(database):
+    if not enqueue.sees_commits(database):
         raise RuntimeError(
             "Waiting for a result inside of a transaction that does not see what others commit (on"
             " SQLite any; elsewhere from REPEATABLE READ on) never ends. Wait outside of atomic(),"

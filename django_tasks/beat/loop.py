@@ -13,12 +13,14 @@ from uuid import UUID, uuid4
 from django.db import connections
 
 from ..conf import app_settings
-from ..retention import runs_age
 from ..runtime.duties import Duties, Duty
 from ..runtime.faults import CONNECTION_ERRORS
 from ..runtime.outages import Outage
 from ..runtime.wakeups import WakeUp
-from ..store import declared, dialects, slots, workers
+from ..store import dialects
+from ..store.schedules import due, sync
+from ..store.tasks.retention import runs_age
+from ..store.workers import leases
 from ..worker.board import clock
 from .tick import disable_unreadable, tick
 
@@ -86,13 +88,13 @@ class Beat:
 
     def run(self) -> None:
         """Beat until stopped."""
-        self._info = workers.WorkerInfo(
+        self._info = leases.WorkerInfo(
             id=self.config.beat_id,
             host=self.config.host,
             pid=os.getpid(),
             backend=self.config.backend,
             queues="",
-            pool=workers.BEAT,
+            pool=leases.BEAT,
             concurrency=0,
             lease=app_settings.LEASE,
         )
@@ -117,7 +119,7 @@ class Beat:
     def _sync(self) -> None:
         """Make rows of what the code declares, once; a row that cannot be read stops none."""
         disable_unreadable(self.database)
-        declared.sync(self.database)
+        sync.sync(self.database)
 
     def _tick(self) -> None:
         next_in = tick(self.database)
@@ -127,10 +129,10 @@ class Beat:
     def _renew(self) -> None:
         """Renew the row that says that this beat lives; it counts from before the statement."""
         asked_at = clock()
-        if not workers.renew(self.database, self._info):
+        if not leases.renew(self.database, self._info):
             if self._is_registered:
                 logger.warning("Beat %s was taken for dead; it registers anew.", self._info.id)
-            workers.register(self.database, self._info)
+            leases.register(self.database, self._info)
         self._is_registered = True
         self._lease_until = asked_at + self._info.lease
 
@@ -139,7 +141,7 @@ class Beat:
         age = runs_age()
         if age is None:
             return
-        pruned = slots.prune_runs(self.database, age, seconds=PRUNE_FOR)
+        pruned = due.prune_runs(self.database, age, seconds=PRUNE_FOR)
         if pruned.number:
             logger.info("Pruned %d runs of schedules.", pruned.number)
         if not pruned.is_done:
@@ -147,7 +149,7 @@ class Beat:
 
     def _leave(self) -> None:
         try:
-            workers.unregister(self.database, self.config.beat_id)
+            leases.unregister(self.database, self.config.beat_id)
         except CONNECTION_ERRORS as error:
             logger.warning("Could not sign off (%s); the lease runs out by itself.", error)
         connections.close_all()

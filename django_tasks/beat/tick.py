@@ -19,13 +19,13 @@ from ..models import Schedule, ScheduleRun
 from ..models.schedules import Overlap, RunOutcome
 from ..redaction.exceptions import loggable_fault, summary
 from ..runtime.faults import is_outage
-from ..scheduled_calls import ScheduledCall, UnknownTask, call_of
 from ..schedules import InvalidSchedule, MissingLibrary, spec_of
 from ..schedules.planning import first_undecided
-from ..store import scheduled, slots
-from ..store.declared import text_of
-from ..store.repeating import repeated
-from ..store.slots import Change, SlotTask
+from ..store.retrying import repeated
+from ..store.schedules import due, records
+from ..store.schedules.calls import ScheduledCall, UnknownTask, call_of
+from ..store.schedules.due import Change, SlotTask
+from ..store.schedules.sync import text_of
 from ..worker.logs import printable
 from .plan import Decision, decide
 
@@ -55,19 +55,19 @@ def tick(database: str) -> float | None:
 
 def disable_unreadable(database: str) -> int:
     """Disable schedules whose moments cannot be read, and tell of each; return how many."""
-    found = slots.unreadable(database)
+    found = due.unreadable(database)
     for schedule_id, name, columns in found:
         text = (
             f"{', '.join(columns)}: this is no moment; was it written by SQL? Enable the schedule"
             " to have its next run planned anew; correct other columns than next_run_at before."
         )
-        slots.disable(database, schedule_id, text)
+        due.disable(database, schedule_id, text)
         logger.error("%s (id %d) was disabled: %s", printable(name), schedule_id, text)
     return len(found)
 
 
 def _tick(database: str) -> float | None:
-    found = slots.look(database)
+    found = due.look(database)
     if found is None:
         return None
     now, next_run_at = found
@@ -91,12 +91,12 @@ def enqueue_due(database: str) -> int:
 
 def _change_due(database: str) -> list[Change]:
     with transaction.atomic(using=database):
-        rows = slots.lock_due(database)
+        rows = due.lock_due(database)
         if not rows:
             return []
-        unfinished = slots.unfinished(database, _earlier_tasks(rows))
+        unfinished = due.unfinished(database, _earlier_tasks(rows))
         changes = _changes_of(rows, database, unfinished)
-        slots.write(database, changes)
+        due.write(database, changes)
     return changes
 
 
@@ -123,7 +123,7 @@ def _earlier_tasks(rows: Iterable[Schedule]) -> list[UUID]:
 def _change_one_by_one(database: str) -> list[Change]:
     """Decide on each schedule in a transaction of its own: one bad row stops no other."""
     changes = []
-    for schedule_id in slots.due_ids(database):
+    for schedule_id in due.due_ids(database):
         try:
             changes += repeated(database, partial(_change_one, database, schedule_id))
         except DatabaseError as error:
@@ -131,20 +131,20 @@ def _change_one_by_one(database: str) -> list[Change]:
                 raise
             shown = loggable_fault(error)
             logger.error("Schedule %s: the database refused it.", schedule_id, exc_info=shown)
-            slots.disable(database, schedule_id, _first_line(error))
+            due.disable(database, schedule_id, _first_line(error))
     return changes
 
 
 def _change_one(database: str, schedule_id: int) -> list[Change]:
     with transaction.atomic(using=database):
-        row = slots.lock_due_one(database, schedule_id)
+        row = due.lock_due_one(database, schedule_id)
         if row is None:
             return []
-        unfinished = slots.unfinished(database, _earlier_tasks([row]))
+        unfinished = due.unfinished(database, _earlier_tasks([row]))
         earlier = {name: getattr(row, name) for name in _OF_THE_LAST_TASK}
         change = _change_of(row, database, unfinished)
         change = _without_taken_slots(database, change, earlier)
-        slots.write(database, [change])
+        due.write(database, [change])
     return [change]
 
 
@@ -158,7 +158,7 @@ def _without_taken_slots(database: str, change: Change, earlier: dict[str, Any])
 
     `earlier`: what the row said of its last task before this change.
     """
-    taken = slots.taken_slots(database, change.row.pk, (run.slot_at for run in change.runs))
+    taken = due.taken_slots(database, change.row.pk, (run.slot_at for run in change.runs))
     if not taken:
         return change
     left = [task for task in change.tasks if task.slot_at not in taken]
@@ -223,7 +223,7 @@ def _decided(
 def _task_of(row: Schedule, call: ScheduledCall, slot: datetime, now: datetime) -> SlotTask:
     offset = timedelta(seconds=random.uniform(0.0, row.jitter))  # noqa: S311 - spreads load
     expires = row.expires
-    record = scheduled.record_of(
+    record = records.record_of(
         call,
         now,
         run_after=slot + offset if row.jitter else None,
@@ -281,7 +281,7 @@ def _tell(database: str, changes: Sequence[Change]) -> None:
         for task in change.tasks:
             _log(change.row, task)
     made = [(task.call, task.record.pk) for change in changes for task in change.tasks]
-    scheduled.announce(database, made)
+    records.announce(database, made)
 
 
 def _log(row: Any, task: SlotTask) -> None:

@@ -3,7 +3,7 @@ The schedules that code and settings declare.
 
 They stand in three places: ``@task(schedule=…)``, ``DJANGO_TASKS["SCHEDULES"]`` and Celery's
 ``CELERY_BEAT_SCHEDULE``. A name that stands in several is taken from the settings first, then from
-the task, then from Celery's. `store.declared` makes rows of what is read here.
+the task, then from Celery's. `store.schedules.sync` makes rows of what is read here.
 """
 
 from __future__ import annotations

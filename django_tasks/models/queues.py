@@ -20,7 +20,7 @@ class QueueState(models.Model):
     """
     Whether one queue of one backend is paused. A queue without a row runs.
 
-    Only `store.queues` writes to it.
+    Only `store.workers.queues` writes to it.
     """
 
     id = models.BigAutoField(primary_key=True)

@@ -18,7 +18,9 @@ class Rollup(models.Model):
     """
     The tasks of one queue that finished in one minute or hour.
 
-    Only `store.rollups` writes to it. No row: none finished. Histograms are JSON, see `histograms`.
+    Only `store.rollups.counting` writes to it. No row: none finished.
+
+    Histograms are JSON, see `store.rollups.histograms`.
     """
 
     id = models.BigAutoField(primary_key=True)

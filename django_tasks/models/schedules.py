@@ -99,9 +99,9 @@ class ScheduleManager(models.Manager["Schedule"]):
         ValidationError with the columns' names for what a beat could not enqueue, and for the
         name of a schedule that the code declares.
         """
-        from ..store import edits
+        from ..store.schedules import by_code
 
-        return edits.schedule(name, task, when, options)
+        return by_code.schedule(name, task, when, options)
 
     def bulk_create(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise TypeError: rows that are not planned would never run."""
@@ -243,7 +243,7 @@ class Schedule(models.Model):
         With `update_fields`, the other columns are read from the database. Raise ValidationError
         with the columns' names, Schedule.DoesNotExist for a row that was deleted meanwhile.
         """
-        from ..store import schedules
+        from ..store.schedules import edits as schedules
 
         schedules.save(
             self, using=self._database(using), is_new=bool(force_insert), only=update_fields
@@ -266,10 +266,10 @@ class Schedule(models.Model):
 
         Raise ValidationError with the columns' names, Schedule.DoesNotExist.
         """
-        from ..store import edits
+        from ..store.schedules import by_code
 
         given = {**options} if schedule is None else {**options, "schedule": schedule}
-        edits.edit(self, given, task=task, name=name, using=self._database())
+        by_code.edit(self, given, task=task, name=name, using=self._database())
 
     def delete(
         self, using: str | None = None, keep_parents: bool = False
@@ -279,7 +279,7 @@ class Schedule(models.Model):
 
         One that the code declares comes back with the next migrate: disable it instead.
         """
-        from ..store import schedules
+        from ..store.schedules import edits as schedules
 
         count = schedules.delete([self.pk], using=self._database(using))
         self.pk = None
@@ -287,14 +287,14 @@ class Schedule(models.Model):
 
     def pause(self, until: datetime) -> None:
         """Leave out the slots up to then. Raise ValidationError unless it is ahead, and aware."""
-        from ..store import schedules
+        from ..store.schedules import edits as schedules
 
         schedules.pause([self.pk], until, using=self._database())
         self.refresh_from_db()
 
     def resume(self) -> None:
         """End the pause. Slots that passed in it stay left out."""
-        from ..store import schedules
+        from ..store.schedules import edits as schedules
 
         schedules.pause([self.pk], None, using=self._database())
         self.refresh_from_db()
@@ -305,13 +305,13 @@ class Schedule(models.Model):
 
         Raise ValidationError if it says no time, as somebody broke its row: it stays disabled.
         """
-        from ..store import edits
+        from ..store.schedules import by_code
 
-        edits.enable(self, using=self._database())
+        by_code.enable(self, using=self._database())
 
     def disable(self) -> None:
         """Switch it off until it is enabled again."""
-        from ..store import schedules
+        from ..store.schedules import edits as schedules
 
         schedules.set_enabled([self.pk], False, using=self._database())
         self.refresh_from_db()
@@ -322,7 +322,7 @@ class Schedule(models.Model):
 
         Raise ValidationError when its task or its arguments are wrong, Schedule.DoesNotExist.
         """
-        from ..store import schedules
+        from ..store.schedules import edits as schedules
 
         return schedules.run_now(self.pk, using=self._database())
 
@@ -333,7 +333,7 @@ class Schedule(models.Model):
         Pause, start, end and the number of runs left are obeyed; `enabled` is not. Raise
         InvalidSchedule, or ValidationError, if its columns say no time.
         """
-        from ..store import schedules
+        from ..store.schedules import edits as schedules
 
         return schedules.next_slots(self, count, after=after)
 

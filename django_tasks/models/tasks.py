@@ -38,7 +38,7 @@ class TaskRecord(models.Model):
     kwargs = models.TextField(_("keyword arguments"))
     metadata = models.TextField(_("metadata"), null=True)
     max_attempts = models.IntegerField(_("most attempts"), null=True)
-    #: What its code said when it was enqueued, see `store.policy`.
+    #: What its code said when it was enqueued, see `store.tasks.policy`.
     #: Seconds for which it is kept when it has finished. None: as the settings of who prunes say.
     result_ttl = models.FloatField(null=True)
     #: What becomes of it when its worker is lost. None: "retry".

@@ -10,10 +10,10 @@ from typing import Any
 
 from django.db.models import F, Q, Sum
 
-from .. import histograms
 from ..models import Rollup
 from ..models.rollups import Span
-from ..store.rollups import SETTLED_AFTER
+from ..store.rollups import histograms
+from ..store.rollups.counting import SETTLED_AFTER
 
 _MINUTE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)

@@ -25,7 +25,7 @@ from ..inspection import (
 from ..models import QueueState, Schedule, TaskRecord, WorkerRecord
 from ..statuses import Status
 from ..store.dialects import status_is
-from ..store.rollups import uncounted
+from ..store.rollups.counting import uncounted
 from .queues import QueueFigures, RunningTasks, read_queues, read_running
 from .workers import WorkerFigures, figures, is_beat
 

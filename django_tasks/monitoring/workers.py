@@ -9,7 +9,7 @@ from datetime import datetime
 
 from ..inspection import worker_state
 from ..models import WorkerRecord
-from ..store.workers import BEAT
+from ..store.workers.leases import BEAT
 from .queues import RunningTasks
 
 #: Workers that are read.

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from django.db import DatabaseError, InterfaceError, connections
 
 from ..redaction.exceptions import loggable_fault
-from ..store.cursors import pause_after
 from ..store.dialects import is_lock_timeout
+from ..store.tasks.cursors import pause_after
 from .faults import CONNECTION_ERRORS, is_outage
 from .outages import Outage
 

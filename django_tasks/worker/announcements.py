@@ -16,8 +16,8 @@ from ..listeners import has_listeners
 from ..redaction.exceptions import OF_OTHERS, loggable, summary
 from ..runtime.faults import is_outage
 from ..signals import task_finished
-from ..store import records
-from ..store.rows import Claim
+from ..store.tasks import enqueue
+from ..store.values import Claim
 from .connections import OwnConnections, ReceiverConnections
 from .tellings import TELLINGS, Ended
 
@@ -68,7 +68,7 @@ class Announcer:
 
     def _load(self, claims: Sequence[Claim]) -> dict[UUID, TaskResult[Any]]:
         try:
-            results = records.load_many(self.database, [claim.id for claim in claims])
+            results = enqueue.load_many(self.database, [claim.id for claim in claims])
         except Exception as error:  # noqa: BLE001 - the outcome is written; only the telling is not
             if len(claims) > 1 and not is_outage(error):
                 return {key: value for one in claims for key, value in self._load([one]).items()}

@@ -15,8 +15,8 @@ from ..conf import app_settings
 from ..exceptions import SoftTimeLimitExceeded, TaskControl, TransactionLost
 from ..redaction.exceptions import OF_OTHERS, loggable
 from ..runtime.faults import is_outage
-from ..store import attempts, transitions
-from ..store.rows import Claim, Ending
+from ..store.tasks import attempts, transitions
+from ..store.values import Claim, Ending
 from .failures import exception_path, give_back
 from .job_runs import Clerk
 from .limits import FROM_OUTSIDE

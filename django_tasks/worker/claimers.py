@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..brokers import known as brokers
-from ..store.claims import Claimer
-from ..store.guided import GuidedClaimer
+from ..store.tasks.broker_claims import GuidedClaimer
+from ..store.tasks.claims import Claimer
 from .board import Board
 from .config import WorkerConfig
 from .quarantine import OfferClaimer

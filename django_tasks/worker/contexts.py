@@ -18,7 +18,7 @@ from ..conf import app_settings
 from ..definitions import propagation
 from ..models import TaskRecord
 from ..redaction.exceptions import OF_OTHERS, loggable
-from ..store.rows import Claim
+from ..store.values import Claim
 
 logger = logging.getLogger("django_tasks.worker")
 

@@ -6,7 +6,7 @@ import logging
 
 from ..conf import app_settings
 from ..statuses import AttemptOutcome
-from ..store.rows import Attempt, Claim, Ending, EndingKind
+from ..store.values import Attempt, Claim, Ending, EndingKind
 from .logs import printable
 
 logger = logging.getLogger("django_tasks.worker")

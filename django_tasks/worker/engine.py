@@ -23,7 +23,7 @@ from ..runtime.outages import Outage
 from ..runtime.wakeups import WakeUp
 from ..signals import task_started
 from ..store import dialects
-from ..store.rows import Claim, Ending, Success
+from ..store.values import Claim, Ending, Success
 from . import contexts
 from .announcements import Audience
 from .board import Lane, clock

@@ -21,7 +21,7 @@ from ..exceptions import (
 from ..redaction.exceptions import without_values
 from ..redaction.tracebacks import text_of
 from ..statuses import AttemptOutcome
-from ..store.rows import Attempt, Claim, Ending, EndingKind
+from ..store.values import Attempt, Claim, Ending, EndingKind
 
 
 def ending_of(

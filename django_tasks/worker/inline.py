@@ -14,8 +14,8 @@ from django.db import connections
 from ..definitions import registry
 from ..listeners import has_listeners
 from ..signals import task_started
-from ..store import queues
-from ..store.claims import Claimer
+from ..store.tasks.claims import Claimer
+from ..store.workers import queues
 from . import contexts
 from .board import Board
 from .config import WorkerConfig

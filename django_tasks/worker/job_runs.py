@@ -14,8 +14,8 @@ from django.db import connections
 from ..definitions.task import TaskResult
 from ..redaction.exceptions import OF_OTHERS, loggable
 from ..runtime.faults import CONNECTION_ERRORS, is_outage
-from ..store import records, transitions
 from ..store.dialects import is_lock_timeout
+from ..store.tasks import enqueue, transitions
 from .board import Lane
 from .errands import RowLocked
 from .jobs import Job
@@ -155,7 +155,7 @@ class JobRun:
 def load_result(clerk: Clerk, database: str, job: Job) -> TaskResult[Any]:
     """Read the record of a running task. Raise LookupError when it was deleted."""
     task_id = job.claim.id
-    load = partial(records.load, database, task_id)
+    load = partial(enqueue.load, database, task_id)
     # A coroutine must not query. A plain body reads on its own connection: the clerk may wait for
     # what the body has locked.
     result = clerk.ask(load, wait=True) if _is_in_a_loop() else load()

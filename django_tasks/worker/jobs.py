@@ -8,7 +8,7 @@ from typing import Any
 
 from ..definitions.task import Task
 from ..exceptions import TaskInterruption
-from ..store.rows import Claim, Ending, Success
+from ..store.values import Claim, Ending, Success
 
 Outcome = Success | Ending
 #: Takes over what became of a job.

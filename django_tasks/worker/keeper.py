@@ -28,8 +28,11 @@ from ..runtime.duties import LOCK_PAUSE, Duties, Duty
 from ..runtime.faults import CONNECTION_ERRORS, is_outage
 from ..runtime.outages import Outage
 from ..runtime.wakeups import WakeUp
-from ..store import dialects, pruning, rollups, transitions, workers
+from ..store import dialects
 from ..store.dialects import WISH
+from ..store.rollups import counting
+from ..store.tasks import pruning, transitions
+from ..store.workers import leases
 from . import obituaries
 from .board import Board, clock
 from .config import WorkerConfig
@@ -71,7 +74,7 @@ class Keeper:
         self.reports = reports
         os.set_blocking(reports, False)
         self.broker = broker
-        self.info = workers.WorkerInfo(
+        self.info = leases.WorkerInfo(
             id=config.worker_id,
             host=config.host,
             pid=os.getppid() if config.pool != "solo" else os.getpid(),
@@ -165,18 +168,18 @@ class Keeper:
         asked_at = clock()
         self.info = self._now()
         # A keeper that replaces a dead one finds the row of its predecessor.
-        if not workers.renew(self.database, self.info):
+        if not leases.renew(self.database, self.info):
             if self._is_registered:
                 logger.warning(
                     "Worker %s was taken for dead; it registers anew. Results of tasks that"
                     " others took over will be refused.",
                     self.info.id,
                 )
-            workers.register(self.database, self.info)
+            leases.register(self.database, self.info)
         self._is_registered = True
         self.board.lease_until = asked_at + self.info.lease
 
-    def _now(self) -> workers.WorkerInfo:
+    def _now(self) -> leases.WorkerInfo:
         """Return what the worker's row is to say."""
         return replace(
             self.info,
@@ -187,7 +190,7 @@ class Keeper:
 
     def _leave(self) -> None:
         try:
-            workers.unregister(self.database, self.info.id)
+            leases.unregister(self.database, self.info.id)
         except CONNECTION_ERRORS as error:
             logger.warning("Could not sign off (%s); the lease runs out by itself.", error)
         self._stop_listening()
@@ -245,22 +248,22 @@ class Keeper:
     def _sweep(self) -> bool:
         """Rescue tasks of dead workers, and of processes of this one that nobody reported."""
         self._finish_rescues()
-        signs = workers.signs(self.database, self.info, self._accounted_for())
+        signs = leases.signs(self.database, self.info, self._accounted_for())
         if not (signs.has_wishes or self.obedience.leaves_queues_out):
             self._duties.of(self._obey).put_off()
         has_more = False
         if signs.has_own_orphans:
-            own = workers.lock_orphans_of_process
+            own = leases.lock_orphans_of_process
             whose = (self.database, self.info.id, self._accounted_for())
             has_more = self._rescue(partial(own, *whose))
         is_due = signs.has_orphans or signs.has_dead_workers
         if is_due and time.monotonic() >= self._sweep_from and self._database_is_settled():
-            others = partial(workers.lock_orphans_of_dead_workers, self.database)
+            others = partial(leases.lock_orphans_of_dead_workers, self.database)
             has_more |= self._rescue(others)
-            workers.forget_dead(self.database)
+            leases.forget_dead(self.database)
         return has_more
 
-    def _rescue(self, lock_orphans: Callable[[], list[workers.Orphan]]) -> bool:
+    def _rescue(self, lock_orphans: Callable[[], list[leases.Orphan]]) -> bool:
         has_more = self._rescues.rescue(lock_orphans)
         self._note_rescues()
         return has_more
@@ -316,7 +319,7 @@ class Keeper:
         """Set the flags of running tasks that somebody cancelled, and make their process look."""
         if not self._has_running_tasks():
             return
-        cancelled = set(workers.cancelled_tasks(self.database, self.info.id))
+        cancelled = set(leases.cancelled_tasks(self.database, self.info.id))
         for index in range(self.board.lane_count):
             self._flag(index, cancelled)
 
@@ -398,7 +401,7 @@ class Keeper:
     def _count_finished(self) -> None:
         """Count finished tasks for the charts, a bit at a time: the lease comes first."""
         until = time.monotonic() + COUNT_FOR
-        while (more_in := rollups.count_next(self.database)) == 0.0:
+        while (more_in := counting.count_next(self.database)) == 0.0:
             if time.monotonic() >= until:
                 self._duties.of(self._count_finished).next_in(COUNT_PAUSE)
                 return
@@ -406,7 +409,7 @@ class Keeper:
 
     def _prune(self) -> None:
         """Delete tasks that are due, some at a time; not before they are counted."""
-        late = rollups.COUNTED_AFTER.total_seconds()
+        late = counting.COUNTED_AFTER.total_seconds()
         pruned = pruning.prune_due(self.database, late=late, seconds=PRUNE_FOR)
         if pruned.number:
             logger.info("Pruned %d finished tasks.", pruned.number)

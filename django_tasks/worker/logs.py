@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TextIO
 
 from ..redaction.exceptions import loggable
 from ..redaction.tracebacks import text_of
-from ..store.rows import Claim, EndingKind, Success
+from ..store.values import Claim, EndingKind, Success
 from .config import WorkerConfig
 from .tellings import TELLINGS, Ended
 

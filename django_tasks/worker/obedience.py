@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from ..store import wishes
+from ..store.workers import requests
 from .board import Board
 from .config import WorkerConfig
 from .logs import printable
@@ -37,7 +37,7 @@ class Obedience:
 
     def look(self) -> bool:
         """Pass on what is asked; return whether other queues are paused than before."""
-        asked = wishes.read(self.config.database, self.config.backend, self.config.worker_id)
+        asked = requests.read(self.config.database, self.config.backend, self.config.worker_id)
         if asked.is_to_stop and not self.board.is_asked_to_stop:
             logger.info("Asked to stop%s.", _by(asked.stop_by))
             self.board.ask_to_stop()

@@ -13,8 +13,8 @@ from ..definitions import registry
 from ..exceptions import TaskCancelled, TaskInterrupted, TimeLimitExceeded, WorkerLost
 from ..models import TaskRecord
 from ..statuses import AttemptOutcome, Status
-from ..store.rows import CLAIMED, Attempt, Claim, Ending, EndingKind
-from ..store.workers import Orphan
+from ..store.values import CLAIMED, Attempt, Claim, Ending, EndingKind
+from ..store.workers.leases import Orphan
 from .failures import ending_of, exception_path, traceback_text
 
 logger = logging.getLogger("django_tasks.keeper")
@@ -138,9 +138,9 @@ def _timed_out(database: str, claim: Claim, entry: dict[str, Any]) -> Ending:
 
 
 def _result(database: str, claim: Claim) -> Any:
-    from ..store import records
+    from ..store.tasks import enqueue
 
-    result = records.load(database, claim.id)
+    result = enqueue.load(database, claim.id)
     if result is None:
         raise LookupError(f"The record of task {claim.id} was deleted.")
     return result

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..store import queues
-from ..store.claims import Claimer
+from ..store.tasks.claims import Claimer
+from ..store.workers import queues
 from .board import Lane
 from .config import WorkerConfig
 

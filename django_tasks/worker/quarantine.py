@@ -17,8 +17,8 @@ from typing import Any, Protocol
 
 from ..conf import app_settings
 from ..runtime.wakeups import WakeUp
-from ..store.claims import Claimer, RowLocked
-from ..store.rows import Claim, Success
+from ..store.tasks.claims import Claimer, RowLocked
+from ..store.values import Claim, Success
 from .board import Board, Lane
 from .jobs import Job
 from .locked import PAUSE

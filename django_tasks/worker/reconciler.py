@@ -14,7 +14,7 @@ from ..conf import app_settings
 from ..routing import QueueSelection
 from ..runtime.outages import LONGEST_PAUSE
 from ..store import dialects
-from ..store.cursors import pause_after
+from ..store.tasks.cursors import pause_after
 
 logger = logging.getLogger("django_tasks.broker")
 

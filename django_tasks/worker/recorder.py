@@ -10,10 +10,10 @@ from django.db import DatabaseError
 
 from ..redaction.exceptions import summary
 from ..runtime.faults import is_outage
-from ..store import attempts, transitions
-from ..store.claims import Claimer
-from ..store.rows import Claim, Ending, EndingKind, Success
-from ..store.transitions import Settled
+from ..store.tasks import attempts, transitions
+from ..store.tasks.claims import Claimer
+from ..store.tasks.transitions import Settled
+from ..store.values import Claim, Ending, EndingKind, Success
 from .announcements import Announcer
 from .config import WorkerConfig
 from .connections import OwnConnections, ReceiverConnections

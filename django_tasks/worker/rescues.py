@@ -14,9 +14,9 @@ from django.db import DatabaseError, transaction
 
 from ..redaction.exceptions import loggable_fault
 from ..runtime.faults import is_outage
-from ..store import transitions
-from ..store.rows import Claim, Ending, EndingKind
-from ..store.workers import SWEEP_CHUNK, Orphan
+from ..store.tasks import transitions
+from ..store.values import Claim, Ending, EndingKind
+from ..store.workers.leases import SWEEP_CHUNK, Orphan
 from . import obituaries
 from .announcements import Announcer
 from .config import WorkerConfig

@@ -26,8 +26,8 @@ from ..definitions.current import current_task_id
 from ..definitions.task import Task, TaskContext, TaskResult
 from ..redaction.exceptions import OF_OTHERS, loggable
 from ..signals import task_started
-from ..store import records, transitions
-from ..store.rows import Ending, Success
+from ..store.tasks import enqueue, transitions
+from ..store.values import Ending, Success
 from . import contexts
 from .asides import Aside, new_loop, until_all_ended
 from .atomic import OwnTransaction, Stage
@@ -163,7 +163,7 @@ class Runner:
     def _announce_start(self, job: Job, task: Task[..., Any]) -> None:
         """Send task_started. That it cannot be told is no error of the task."""
         try:
-            result = self.clerk.ask(lambda: records.load(self.database, job.claim.id), wait=True)
+            result = self.clerk.ask(lambda: enqueue.load(self.database, job.claim.id), wait=True)
         except (DatabaseError, InterfaceError, TimeoutError) as reason:
             logger.warning("No task_started was sent for task %s: %s", job.claim.id, reason)
             return

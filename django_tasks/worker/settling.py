@@ -7,8 +7,8 @@ from collections.abc import Callable
 from django.db import DatabaseError
 
 from ..runtime.faults import is_outage
-from ..store.rows import Ending
-from ..store.transitions import Settled
+from ..store.tasks.transitions import Settled
+from ..store.values import Ending
 
 Refused = list[tuple[Ending, DatabaseError]]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from django.dispatch import Signal
 
 from ..signals import task_finished, task_retried
-from ..store.rows import Claim, Ending, EndingKind
+from ..store.values import Claim, Ending, EndingKind
 
 #: What is told of: a claim, its end, and what the body raised.
 Ended = tuple[Claim, Ending, BaseException | None]

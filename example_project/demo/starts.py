@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from django_tasks.models import Schedule
 from django_tasks.schedules import Clocked, clocked
-from django_tasks.store import schedules
+from django_tasks.store.schedules import edits
 
 from . import tasks
 from .models import CalendarImport, Mail, Picture, Run
@@ -70,7 +70,7 @@ def greeting(seconds: float) -> Schedule:
     values = {"task_path": tasks.greet.module_path, "args": '["Ada"]', "kind": Clocked.kind}
     for column, value in {**values, **clocked(moment).columns()}.items():
         setattr(row, column, value)
-    schedules.save(row, using="default")
+    edits.save(row, using="default")
     return row
 
 

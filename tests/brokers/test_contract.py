@@ -15,7 +15,7 @@ from django_tasks.ids import uuid7
 from django_tasks.models import TaskRecord
 from django_tasks.runtime.outages import LONGEST_PAUSE
 from django_tasks.statuses import Status
-from django_tasks.store.rows import EndingKind
+from django_tasks.store.values import EndingKind
 from django_tasks.worker.reconciler import Findings
 from tests.brokers import steps
 from tests.brokers.steps import claim_all, claim_one, guided_claimer, ids_of, reconcile

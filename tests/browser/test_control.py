@@ -6,7 +6,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from django_tasks.models import WorkerRecord
 from django_tasks.statuses import Status
-from django_tasks.store import queues
+from django_tasks.store.workers import queues
 from tests.browser.conftest import set_window
 from tests.test_admin import make, make_worker
 

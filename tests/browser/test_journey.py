@@ -8,7 +8,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from django_tasks.models import Schedule, TaskRecord
 from django_tasks.statuses import Status
-from django_tasks.store import schedules
+from django_tasks.store.schedules import edits
 from tests.worker import tasks
 from tests.worker.ledger import PATIENCE, await_lines
 from tests.worker.processes import WorkerProcess
@@ -48,7 +48,7 @@ def test_schedule_is_edited_and_obeyed(admin, server, tmp_path):
         kind="INTERVAL",
         every=86400.0,
     )
-    schedules.save(row, using="default")
+    edits.save(row, using="default")
     with WorkerProcess("-c", 1, "--beat") as worker:
         worker.await_output("queues ")
         admin.get(f"{server.url}{ADMIN}/schedule/{row.pk}/change/")

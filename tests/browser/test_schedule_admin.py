@@ -7,7 +7,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from django_tasks.models import Schedule, TaskRecord
-from django_tasks.store import schedules
+from django_tasks.store.schedules import edits
 from tests.browser.conftest import SCREENSHOTS, set_window
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -145,7 +145,7 @@ def test_a_schedule_is_made_watched_and_run(admin, site, take_screenshot):
 def test_a_schedule_is_paused(admin, site, take_screenshot):
     """The calendar of the page that asks until when works under the policy, too."""
     row = Schedule(name="Hourly", task_path="tests.tasks.urgent", kind="INTERVAL", every=3600.0)
-    schedules.save(row, using="default")
+    edits.save(row, using="default")
     admin.get(f"{site}{LIST}{row.pk}/change/")
     admin.find_element(By.CSS_SELECTOR, "button[value=pause]").click()
     wait(admin, lambda page: page.find_elements(By.ID, "id_until_0"))
@@ -189,10 +189,10 @@ def test_the_list(admin, site, take_screenshot):
         ),
     ]
     for row in rows:
-        schedules.save(row, using="default")
-    schedules.run_now(rows[0].pk, using="default")
-    schedules.set_enabled([rows[1].pk], False, using="default")
-    schedules.pause([rows[2].pk], datetime.now(UTC) + timedelta(days=3), using="default")
+        edits.save(row, using="default")
+    edits.run_now(rows[0].pk, using="default")
+    edits.set_enabled([rows[1].pk], False, using="default")
+    edits.pause([rows[2].pk], datetime.now(UTC) + timedelta(days=3), using="default")
     Schedule.objects.filter(pk=rows[3].pk).update(
         enabled=False, error="There is no task 'shop.tasks.launch'.", owner="CODE"
     )

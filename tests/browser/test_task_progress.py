@@ -14,7 +14,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from django_tasks.definitions import progress_tokens
 from django_tasks.models import TaskRecord
 from django_tasks.statuses import Status
-from django_tasks.store import records
+from django_tasks.store.tasks import enqueue
 from django_tasks.testing import run_pending_tasks
 from tests.browser.conftest import set_window
 from tests.test_progress_api import export, make, progress_json
@@ -77,7 +77,7 @@ def page(request, nonce=""):
     rows = TaskRecord.objects.order_by("pk")
     if "id" in request.GET:
         rows = rows.filter(pk=request.GET["id"])
-    results = records.load_many("default", rows.values_list("pk", flat=True))
+    results = enqueue.load_many("default", rows.values_list("pk", flat=True))
     context = {"results": results, "nonce": nonce}
     html = PAGE.render(RequestContext(request, context))
     return HttpResponse(html, headers={} if nonce else {"Content-Security-Policy": POLICY})

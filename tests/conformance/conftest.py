@@ -100,7 +100,7 @@ def wrong_clock(monkeypatch):
         def now(tz=None):
             return LONG_AGO.astimezone(tz)
 
-    for module in ("django_tasks.backends.database", "django_tasks.store.records"):
+    for module in ("django_tasks.backends.database", "django_tasks.store.tasks.enqueue"):
         monkeypatch.setattr(f"{module}.datetime", Clock)
     monkeypatch.setattr(timezone, "now", lambda: LONG_AGO)
     monkeypatch.setattr("time.time", LONG_AGO.timestamp)

@@ -16,15 +16,15 @@ from uuid import uuid4
 import pytest
 from django.db import OperationalError, connection, connections
 
-from django_tasks.brokers import known, publishing
+from django_tasks.brokers import known
 from django_tasks.brokers.base import Ready
 from django_tasks.ids import uuid7
 from django_tasks.models import TaskAttempt, TaskRecord
 from django_tasks.routing import QueueSelection
 from django_tasks.statuses import FINAL_STATUSES, AttemptOutcome, Status
-from django_tasks.store import pruning, transitions
 from django_tasks.store.dialects import DatabaseNow
-from django_tasks.store.rows import Attempt, Ending, Success
+from django_tasks.store.tasks import pruning, publishing, transitions
+from django_tasks.store.values import Attempt, Ending, Success
 from django_tasks.worker.board import Board
 from django_tasks.worker.claimers import make_claimer
 from django_tasks.worker.config import WorkerConfig

@@ -12,9 +12,10 @@ from django.utils import timezone
 
 from django_tasks.models import TaskRecord
 from django_tasks.statuses import Status
-from django_tasks.store import claims as claims_module
-from django_tasks.store import cursors, dialects, transitions
+from django_tasks.store import dialects
 from django_tasks.store.dialects import mysql
+from django_tasks.store.tasks import claims as claims_module
+from django_tasks.store.tasks import cursors, transitions
 from tests.conformance.steps import (
     DATABASE,
     FAR_AHEAD,

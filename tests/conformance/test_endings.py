@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from django_tasks.models import TaskAttempt, TaskRecord
 from django_tasks.statuses import AttemptOutcome, Status
-from django_tasks.store import attempts, transitions
 from django_tasks.store.dialects import postgresql
-from django_tasks.store.rows import CLAIMED, Claim, EndingKind, Success
+from django_tasks.store.tasks import attempts, transitions
+from django_tasks.store.values import CLAIMED, Claim, EndingKind, Success
 from tests.conformance.steps import (
     DATABASE,
     HOST,

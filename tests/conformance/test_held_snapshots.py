@@ -13,8 +13,9 @@ from django.db import connection, connections
 
 from django_tasks.models import TaskRecord
 from django_tasks.statuses import Status
-from django_tasks.store import chunks, claims, dialects, transitions
-from django_tasks.store.cursors import RESCAN_INTERVAL, SHARE
+from django_tasks.store import dialects, locking
+from django_tasks.store.tasks import claims, transitions
+from django_tasks.store.tasks.cursors import RESCAN_INTERVAL, SHARE
 from tests.conformance.steps import (
     DATABASE,
     IS_POSTGRESQL,
@@ -184,7 +185,7 @@ def test_what_is_due_is_read_once(held_snapshot, column, work, monkeypatch):
     """Each chunk begins where the last one ended, not at the front: by one chunk, and by many."""
 
     def read_by(chunk):
-        monkeypatch.setattr(chunks, "CHUNK", chunk)
+        monkeypatch.setattr(locking, "CHUNK", chunk)
         for second in range(MANY):
             due = {column: LONG_AGO + timedelta(seconds=second)}
             store(status=Status.SCHEDULED, **due)

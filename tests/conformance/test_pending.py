@@ -9,7 +9,8 @@ from django.db import IntegrityError, transaction
 
 from django_tasks.models import TaskAttempt, TaskRecord
 from django_tasks.statuses import FINAL_STATUSES, PENDING_STATUSES, AttemptOutcome, Status
-from django_tasks.store import chunks, deletions, transitions
+from django_tasks.store import locking
+from django_tasks.store.tasks import deletions, transitions
 from tests.conformance.steps import (
     DATABASE,
     FAR_AHEAD,
@@ -35,7 +36,7 @@ from tests.rows_read import rows_read
 from tests.tasks import add
 
 #: One chunk and a part of the next.
-MANY = chunks.CHUNK + 234
+MANY = locking.CHUNK + 234
 
 
 # --- promote ------------------------------------------------------------------------------------
@@ -324,15 +325,15 @@ def test_promoting_a_chunk_of_very_much_that_is_due_reads_no_more():
             transitions.promote(DATABASE, seconds=0.0)
         return read.total
 
-    store(5 * chunks.CHUNK, status=Status.SCHEDULED)
+    store(5 * locking.CHUNK, status=Status.SCHEDULED)
     made = list(TaskRecord.objects.only("pk"))
     moments.shuffle(made)
-    make_due(made[: chunks.CHUNK])
+    make_due(made[: locking.CHUNK])
     analyze()
-    make_due(made[: 4 * chunks.CHUNK])
+    make_due(made[: 4 * locking.CHUNK])
     much = read_by_a_chunk()
-    TaskRecord.objects.filter(pk__in=[row.pk for row in made[: 4 * chunks.CHUNK]]).delete()
-    make_due(made[4 * chunks.CHUNK :])
+    TaskRecord.objects.filter(pk__in=[row.pk for row in made[: 4 * locking.CHUNK]]).delete()
+    make_due(made[4 * locking.CHUNK :])
     analyze()
     little = read_by_a_chunk()
 

@@ -21,7 +21,7 @@ from django_tasks.statuses import Status
 from django_tasks.store import dialects
 from django_tasks.store.dialects import TABLE, base
 from django_tasks.store.dialects.mysql import NAMES_READ
-from django_tasks.store.rows import ClaimRequest, PointedRequest, Success
+from django_tasks.store.values import ClaimRequest, PointedRequest, Success
 from tests.conformance.steps import (
     FAR_AHEAD,
     IS_MYSQL,

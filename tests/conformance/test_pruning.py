@@ -8,23 +8,18 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from django_tasks import scheduled_calls
 from django_tasks.definitions.options import LONGEST
 from django_tasks.definitions.task import task
 from django_tasks.inspection import database_now
 from django_tasks.models import Rollup, Schedule, ScheduleRun, TaskAttempt, TaskRecord
 from django_tasks.models.rollups import Span
 from django_tasks.statuses import FINAL_STATUSES, AttemptOutcome, Status
-from django_tasks.store import (
-    chunks,
-    policy,
-    pruning,
-    records,
-    rollups,
-    scheduled,
-    slots,
-    transitions,
-)
+from django_tasks.store import locking
+from django_tasks.store.rollups import counting
+from django_tasks.store.schedules import calls
+from django_tasks.store.schedules import due as slots
+from django_tasks.store.schedules import records as scheduled
+from django_tasks.store.tasks import enqueue, policy, pruning, transitions
 from tests.conformance.steps import (
     DATABASE,
     FAR_AHEAD,
@@ -48,7 +43,7 @@ from tests.rows_read import rows_read
 from tests.tasks import add
 
 #: One chunk and a part of the next.
-MANY = chunks.CHUNK + 234
+MANY = locking.CHUNK + 234
 DAY = 86400.0
 
 
@@ -311,7 +306,7 @@ def test_every_way_to_enqueue_writes_what_the_code_says():
     one = particular.enqueue()
     many = particular.enqueue_many([(), ()])
     row = Schedule(task_path=particular.module_path, args="[]", kwargs="{}", backend="default")
-    by_schedule = scheduled.record_of(scheduled_calls.call_of(row, DATABASE), LONG_AGO)
+    by_schedule = scheduled.record_of(calls.call_of(row, DATABASE), LONG_AGO)
     by_schedule.save(force_insert=True)
 
     ids = [one.id, *many.ids, by_schedule.pk]
@@ -356,13 +351,13 @@ def test_a_result_says_what_the_row_says(monkeypatch):
     assert particular.get_result(result.id).task == particular
     changed = particular.restored(result_ttl=5.0, on_lost="retry")
     monkeypatch.setattr("django_tasks.definitions.registry.find", lambda path: changed)
-    stored = records.load(DATABASE, record(result.id).pk).task
+    stored = enqueue.load(DATABASE, record(result.id).pk).task
     assert (stored.result_ttl, stored.on_lost) == (3600.0, "fail")
 
     monkeypatch.setattr("django_tasks.definitions.registry.find", lambda path: None)
-    unknown = records.load(DATABASE, record(result.id).pk).task
+    unknown = enqueue.load(DATABASE, record(result.id).pk).task
     assert (unknown.result_ttl, unknown.on_lost) == (3600.0, "fail")
-    of_plain = records.load(DATABASE, record(plain.id).pk).task
+    of_plain = enqueue.load(DATABASE, record(plain.id).pk).task
     assert (of_plain.result_ttl, of_plain.on_lost) == (None, "retry")
 
 
@@ -436,14 +431,14 @@ def test_a_round_begins_no_further_chunk_after_its_time(until):
     """A keeper comes back to its heartbeat, and goes on in the next round."""
     until(make(MANY, status=Status.SUCCESSFUL), seconds=-1)
 
-    assert pruning.prune_due(DATABASE, seconds=0.0) == (chunks.CHUNK, False)
-    assert pruning.prune_due(DATABASE, seconds=0.0).number == MANY - chunks.CHUNK
+    assert pruning.prune_due(DATABASE, seconds=0.0) == (locking.CHUNK, False)
+    assert pruning.prune_due(DATABASE, seconds=0.0).number == MANY - locking.CHUNK
     assert pruning.prune_due(DATABASE, seconds=0.0) == (0, True)
 
 
 def test_no_kind_of_task_waits_for_another_that_is_never_done(monkeypatch):
     """Rounds that have time for one chunk come to all kinds."""
-    monkeypatch.setattr(chunks, "CHUNK", 1)
+    monkeypatch.setattr(locking, "CHUNK", 1)
     kept(make(100, status=Status.SUCCESSFUL), seconds=-1)
     ended(make(100, status=Status.SUCCESSFUL), seconds=-1)
     failed = make(status=Status.FAILED)
@@ -584,23 +579,23 @@ def test_a_chunk_of_very_much_that_is_due_reads_no_more(column, settings):
 
     made = list(TaskRecord.objects.only("pk"))
     moments.shuffle(made)
-    make_due(made[: chunks.CHUNK])
+    make_due(made[: locking.CHUNK])
     analyze()
-    make_due(made[: 3 * chunks.CHUNK])
+    make_due(made[: 3 * locking.CHUNK])
     much = read_by(lambda: pruning.prune_due(DATABASE, seconds=0.0))
-    TaskRecord.objects.filter(pk__in=[row.pk for row in made[: 3 * chunks.CHUNK]]).delete()
-    make_due(made[3 * chunks.CHUNK : 4 * chunks.CHUNK])
+    TaskRecord.objects.filter(pk__in=[row.pk for row in made[: 3 * locking.CHUNK]]).delete()
+    make_due(made[3 * locking.CHUNK : 4 * locking.CHUNK])
     analyze()
     little = read_by(lambda: pruning.prune_due(DATABASE, seconds=0.0))
 
-    assert TaskRecord.objects.count() == MUCH - 4 * chunks.CHUNK
+    assert TaskRecord.objects.count() == MUCH - 4 * locking.CHUNK
     assert much < 1.5 * little, (much, little)
 
 
 @TIMES
 def test_chunks_do_not_read_what_earlier_chunks_left_behind(until):
     """Each begins where the last ended: entries of deleted rows stay in the index for a while."""
-    until(store(4 * chunks.CHUNK, status=Status.SUCCESSFUL), seconds=-1)
+    until(store(4 * locking.CHUNK, status=Status.SUCCESSFUL), seconds=-1)
     analyze()
 
     def reads(seconds):
@@ -642,7 +637,7 @@ def old_runs(count, age):
 OTHERS = {
     "rollups": (
         old_rollups,
-        lambda: rollups.prune(DATABASE, database_now(DATABASE)),
+        lambda: counting.prune(DATABASE, database_now(DATABASE)),
         (timedelta(days=1), timedelta(days=90)),
     ),
     "runs of schedules": (

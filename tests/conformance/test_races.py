@@ -10,7 +10,7 @@ from django.db import transaction
 from django_tasks.brokers import known
 from django_tasks.models import TaskAttempt, TaskRecord
 from django_tasks.statuses import AttemptOutcome, Status
-from django_tasks.store import transitions
+from django_tasks.store.tasks import transitions
 from tests.conformance.steps import (
     DATABASE,
     IS_POSTGRESQL,

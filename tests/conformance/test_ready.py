@@ -11,11 +11,12 @@ from django_tasks.beat.tick import tick
 from django_tasks.brokers import known
 from django_tasks.brokers.database import DatabaseBroker
 from django_tasks.dep14.handler import task_backends
-from django_tasks.interventions import Intervention
 from django_tasks.models import TaskRecord
 from django_tasks.statuses import Status
-from django_tasks.store import moves, scheduled, schedules, slots, transitions
-from django_tasks.store.rows import EndingKind
+from django_tasks.store.schedules import due, edits, records
+from django_tasks.store.tasks import moves, transitions
+from django_tasks.store.tasks.interventions import Intervention
+from django_tasks.store.values import EndingKind
 from tests.conformance.steps import (
     DATABASE,
     IS_POSTGRESQL,
@@ -60,7 +61,7 @@ def requeue():
 
 def run_schedule_now():
     row = saved()
-    return lambda: schedules.run_now(row.pk, using=DATABASE)
+    return lambda: edits.run_now(row.pk, using=DATABASE)
 
 
 def beat():
@@ -107,9 +108,9 @@ WAYS = {
 COVERED = {
     transitions: {"settle", "promote", "requeue", "hurry", "copy"},
     moves: {"move"},
-    schedules: {"run_now"},
-    slots: {"write"},
-    scheduled: {"tell_of_tasks"},
+    edits: {"run_now"},
+    due: {"write"},
+    records: {"tell_of_tasks"},
     Intervention: {"requeue", "hurry", "move"},
     DatabaseBackend: {"enqueue", "enqueue_many", "enqueue_on_commit", "requeue"},
 }
@@ -117,7 +118,7 @@ SILENT = {
     transitions: {
         *("save_fields", "succeed_in_transaction", "has_succeeded", "expire", "cancel"),
     },
-    schedules: {
+    edits: {
         "save",
         "set_enabled",
         "pause",
@@ -126,11 +127,11 @@ SILENT = {
         "check_call",
         "plan_loaded",
     },
-    slots: {
+    due: {
         *("look", "lock_due", "lock_due_one", "due_ids", "unfinished", "taken_slots"),
         *("unreadable", "disable", "count_enabled", "prune_runs", "prunable_runs"),
     },
-    scheduled: {"record_of", "announce"},
+    records: {"record_of", "announce"},
     Intervention: {"cancel", "delete"},
     DatabaseBackend: {
         *("validate_task", "announce", "get_result", "exists", "cancel", "check"),

@@ -9,9 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_tasks.models import QueueState, WorkerRecord
-from django_tasks.store import queues, wishes, workers
 from django_tasks.store.dialects import DatabaseNow
-from django_tasks.store.wishes import Wishes, WishRefused
+from django_tasks.store.workers import leases, queues, requests
+from django_tasks.store.workers.requests import Wishes, WishRefused
 from tests.conformance.steps import DATABASE, claimer, make, with_brokers
 from tests.conformance.test_workers import die, registered
 
@@ -82,45 +82,45 @@ def test_claims_leave_out_a_queue_that_they_knew():
 
 def test_worker_reads_all_wishes_by_one_statement():
     worker = registered(max_concurrency=8)
-    wishes.ask_for_concurrency(DATABASE, worker.id, 6, "someone")
-    wishes.ask_to_stop(DATABASE, worker.id, "another")
+    requests.ask_for_concurrency(DATABASE, worker.id, 6, "someone")
+    requests.ask_to_stop(DATABASE, worker.id, "another")
     pause("mail", "fax")
     pause("other", backend="other")
     queues.resume(DATABASE, "default", "fax")
 
     with CaptureQueriesContext(connection) as captured:
-        read = wishes.read(DATABASE, "default", worker.id)
+        read = requests.read(DATABASE, "default", worker.id)
 
     assert len(captured) == 1
     assert read == Wishes(frozenset({"mail"}), True, 6, "another", "someone")
-    assert wishes.read(DATABASE, "other", uuid4()) == Wishes(frozenset({"other"}))
+    assert requests.read(DATABASE, "other", uuid4()) == Wishes(frozenset({"other"}))
 
 
 @pytest.mark.parametrize(
     ("ask", "is_told"),
     [
-        (lambda worker: wishes.ask_to_stop(DATABASE, worker.id), True),
-        (lambda worker: wishes.ask_for_concurrency(DATABASE, worker.id, 6), True),
+        (lambda worker: requests.ask_to_stop(DATABASE, worker.id), True),
+        (lambda worker: requests.ask_for_concurrency(DATABASE, worker.id, 6), True),
         (lambda worker: pause("mail"), True),
         (lambda worker: pause("mail", backend="other"), False),
-        (lambda worker: wishes.ask_to_stop(DATABASE, registered().id), False),
+        (lambda worker: requests.ask_to_stop(DATABASE, registered().id), False),
     ],
 )
 def test_sweeps_see_whether_there_are_wishes(ask, is_told):
     """By the statement that they need anyway; those of others are none."""
     worker = registered(max_concurrency=8)
-    assert not workers.signs(DATABASE, worker, []).has_wishes
+    assert not leases.signs(DATABASE, worker, []).has_wishes
 
     ask(worker)
 
-    assert workers.signs(DATABASE, worker, []).has_wishes == is_told
+    assert leases.signs(DATABASE, worker, []).has_wishes == is_told
 
 
 def test_worker_is_asked_to_stop_once():
     worker = registered()
 
-    assert wishes.ask_to_stop(DATABASE, worker.id, "someone")
-    assert not wishes.ask_to_stop(DATABASE, worker.id, "another")
+    assert requests.ask_to_stop(DATABASE, worker.id, "someone")
+    assert not requests.ask_to_stop(DATABASE, worker.id, "another")
 
     row = WorkerRecord.objects.get()
     assert row.stop_requested_at is not None
@@ -129,9 +129,9 @@ def test_worker_is_asked_to_stop_once():
 
 def test_worker_that_stops_already_is_not_asked():
     worker = registered()
-    workers.renew(DATABASE, replace(worker, is_stopping=True))
+    leases.renew(DATABASE, replace(worker, is_stopping=True))
 
-    assert not wishes.ask_to_stop(DATABASE, worker.id)
+    assert not requests.ask_to_stop(DATABASE, worker.id)
     assert WorkerRecord.objects.get().stop_requested_at is None
 
 
@@ -139,11 +139,11 @@ def test_concurrency_is_asked_for_once():
     """The same wish again, or what it has, changes nothing; the way back is another wish."""
     worker = registered(concurrency=4, max_concurrency=8)
 
-    assert not wishes.ask_for_concurrency(DATABASE, worker.id, 4)
-    assert wishes.ask_for_concurrency(DATABASE, worker.id, 8, "someone")
-    assert not wishes.ask_for_concurrency(DATABASE, worker.id, 8, "another")
-    workers.renew(DATABASE, replace(worker, concurrency=8))
-    assert wishes.ask_for_concurrency(DATABASE, worker.id, 4, "someone")
+    assert not requests.ask_for_concurrency(DATABASE, worker.id, 4)
+    assert requests.ask_for_concurrency(DATABASE, worker.id, 8, "someone")
+    assert not requests.ask_for_concurrency(DATABASE, worker.id, 8, "another")
+    leases.renew(DATABASE, replace(worker, concurrency=8))
+    assert requests.ask_for_concurrency(DATABASE, worker.id, 4, "someone")
 
     row = WorkerRecord.objects.get()
     assert (row.concurrency, row.wanted_concurrency, row.wanted_by) == (8, 4, "someone")
@@ -159,12 +159,12 @@ def refused(ask, *arguments):
 
 
 @pytest.mark.parametrize(
-    ("ask", "more"), [(wishes.ask_to_stop, ()), (wishes.ask_for_concurrency, (2,))]
+    ("ask", "more"), [(requests.ask_to_stop, ()), (requests.ask_for_concurrency, (2,))]
 )
 def test_who_cannot_hear_is_not_asked(ask, more):
     """A worker that is gone or dead, and a beat: each with its own words."""
     dead = registered(pid=1, max_concurrency=8)
-    beat = registered(pid=2, pool=workers.BEAT, concurrency=0)
+    beat = registered(pid=2, pool=leases.BEAT, concurrency=0)
     die(dead)
 
     assert re.search(r"-.* is not there any more", refused(ask, uuid4(), *more))
@@ -186,11 +186,11 @@ def test_who_cannot_hear_is_not_asked(ask, more):
 def test_what_cannot_be_is_refused(columns, wanted, words):
     worker = registered(**columns)
 
-    assert words in refused(wishes.ask_for_concurrency, worker.id, wanted)
+    assert words in refused(requests.ask_for_concurrency, worker.id, wanted)
 
 
 def test_worker_that_was_asked_to_stop_is_not_scaled():
     worker = registered(max_concurrency=8)
     WorkerRecord.objects.update(stop_requested_at=DatabaseNow())
 
-    assert "is stopping" in refused(wishes.ask_for_concurrency, worker.id, 2)
+    assert "is stopping" in refused(requests.ask_for_concurrency, worker.id, 2)

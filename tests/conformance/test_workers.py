@@ -12,8 +12,10 @@ from django.utils import timezone
 
 from django_tasks.models import WorkerRecord
 from django_tasks.statuses import AttemptOutcome, Status
-from django_tasks.store import dialects, transitions, workers
+from django_tasks.store import dialects
 from django_tasks.store.dialects import DatabaseNow, mysql
+from django_tasks.store.tasks import transitions
+from django_tasks.store.workers import leases
 from tests.conformance.steps import (
     DATABASE,
     FAR_AHEAD,
@@ -28,7 +30,7 @@ from tests.conformance.steps import (
 
 
 def info(**changes):
-    return workers.WorkerInfo(
+    return leases.WorkerInfo(
         **{
             "id": uuid4(),
             "host": "one.example",
@@ -45,7 +47,7 @@ def info(**changes):
 
 def registered(**changes):
     worker = info(**changes)
-    workers.register(DATABASE, worker)
+    leases.register(DATABASE, worker)
     return worker
 
 
@@ -56,7 +58,7 @@ def locked(lock_orphans, *whose):
 
 
 def orphans():
-    return locked(workers.lock_orphans_of_dead_workers)
+    return locked(leases.lock_orphans_of_dead_workers)
 
 
 def orphan_ids():
@@ -87,7 +89,7 @@ def test_renewing_extends_the_lease():
     die(worker)
 
     with CaptureQueriesContext(connection) as captured:
-        assert workers.renew(DATABASE, replace(worker, is_stopping=True))
+        assert leases.renew(DATABASE, replace(worker, is_stopping=True))
 
     row = WorkerRecord.objects.get(pk=worker.id)
     assert row.expires_at > timezone.now() + timedelta(seconds=5)
@@ -98,9 +100,9 @@ def test_renewing_extends_the_lease():
 def test_renewing_fails_when_the_row_is_gone():
     """A worker that others took for dead learns it at its next heartbeat."""
     worker = registered()
-    workers.unregister(DATABASE, worker.id)
+    leases.unregister(DATABASE, worker.id)
 
-    assert not workers.renew(DATABASE, worker)
+    assert not leases.renew(DATABASE, worker)
     assert not WorkerRecord.objects.exists()
 
 
@@ -108,7 +110,7 @@ def test_orphans_are_running_tasks_without_a_live_worker():
     """Gone rows and leases that are over, by the database's clock; live ones keep their tasks."""
     alive, dead, stopping = registered(), registered(), registered()
     die(dead)
-    workers.renew(DATABASE, replace(stopping, is_stopping=True))
+    leases.renew(DATABASE, replace(stopping, is_stopping=True))
     make(status=Status.RUNNING, worker_id=alive.id)
     make(status=Status.RUNNING, worker_id=stopping.id)
     expected = make(status=Status.RUNNING, worker_id=dead.id) + make(status=Status.RUNNING)
@@ -151,7 +153,7 @@ def test_orphans_of_processes_that_are_gone():
     make(status=Status.RUNNING, process=1)
 
     def found(live):
-        return {o.claim.id for o in locked(workers.lock_orphans_of_process, worker.id, live)}
+        return {o.claim.id for o in locked(leases.lock_orphans_of_process, worker.id, live)}
 
     assert found([1, 3]) == {made[2]}
     assert found([]) == set(made.values())
@@ -160,10 +162,10 @@ def test_orphans_of_processes_that_are_gone():
 
 def test_a_sweep_is_bounded():
     """A sweep takes a chunk; what is left comes with the next one."""
-    total = workers.SWEEP_CHUNK + 20
+    total = leases.SWEEP_CHUNK + 20
     make(total, status=Status.RUNNING)
     rescued = 0
-    for size in (workers.SWEEP_CHUNK, 20, 0):
+    for size in (leases.SWEEP_CHUNK, 20, 0):
         found = orphans()
         assert len(found) == size
         settle(*[ending(orphan.claim, "lose", outcome=AttemptOutcome.LOST) for orphan in found])
@@ -196,7 +198,7 @@ def test_forgetting_dead_workers_that_own_nothing():
     make(status=Status.RUNNING, worker_id=owning.id)
     make(status=Status.SUCCESSFUL, worker_id=empty.id)
 
-    assert workers.forget_dead(DATABASE) == 1
+    assert leases.forget_dead(DATABASE) == 1
 
     assert set(WorkerRecord.objects.values_list("pk", flat=True)) == {alive.id, owning.id}
 
@@ -210,7 +212,7 @@ def test_cancelled_tasks_of_a_worker():
     [theirs] = claimer().claim(1)
     transitions.cancel(DATABASE, [mine.id, theirs.id])
 
-    assert workers.cancelled_tasks(DATABASE, worker_id) == [(mine.id, mine.claims)]
+    assert leases.cancelled_tasks(DATABASE, worker_id) == [(mine.id, mine.claims)]
 
 
 @pytest.mark.skipif(not IS_MYSQL, reason="others find a dead line out by the kernel's means")

@@ -6,12 +6,12 @@ from collections import Counter
 from datetime import timedelta
 from uuid import uuid4
 
-from django_tasks import histograms
 from django_tasks.inspection import database_now
 from django_tasks.models import Rollup, RollupMark, Schedule, WorkerRecord
 from django_tasks.models.rollups import Span
 from django_tasks.statuses import Status
-from django_tasks.store import workers
+from django_tasks.store.rollups import histograms
+from django_tasks.store.workers import leases
 from tests.conformance.steps import DATABASE, make
 from tests.test_admin import send
 
@@ -38,8 +38,8 @@ def make_worker(**columns):
         "concurrency": 4,
         "lease": 600.0,
     }
-    info = workers.WorkerInfo(**values | columns)
-    workers.register(DATABASE, info)
+    info = leases.WorkerInfo(**values | columns)
+    leases.register(DATABASE, info)
     return WorkerRecord.objects.get(pk=info.id)
 
 
@@ -106,7 +106,7 @@ def make_shop():
     second = make_worker(
         host="web-2", pid=318, queues="mail,reports", pool="threads", concurrency=10
     )
-    make_worker(pid=4810, pool=workers.BEAT, queues="", concurrency=0)
+    make_worker(pid=4810, pool=leases.BEAT, queues="", concurrency=0)
     running = {"status": Status.RUNNING, "last_attempted_at": now}
     make(3, worker_id=first.pk, queue_name="mail", task_path="shop.tasks.send_mail", **running)
     make(2, worker_id=second.pk, queue_name="reports", task_path="shop.tasks.report", **running)

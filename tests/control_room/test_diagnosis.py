@@ -14,7 +14,7 @@ from django_tasks import inspection
 from django_tasks.diagnosis import count_ahead, diagnose
 from django_tasks.models import QueueState, TaskAttempt, TaskRecord, WorkerRecord
 from django_tasks.statuses import AttemptOutcome, Status
-from django_tasks.store import workers as worker_rows
+from django_tasks.store.workers import leases as worker_rows
 from tests import tasks
 from tests.test_admin import CANARY, NOW, attempt, make, make_worker
 

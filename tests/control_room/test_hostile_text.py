@@ -19,7 +19,7 @@ from django_tasks.models import ScheduleRun, WorkerRecord
 from django_tasks.models.schedules import RunOutcome
 from django_tasks.queue_list import QueueKey
 from django_tasks.statuses import Status
-from django_tasks.store import queues
+from django_tasks.store.workers import queues
 from tests.control_room.overview_rows import make_rollup
 from tests.control_room.test_roles import EVERYTHING, client_with
 from tests.schedule_admin.steps import saved, set_columns

@@ -19,7 +19,7 @@ from django_tasks.monitoring.glance import NEXT_RUNS, glance
 from django_tasks.monitoring.history import PERIODS, read_history, read_rates
 from django_tasks.monitoring.verdict import State
 from django_tasks.statuses import Status
-from django_tasks.store import workers
+from django_tasks.store.workers import leases
 from tests.conformance.steps import DATABASE, make
 from tests.control_room.overview_rows import (
     histogram,
@@ -219,7 +219,7 @@ def test_running_hour_is_part_of_a_day(now):
 
 def test_workers_and_beats_are_told_apart():
     worker = make_worker()
-    beat = make_worker(pool=workers.BEAT)
+    beat = make_worker(pool=leases.BEAT)
     make(2, status=Status.RUNNING, worker_id=worker.pk, task_path="shop.pay")
     make(1, status=Status.RUNNING, worker_id=worker.pk, task_path="shop.ship")
 
@@ -265,7 +265,7 @@ def test_tasks_that_a_worker_serves_are_work():
 
 
 @pytest.mark.parametrize(
-    "columns", [{"queues": "mail"}, {"backend": "other"}, {"pool": workers.BEAT}]
+    "columns", [{"queues": "mail"}, {"backend": "other"}, {"pool": leases.BEAT}]
 )
 def test_workers_of_something_else_serve_nobody(columns):
     make(queue_name="letters")
@@ -335,8 +335,8 @@ def test_paused_queue_is_no_emergency():
 def test_schedules_need_a_beat(seconds, has_beat, lacks_beat, is_overdue):
     make_schedule("hourly", seconds)
     if has_beat:
-        make_worker(pool=workers.BEAT)
-    let_expire(make_worker(pool=workers.BEAT))
+        make_worker(pool=leases.BEAT)
+    let_expire(make_worker(pool=leases.BEAT))
 
     verdict = look().verdict
 

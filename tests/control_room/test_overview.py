@@ -10,7 +10,7 @@ from django_tasks.inspection import CappedCount, database_now
 from django_tasks.models import QueueState
 from django_tasks.monitoring import queues
 from django_tasks.statuses import Status
-from django_tasks.store import workers
+from django_tasks.store.workers import leases
 from tests.conformance.steps import DATABASE, make
 from tests.control_room.overview_rows import (
     make_rollup,
@@ -102,7 +102,7 @@ def test_banner_misses_the_beat(root, seconds, expected):
 
     assert expected in words(sections_of(root)["state"])
     assert "python manage.py runbeat" in words(sections_of(root)["state"])
-    make_worker(pool=workers.BEAT)
+    make_worker(pool=leases.BEAT)
     assert "beat" not in words(sections_of(root)["state"])
 
 

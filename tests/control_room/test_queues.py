@@ -19,7 +19,7 @@ from django_tasks.admin.visible import visible
 from django_tasks.models import QueueState, TaskRecord, WorkerRecord
 from django_tasks.queue_list import QueueKey, Queues
 from django_tasks.statuses import Status
-from django_tasks.store import queues
+from django_tasks.store.workers import queues
 from tests.test_admin import client_with, make, make_worker, messages_of, page, statuses
 
 pytestmark = pytest.mark.django_db
@@ -268,8 +268,8 @@ def test_purge_asks_and_deletes_what_has_not_started(root):
 
 
 def test_purge_that_takes_too_long_says_that_there_is_a_rest(root, monkeypatch):
-    monkeypatch.setattr("django_tasks.store.deletions.CHUNK", 2)
-    monkeypatch.setattr("django_tasks.store.chunks.CHUNK", 2)
+    monkeypatch.setattr("django_tasks.store.tasks.deletions.CHUNK", 2)
+    monkeypatch.setattr("django_tasks.store.locking.CHUNK", 2)
     monkeypatch.setattr(screen, "MOST_SECONDS", 0.0)
     for _ in range(5):
         make(queue_name="mail")

@@ -13,7 +13,7 @@ from django.test import Client
 
 from django_tasks.admin.schedules import DEEDS
 from django_tasks.statuses import Status
-from django_tasks.store import queues
+from django_tasks.store.workers import queues
 from tests.schedule_admin.steps import filled_in, saved, set_columns
 from tests.test_admin import make, make_worker
 

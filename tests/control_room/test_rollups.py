@@ -11,12 +11,12 @@ from django.db import connection
 from django.db.models import Sum
 from django.utils import timezone
 
-from django_tasks import histograms
 from django_tasks.inspection import database_now
 from django_tasks.models import Rollup, RollupMark, TaskRecord
 from django_tasks.models.rollups import Span
 from django_tasks.statuses import FINAL_STATUSES, Status
-from django_tasks.store import rollups, transitions
+from django_tasks.store.rollups import counting, histograms
+from django_tasks.store.tasks import transitions
 from tests.conformance.steps import (
     DATABASE,
     FAR_AHEAD,
@@ -34,7 +34,7 @@ COUNTS = ("successful", "failed", "cancelled", "retries")
 
 def count_all():
     """Count until there is nothing more to count now."""
-    while persistently(rollups.count_next, DATABASE) == 0.0:
+    while persistently(counting.count_next, DATABASE) == 0.0:
         pass
 
 
@@ -140,7 +140,7 @@ def test_counts_are_those_of_a_look_at_each_task():
 @pytest.mark.django_db
 def test_minute_of_many_slices_has_one_row(monkeypatch):
     """A minute that is too large for one transaction is added up; nothing is counted twice."""
-    monkeypatch.setattr(rollups, "SLICE", 7)
+    monkeypatch.setattr(counting, "SLICE", 7)
     fill(2, tasks=60)
     for second in range(50):
         finish(minutes_ago(3, second + 0.123))
@@ -165,7 +165,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_slice_is_as_large_as_it_may_be_whatever_kind_the_tasks_are(kind, monkeypatch):
     """It ends where the first kind has enough; none of what the others have there is left out."""
-    monkeypatch.setattr(rollups, "SLICE", 7)
+    monkeypatch.setattr(counting, "SLICE", 7)
     others = [columns for name, columns in KINDS.items() if name != kind]
     for second in range(40):
         finish(minutes_ago(3, second + 0.123), **KINDS[kind])
@@ -175,7 +175,7 @@ def test_slice_is_as_large_as_it_may_be_whatever_kind_the_tasks_are(kind, monkey
 
     RollupMark.objects.create(pk=1, counted_until=minutes_ago(3))
     sizes = []
-    while persistently(rollups.count_next, DATABASE) == 0.0:
+    while persistently(counting.count_next, DATABASE) == 0.0:
         sizes.append(tasks_counted() - sum(sizes))
 
     assert max(sizes) <= 7 + 2 * 2
@@ -191,7 +191,7 @@ def tasks_counted():
 @pytest.mark.parametrize("kind", KINDS)
 def test_slice_of_a_full_minute_reads_no_more_than_it_counts(kind, monkeypatch):
     """Though the statistics know of little that finished then, and other kinds had much before."""
-    monkeypatch.setattr(rollups, "SLICE", 50)
+    monkeypatch.setattr(counting, "SLICE", 50)
     others = [columns for name, columns in KINDS.items() if name != kind]
     for _ in range(10):
         finish(minutes_ago(4, random.uniform(0, 59)), **KINDS[kind])
@@ -208,7 +208,7 @@ def test_slice_of_a_full_minute_reads_no_more_than_it_counts(kind, monkeypatch):
             TaskRecord(**LIKE_ANY, **finished_columns(moment, **KINDS[kind])) for moment in moments
         )
         with rows_read() as reading:
-            assert rollups.count_next(DATABASE) == 0.0
+            assert counting.count_next(DATABASE) == 0.0
         read[more] = reading.total
         marks.update(counted_until=minutes_ago(3))
 
@@ -237,7 +237,7 @@ def test_what_is_not_counted_yet_is_found_in_the_order_of_its_end(most):
         finish(minutes_ago(3, second), queue_name=f"{name} {second}", **KINDS[name])
     make(2)
 
-    found = rollups.uncounted(DATABASE, minutes_ago(3, 1), most)
+    found = counting.uncounted(DATABASE, minutes_ago(3, 1), most)
 
     assert len(found) == min(most, 9)
     assert {queue for queue, _ in found[:3]} == {f"{name} 1" for name in KINDS}
@@ -263,10 +263,10 @@ def test_minute_that_has_not_settled_waits():
     """The running minute is not counted: others may still commit what finished in it."""
     finish(database_now(DATABASE))
 
-    more_in = rollups.count_next(DATABASE)
+    more_in = counting.count_next(DATABASE)
 
     assert not Rollup.objects.exists()
-    assert 0 < more_in <= 60 + rollups.SETTLED_AFTER.total_seconds()
+    assert 0 < more_in <= 60 + counting.SETTLED_AFTER.total_seconds()
 
 
 @pytest.mark.django_db
@@ -277,7 +277,7 @@ def test_mark_stands_at_the_end_of_the_counted_minute():
     mark = RollupMark.objects.get()
 
     assert mark.counted_until.second == mark.counted_until.microsecond == 0
-    assert mark.counted_until <= database_now(DATABASE) - rollups.SETTLED_AFTER
+    assert mark.counted_until <= database_now(DATABASE) - counting.SETTLED_AFTER
     assert mark.counted_until >= minutes_ago(2)
 
 
@@ -326,8 +326,8 @@ def test_time_zone_of_the_process_does_not_matter(name):
 @pytest.mark.django_db
 def test_night_in_which_clocks_go_back_has_all_its_hours(monkeypatch):
     """The hour that local clocks show twice is two hours here."""
-    monkeypatch.setattr(rollups, "CATCH_UP", timedelta(days=40_000))
-    monkeypatch.setattr(rollups, "KEPT", {})
+    monkeypatch.setattr(counting, "CATCH_UP", timedelta(days=40_000))
+    monkeypatch.setattr(counting, "KEPT", {})
     night = datetime(2020, 10, 25, 0, 30, tzinfo=UTC)  # 02:30 twice in Berlin
     for hours in range(3):
         finish(night + timedelta(hours=hours))
@@ -372,7 +372,7 @@ def test_wait_after_requeue_counts_from_the_requeue():
 @pytest.mark.django_db(transaction=True)
 def test_keepers_that_race_count_once(monkeypatch):
     """Two keepers at the same time make the rows that one would have made."""
-    monkeypatch.setattr(rollups, "SLICE", 20)
+    monkeypatch.setattr(counting, "SLICE", 20)
     fill(5, tasks=200)
 
     at_once(count_all, count_all)
@@ -386,14 +386,14 @@ def test_keepers_that_race_count_once(monkeypatch):
 def test_keeper_that_dies_leaves_nothing_half_done():
     """Minute, hour and mark change together or not at all."""
     finish(minutes_ago(5))
-    add = rollups._add
+    add = counting._add
 
     def die_at_the_hour(database, span, *rest):
         if span == Span.HOUR:
             raise KeyboardInterrupt
         add(database, span, *rest)
 
-    with mock.patch.object(rollups, "_add", die_at_the_hour), pytest.raises(KeyboardInterrupt):
+    with mock.patch.object(counting, "_add", die_at_the_hour), pytest.raises(KeyboardInterrupt):
         count_all()
     assert not Rollup.objects.exists()
     count_all()

@@ -10,10 +10,10 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
-from django_tasks import interventions
 from django_tasks.admin import task_actions
 from django_tasks.models import TaskAttempt, TaskRecord
 from django_tasks.statuses import FINAL_STATUSES, PENDING_STATUSES, AttemptOutcome, Status
+from django_tasks.store.tasks import interventions
 from tests.test_admin import LIST, act, client_with, make, messages_of, statuses
 
 pytestmark = pytest.mark.django_db

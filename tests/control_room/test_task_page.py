@@ -20,7 +20,7 @@ from django_tasks.inspection import database_now
 from django_tasks.models import Schedule, ScheduleRun, TaskAttempt, TaskRecord
 from django_tasks.models.schedules import RunOutcome
 from django_tasks.statuses import AttemptOutcome, Status
-from django_tasks.store import schedules
+from django_tasks.store.schedules import edits
 from tests import tasks
 from tests.test_admin import CANARY, LIST, NOW, change, client_with, make, make_worker, messages_of
 
@@ -94,7 +94,7 @@ def eventful(status=Status.RUNNING, **fields):
 def schedule_of(record, outcome=RunOutcome.ENQUEUED):
     row = Schedule(name="nightly", task_path=tasks.add.module_path, kind="INTERVAL", every=3600.0)
     row.args = "[1, 2]"
-    schedules.save(row, using="default")
+    edits.save(row, using="default")
     ScheduleRun.objects.create(
         schedule=row,
         slot_at=NOW - timedelta(minutes=1),

@@ -15,7 +15,7 @@ from django.urls import include, path, reverse
 from django_tasks.admin import WorkerRecordAdmin
 from django_tasks.models import WorkerRecord
 from django_tasks.statuses import Status
-from django_tasks.store.workers import VERSIONS
+from django_tasks.store.workers.leases import VERSIONS
 from tests.test_admin import client_with, make, make_worker, messages_of, page
 
 pytestmark = pytest.mark.django_db

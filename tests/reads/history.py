@@ -20,7 +20,7 @@ from django_tasks.models import (
 )
 from django_tasks.models.rollups import Span
 from django_tasks.statuses import AttemptOutcome, Status
-from django_tasks.store import workers
+from django_tasks.store.workers import leases
 from tests.control_room.overview_rows import make_schedule, make_worker
 from tests.tasks import add
 
@@ -41,8 +41,8 @@ _numbers = itertools.count()
 def present():
     """Store what goes on: tasks in each status, workers, a beat and schedules that are not due."""
     ids = [make_worker().pk for _ in range(3)]
-    workers.register("default", workers.WorkerInfo(
-        id=uuid4(), host="web-1", pid=1, backend="default", queues="", pool=workers.BEAT,
+    leases.register("default", leases.WorkerInfo(
+        id=uuid4(), host="web-1", pid=1, backend="default", queues="", pool=leases.BEAT,
         concurrency=0, lease=600.0,
     ))  # fmt: skip
     for queue_name in QUEUES:

@@ -26,8 +26,12 @@ from django_tasks.models import Schedule, TaskRecord, WorkerRecord
 from django_tasks.monitoring import glance, queues, snapshot
 from django_tasks.monitoring import history as counted
 from django_tasks.statuses import Status
-from django_tasks.store import dialects, pruning, rollups, slots, transitions, workers
+from django_tasks.store import dialects
 from django_tasks.store.dialects import mysql
+from django_tasks.store.rollups import counting
+from django_tasks.store.schedules import due
+from django_tasks.store.tasks import pruning, transitions
+from django_tasks.store.workers import leases
 from tests.conformance.steps import DATABASE, claimer
 from tests.conformance.test_workers import info
 from tests.reads import history
@@ -65,22 +69,20 @@ def in_transaction(lock_orphans, *whose):
 
 
 KEEPERS = {
-    "renewing": lambda: workers.renew(DATABASE, info()),
+    "renewing": lambda: leases.renew(DATABASE, info()),
     "when is the next due": lambda: dialect().seconds_until_next(connection),
     "promoting": lambda: transitions.promote(DATABASE),
     "expiring": lambda: transitions.expire(DATABASE),
-    "signs of something to sweep": lambda: workers.signs(DATABASE, info(), [1, 2]),
-    "orphans of dead workers": lambda: in_transaction(workers.lock_orphans_of_dead_workers),
-    "orphans of a process": lambda: in_transaction(
-        workers.lock_orphans_of_process, uuid4(), [1, 2]
-    ),
-    "dead workers": lambda: workers.forget_dead(DATABASE),
-    "cancelled tasks": lambda: workers.cancelled_tasks(DATABASE, uuid4()),
-    "counting what finished": lambda: rollups.count_next(DATABASE),
+    "signs of something to sweep": lambda: leases.signs(DATABASE, info(), [1, 2]),
+    "orphans of dead workers": lambda: in_transaction(leases.lock_orphans_of_dead_workers),
+    "orphans of a process": lambda: in_transaction(leases.lock_orphans_of_process, uuid4(), [1, 2]),
+    "dead workers": lambda: leases.forget_dead(DATABASE),
+    "cancelled tasks": lambda: leases.cancelled_tasks(DATABASE, uuid4()),
+    "counting what finished": lambda: counting.count_next(DATABASE),
     "pruning": lambda: pruning.prune_due(DATABASE),
     "pruning while failures are kept for ever": lambda: pruning_by(None, timedelta(days=14)),
     "pruning while successes are kept for ever": lambda: pruning_by(timedelta(days=14), None),
-    "old rollups": lambda: rollups.prune(DATABASE, history.NOW),
+    "old rollups": lambda: counting.prune(DATABASE, history.NOW),
     "ready tasks to compare": lambda: dialect().next_in_turn(connection, "default", "mail", 1000),
 }
 PROCESSES = {
@@ -89,10 +91,10 @@ PROCESSES = {
     "adopting": lambda: claimer().adopt(set()),
 }
 BEATS = {
-    "when is a schedule due": lambda: slots.look(DATABASE),
+    "when is a schedule due": lambda: due.look(DATABASE),
     "a tick": lambda: tick.tick(DATABASE),
-    "due schedules": lambda: slots.lock_due(DATABASE),
-    "old runs": lambda: slots.prune_runs(DATABASE, 1e9),
+    "due schedules": lambda: due.lock_due(DATABASE),
+    "old runs": lambda: due.prune_runs(DATABASE, 1e9),
 }
 LOOKS = {
     **{

@@ -54,7 +54,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="failure, retry, release and loss without the fence",
-        file="store/transitions.py",
+        file="store/tasks/transitions.py",
         old="if claims != ending.claims or",
         new="if claims is None or",
         tests="test_zombies.py",
@@ -70,7 +70,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="pruned by the settings of who prunes",
-        file="store/finished.py",
+        file="store/tasks/finished.py",
         old="rows = _rows(database).filter(prune_after__isnull=True)",
         new="rows = _rows(database)",
         tests="test_releases.py",
@@ -179,7 +179,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="an offer is taken over whoever has it",
-        file="store/claims.py",
+        file="store/tasks/claims.py",
         old="worker_id=self.worker_id, claims=claims\n",
         new="worker_id=self.worker_id\n",
         tests="test_quarantine.py",
@@ -235,7 +235,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="successes with a lost answer taken for late",
-        file="store/attempts.py",
+        file="store/tasks/attempts.py",
         old="if status not in (Status.SUCCESSFUL, Status.RUNNING)",
         new="if status != Status.RUNNING",
         tests="test_outages.py",
@@ -275,7 +275,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="each chunk of what is due begins at the front",
-        file="store/chunks.py",
+        file="store/locking.py",
         old="ahead = rows if mark is None else",
         new="ahead = rows if True else",
         tests="../conformance/test_held_snapshots.py",
@@ -283,7 +283,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="a lost worker spends a retry",
-        file="store/transitions.py",
+        file="store/tasks/transitions.py",
         old="EndingKind.LOSE: _Effect(Status.READY, attempts=-1, lost=1)",
         new="EndingKind.LOSE: _Effect(Status.READY, lost=1)",
         tests="test_outages.py test_kills.py",
@@ -291,7 +291,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="an interruption is charged",
-        file="store/transitions.py",
+        file="store/tasks/transitions.py",
         old="EndingKind.RELEASE: _Effect(Status.READY, attempts=-1)",
         new="EndingKind.RELEASE: _Effect(Status.READY)",
         tests="test_stopping.py",
@@ -307,7 +307,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="a loss leaves no attempt",
-        file="store/transitions.py",
+        file="store/tasks/transitions.py",
         old="rows += attempts.of_ending(ending, ending.attempt, writer)",
         new="pass",
         tests="test_kills.py",
@@ -490,7 +490,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="ids of scheduled tasks by the machine's clock",
-        file="store/scheduled.py",
+        file="store/schedules/records.py",
         old="        id=uuid7(now),\n",
         new="        id=uuid7(),\n",
         tests="test_beats.py",
@@ -522,7 +522,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="nobody hears of tasks that were moved",
-        file="store/moves.py",
+        file="store/tasks/moves.py",
         old="        tell_of_ready(database, ids)\n",
         new="        pass\n",
         tests="../conformance/test_ready.py",
@@ -530,7 +530,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="workers that read the table hear nothing of what becomes ready",
-        file="store/ready.py",
+        file="store/tasks/ready.py",
         old="        wake(database, {name for alias, name in queues if _wakes(alias, name)})\n",
         new="        pass\n",
         tests="../conformance/test_ready.py",
@@ -538,7 +538,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="a run by hand hides the task of the slot",
-        file="store/schedules.py",
+        file="store/schedules/edits.py",
         old="    return json.dumps(kept[-MOST_IN_HAND:]) if kept else None\n",
         new="    return None\n",
         tests="../schedules/test_tick.py",
@@ -546,7 +546,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="another keeper's loss is taken for one's own",
-        file="store/attempts.py",
+        file="store/tasks/attempts.py",
         old="is_anybodys = outcome == AttemptOutcome.LOST",
         new="is_anybodys = False",
         tests="test_rescues.py",
@@ -562,7 +562,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="keepers do the same work",
-        file="store/workers.py",
+        file="store/workers/leases.py",
         old="free = lock_available(database, rows.order_by())",
         new="free = lock_all(database, rows.order_by())",
         tests="test_foreign_locks.py",

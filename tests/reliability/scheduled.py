@@ -5,8 +5,8 @@ from datetime import timedelta
 from statistics import quantiles
 
 from django_tasks.models import Schedule, ScheduleRun, TaskRecord
-from django_tasks.store import schedules
-from django_tasks.store.records import database_clock
+from django_tasks.store.schedules import edits
+from django_tasks.store.tasks.enqueue import database_clock
 from tests.reliability.harness import ALIAS, wait_until
 
 
@@ -31,7 +31,7 @@ def save(name, **columns):
         "catch_up": "ALL",
     }
     row = Schedule(name=name, **values | columns)
-    schedules.save(row, using=ALIAS)
+    edits.save(row, using=ALIAS)
     return row
 
 

@@ -7,7 +7,7 @@ import pytest
 from django.db import transaction
 
 from django_tasks.routing import QueueSelection
-from django_tasks.store.claims import Claimer
+from django_tasks.store.tasks.claims import Claimer
 from tests.reliability import tasks
 from tests.reliability.harness import ALIAS, wait_until
 

@@ -10,7 +10,7 @@ from django.test import Client
 
 from django_tasks import task
 from django_tasks.models import Schedule
-from django_tasks.store import schedules
+from django_tasks.store.schedules import edits
 
 LIST = "/admin/django_tasks/schedule/"
 DATABASE = "default"
@@ -41,7 +41,7 @@ def saved(**columns):
         "every": 3600.0,
     }
     row = Schedule(**values | columns)
-    schedules.save(row, using=DATABASE)
+    edits.save(row, using=DATABASE)
     return row
 
 

@@ -10,7 +10,7 @@ from django.test import override_settings
 from django_tasks.definitions.declared_schedules import to_json
 from django_tasks.definitions.schedule_options import COLUMNS
 from django_tasks.models import Schedule, ScheduleRun, TaskRecord
-from django_tasks.store import schedules
+from django_tasks.store.schedules import edits
 from tests.schedule_admin.steps import (
     LIST,
     act,
@@ -75,10 +75,10 @@ def test_run_now_names_what_cannot_run_and_runs_the_others(root):
 
 def test_a_schedule_deleted_before_it_runs_is_told(root, monkeypatch):
     row = saved(name="gone")
-    run_now = schedules.run_now
+    run_now = edits.run_now
 
     def deleted_first(pk, using):
-        schedules.delete([pk], using=using)
+        edits.delete([pk], using=using)
         return run_now(pk, using=using)
 
     monkeypatch.setattr("django_tasks.admin.schedule_actions.store.run_now", deleted_first)
@@ -127,7 +127,7 @@ def test_pause_needs_a_moment_ahead(root, until):
 
 def test_resume_ends_the_pause(root):
     row = saved()
-    schedules.pause([row.pk], datetime(2126, 5, 1, tzinfo=UTC), using="default")
+    edits.pause([row.pk], datetime(2126, 5, 1, tzinfo=UTC), using="default")
 
     response = press(root, row, "resume")
 
@@ -263,7 +263,7 @@ def test_declared_schedules_cannot_be_deleted(root):
 
 def test_deleting_takes_the_runs_and_leaves_the_tasks(root):
     row = saved(name="own")
-    schedules.run_now(row.pk, using="default")
+    edits.run_now(row.pk, using="default")
 
     page = text_of(root.get(f"{LIST}{row.pk}/delete/"))
     root.post(f"{LIST}{row.pk}/delete/", {"post": "yes"})
@@ -282,7 +282,7 @@ def test_deleting_takes_the_runs_and_leaves_the_tasks(root):
 def test_the_runs_are_shown_with_their_tasks(root):
     row = saved()
     now = datetime.now(UTC)
-    task_id = schedules.run_now(row.pk, using="default").id
+    task_id = edits.run_now(row.pk, using="default").id
     for minutes, outcome, left_out in ((3, "ENQUEUED", 0), (2, "SKIPPED", 0), (1, "MISSED", 4)):
         slot = now - timedelta(minutes=minutes)
         ScheduleRun.objects.create(
@@ -328,7 +328,7 @@ def test_the_page_of_runs_shows_the_newest(root, django_assert_max_num_queries):
 @override_settings(ROOT_URLCONF="tests.schedule_admin.two_sites")
 def test_links_stay_on_their_site(root):
     row = saved()
-    schedules.run_now(row.pk, using="default")
+    edits.run_now(row.pk, using="default")
 
     for url in (LIST, change(row), f"{LIST}{row.pk}/runs/"):
         html = root.get(url.replace("/admin/", "/second/")).content.decode()

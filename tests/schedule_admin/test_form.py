@@ -167,13 +167,13 @@ def test_a_name_taken_meanwhile_is_told(root, monkeypatch):
 
 def test_a_schedule_deleted_meanwhile_is_told(root, monkeypatch):
     """It does not come back to life by being saved."""
-    from django_tasks.store import schedules
+    from django_tasks.store.schedules import edits
 
     row = saved()
-    save = schedules.save
+    save = edits.save
 
     def deleted_first(form_row, using):
-        schedules.delete([row.pk], using=using)
+        edits.delete([row.pk], using=using)
         save(form_row, using=using)
 
     monkeypatch.setattr("django_tasks.admin.schedules.store.save", deleted_first)

@@ -8,7 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_tasks.models import TaskRecord
-from django_tasks.store import schedules
+from django_tasks.store.schedules import edits
 from tests.schedule_admin.steps import LIST, change, saved, send_report, set_columns, text_of
 from tests.test_admin import ATTACKS, Elements, make_worker
 
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.django_db
 def one_of_each():
     """Save a schedule per state, and return them by its name."""
     rows = {name: saved(name=name) for name in ("enabled", "paused", "disabled", "ended", "error")}
-    schedules.pause([rows["paused"].pk], datetime(2126, 1, 1, tzinfo=UTC), using="default")
-    schedules.set_enabled([rows["disabled"].pk], False, using="default")
+    edits.pause([rows["paused"].pk], datetime(2126, 1, 1, tzinfo=UTC), using="default")
+    edits.set_enabled([rows["disabled"].pk], False, using="default")
     set_columns(rows["ended"], next_run_at=None)
     set_columns(rows["error"], error="No task 'a.b'.", enabled=True)
     rows["over"] = saved(name="over")
@@ -80,7 +80,7 @@ def test_each_state_is_told_in_words(root):
 
 def test_the_last_run_has_its_outcome_and_a_link(root):
     row = saved()
-    result = schedules.run_now(row.pk, using="default")
+    result = edits.run_now(row.pk, using="default")
     TaskRecord.objects.update(status="FAILED", finished_at=datetime.now(UTC))
 
     html = root.get(LIST).content.decode()
@@ -101,7 +101,7 @@ def test_queries_do_not_grow_with_the_rows(root):
     with CaptureQueriesContext(connection) as few:
         root.get(LIST)
     for _ in range(20):
-        schedules.run_now(saved().pk, using="default")
+        edits.run_now(saved().pk, using="default")
 
     with CaptureQueriesContext(connection) as many:
         root.get(LIST)
@@ -130,7 +130,7 @@ def test_stored_text_never_becomes_markup(root):
 
     def pages(text):
         row = set_columns(saved(name=f"x{text}"), owner="CODE", declared='{"overlap": "SKIP"}')
-        schedules.run_now(row.pk, using="default")
+        edits.run_now(row.pk, using="default")
         set_columns(
             row,
             task_path=text,

@@ -4,8 +4,8 @@ from datetime import timedelta
 from itertools import count
 
 from django_tasks.models import Schedule, ScheduleRun, TaskRecord
-from django_tasks.store import schedules
-from django_tasks.store.records import database_clock
+from django_tasks.store.schedules import edits
+from django_tasks.store.tasks.enqueue import database_clock
 
 DATABASE = "default"
 _numbers = count(1)
@@ -26,7 +26,7 @@ def new(**columns):
 def saved(**columns):
     """Save a schedule as people do, and return it."""
     row = new(**columns)
-    schedules.save(row, using=DATABASE)
+    edits.save(row, using=DATABASE)
     return row
 
 

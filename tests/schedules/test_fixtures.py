@@ -9,7 +9,7 @@ from django.core.management import call_command
 
 from django_tasks.beat.tick import tick
 from django_tasks.models import Schedule, ScheduleRun, TaskRecord
-from django_tasks.store import schedules
+from django_tasks.store.schedules import edits
 from tests.schedules.steps import DATABASE, ago, now, outcomes, overdue, saved, slots_of
 
 NATURAL = {"use_natural_primary_keys": True, "use_natural_foreign_keys": True}
@@ -57,7 +57,7 @@ def columns(row):
 
 
 def delete_all():
-    schedules.delete(Schedule.objects.values_list("pk", flat=True), using=DATABASE)
+    edits.delete(Schedule.objects.values_list("pk", flat=True), using=DATABASE)
 
 
 def test_round_trip_by_names(dump, load):

@@ -11,7 +11,7 @@ from django.db import connection
 from django_tasks.definitions.declared_schedules import drift_of
 from django_tasks.models import Schedule
 from django_tasks.models.schedules import Owner
-from django_tasks.store import schedules
+from django_tasks.store.schedules import edits
 from tests.schedules.test_sync import HOURLY, synced
 
 PREFIX = "django_celery_beat_"
@@ -367,7 +367,7 @@ def test_what_was_edited_here_is_left_alone(tables):
     outcomes()
     edited = row()
     edited.crontab, edited.queue_name = "0 8 * * *", "mail"
-    schedules.save(edited, using="default")
+    edits.save(edited, using="default")
     tables.change("mine", args="[2]")
 
     assert outcome() == (
@@ -382,7 +382,7 @@ def test_enabled_is_taken_over_once(tables):
     """Somebody switches the old system off and the new one on; importing again undoes neither."""
     tables.add(enabled=False)
     outcomes()
-    schedules.set_enabled([row().pk], True, using="default")
+    edits.set_enabled([row().pk], True, using="default")
 
     assert outcome()[0] == "unchanged"
     tables.change("mine", args="[2]")
@@ -393,7 +393,7 @@ def test_enabled_is_taken_over_once(tables):
 def test_schedules_of_the_code_and_of_the_admin_are_left_alone(tables):
     synced(code=HOURLY)
     own = Schedule(name="own", task_path="tests.tasks.echo", kind="INTERVAL", every=60.0)
-    schedules.save(own, using="default")
+    edits.save(own, using="default")
     tables.add("code")
     tables.add("own")
 

@@ -17,7 +17,7 @@ from django.test.utils import override_settings
 
 from django_tasks.models import Schedule, ScheduleRun, TaskRecord, WorkerRecord
 from django_tasks.statuses import Status
-from django_tasks.store import schedules
+from django_tasks.store.schedules import edits
 from django_tasks.worker.companion import Companion
 from tests.conformance.steps import IS_POSTGRESQL
 from tests.schedules.steps import DATABASE, ago, now, overdue, saved, slots_of
@@ -167,16 +167,16 @@ def test_changes_are_noticed_while_it_runs(runbeat):
 
     edited = Schedule.objects.get(pk=row.pk)
     edited.args = "[20, 22]"
-    schedules.save(edited, using=DATABASE)
+    edits.save(edited, using=DATABASE)
     until(lambda: TaskRecord.objects.filter(args="[20,22]").exists(), "the new arguments", 8)
 
-    schedules.pause([row.pk], ago(seconds=-3600), using=DATABASE)
+    edits.pause([row.pk], ago(seconds=-3600), using=DATABASE)
     count = len(slots_of(row))
     other = saved(every=1.0, catch_up="ALL")
     until(lambda: len(slots_of(other)) >= 2, "another schedule", timeout=8)
     assert len(slots_of(row)) == count
 
-    schedules.delete([other.pk], using=DATABASE)
+    edits.delete([other.pk], using=DATABASE)
     assert not ScheduleRun.objects.filter(schedule_id=other.pk).exists()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from django_tasks.beat.tick import tick
 from django_tasks.models import Schedule, ScheduleRun, TaskRecord
-from django_tasks.store import schedules, slots
+from django_tasks.store.schedules import due, edits
 from tests.conformance.steps import at_once, persistently
 from tests.schedules.steps import DATABASE, ago, now, overdue, slots_of
 
@@ -19,7 +19,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
     """Let beats decide on a few schedules at a time, so that edits fall between them."""
-    monkeypatch.setattr(slots.lock_due, "__defaults__", (3,))
+    monkeypatch.setattr(due.lock_due, "__defaults__", (3,))
 
 
 def race(change, rows):
@@ -54,7 +54,7 @@ def edited(**columns):
         fresh = Schedule.objects.get(pk=row.pk)
         for name, value in columns.items():
             setattr(fresh, name, value)
-        schedules.save(fresh, using=DATABASE)
+        edits.save(fresh, using=DATABASE)
 
     return change
 
@@ -95,7 +95,7 @@ def test_pause_comes_before_the_slot_or_after_it():
     rows = make_rows()
     until = ago(seconds=-86400)
 
-    race(lambda row: schedules.pause([row.pk], until, using=DATABASE), rows)
+    race(lambda row: edits.pause([row.pk], until, using=DATABASE), rows)
 
     counts = [len(slots_of(row)) for row in rows]
     assert set(counts) <= {0, 1} and TaskRecord.objects.count() == sum(counts)
@@ -106,12 +106,12 @@ def test_disabling_comes_before_the_slot_or_after_it():
     """Disabled first: no task, and none when it is enabled again."""
     rows = make_rows()
 
-    race(lambda row: schedules.set_enabled([row.pk], False, using=DATABASE), rows)
+    race(lambda row: edits.set_enabled([row.pk], False, using=DATABASE), rows)
 
     counts = [len(slots_of(row)) for row in rows]
     assert set(counts) <= {0, 1}
     assert not Schedule.objects.filter(next_run_at__isnull=False).exists()
-    schedules.set_enabled([row.pk for row in rows], True, using=DATABASE)
+    edits.set_enabled([row.pk for row in rows], True, using=DATABASE)
     tick(DATABASE)
     assert [len(slots_of(row)) for row in rows] == counts
 
@@ -120,7 +120,7 @@ def test_deleted_schedule_leaves_a_task_or_none():
     """No run is left of a deleted schedule, and neither side fails."""
     rows = make_rows()
 
-    race(lambda row: schedules.delete([row.pk], using=DATABASE), rows)
+    race(lambda row: edits.delete([row.pk], using=DATABASE), rows)
 
     assert not Schedule.objects.exists() and not ScheduleRun.objects.exists()
     assert TaskRecord.objects.count() <= RACES
@@ -130,7 +130,7 @@ def test_run_by_hand_beside_the_slot():
     """Both make their task: the slot its one, the hand its one."""
     rows = make_rows()
 
-    race(lambda row: schedules.run_now(row.pk, using=DATABASE), rows)
+    race(lambda row: edits.run_now(row.pk, using=DATABASE), rows)
 
     assert [len(slots_of(row)) for row in rows] == [1] * RACES
     assert [len(slots_of(row, "MANUAL")) for row in rows] == [1] * RACES

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 
 from django_tasks.models import Schedule, ScheduleRun, TaskRecord
 from django_tasks.signals import task_enqueued
-from django_tasks.store import schedules
+from django_tasks.store.schedules import edits
 from tests import tasks
 from tests.schedules.steps import DATABASE, ago, new, now, outcomes, overdue, saved
 
@@ -18,7 +18,7 @@ MINUTE = timedelta(minutes=1)
 def fields_of(row):
     """Return the columns that save() refuses."""
     with pytest.raises(ValidationError) as caught:
-        schedules.save(row, using=DATABASE)
+        edits.save(row, using=DATABASE)
     return set(caught.value.error_dict)
 
 
@@ -39,14 +39,14 @@ def test_unknown_zone_is_refused_for_intervals_too():
 def test_name_taken_after_the_check_is_the_same_error(monkeypatch):
     """Two forms with one name at the same time: the loser hears of the name, not of the index."""
     taken = saved()
-    check, calls = schedules._check_name, []
+    check, calls = edits._check_name, []
 
     def check_once_too_early(row, using):
         calls.append(row.name)
         if len(calls) > 1:
             check(row, using)
 
-    monkeypatch.setattr(schedules, "_check_name", check_once_too_early)
+    monkeypatch.setattr(edits, "_check_name", check_once_too_early)
 
     assert fields_of(new(name=taken.name)) == {"name"}
     assert Schedule.objects.count() == 1
@@ -73,7 +73,7 @@ def test_edit_keeps_the_base_of_the_interval():
     before = row.anchor_at, row.next_run_at
 
     row.args, row.anchor_at = "[3, 4]", None
-    schedules.save(row, using=DATABASE)
+    edits.save(row, using=DATABASE)
 
     assert (row.anchor_at, row.next_run_at) == before
     assert json.loads(Schedule.objects.get(pk=row.pk).args) == [3, 4]
@@ -85,7 +85,7 @@ def test_stale_form_does_not_undo_what_beats_wrote():
     Schedule.objects.filter(pk=row.pk).update(runs=7, last_slot_at=ago(seconds=5))
 
     row.description = "changed in a form that was opened before"
-    schedules.save(row, using=DATABASE)
+    edits.save(row, using=DATABASE)
 
     stored = Schedule.objects.get(pk=row.pk)
     assert stored.runs == 7 and stored.last_slot_at is not None
@@ -97,7 +97,7 @@ def test_due_slot_survives_an_edit_of_other_columns():
     row = overdue()
 
     row.args = "[3, 4]"
-    schedules.save(row, using=DATABASE)
+    edits.save(row, using=DATABASE)
 
     assert row.next_run_at == row.anchor_at
 
@@ -107,7 +107,7 @@ def test_due_slot_becomes_the_first_slot_of_new_timing():
     row = overdue(every=60)
 
     row.every = 7.0
-    schedules.save(row, using=DATABASE)
+    edits.save(row, using=DATABASE)
 
     assert row.next_run_at == row.anchor_at
 
@@ -118,7 +118,7 @@ def test_decided_slot_does_not_come_back_with_new_timing():
     Schedule.objects.filter(pk=row.pk).update(last_slot_at=row.anchor_at)
 
     row.every = 0.5
-    schedules.save(row, using=DATABASE)
+    edits.save(row, using=DATABASE)
 
     assert row.next_run_at > now() - timedelta(seconds=0.5)
     assert row.next_run_at > row.anchor_at
@@ -127,11 +127,11 @@ def test_decided_slot_does_not_come_back_with_new_timing():
 def test_deleted_row_is_not_saved_again():
     """A form of a schedule that somebody deleted meanwhile does not bring it back."""
     row = saved()
-    schedules.delete([row.pk], using=DATABASE)
+    edits.delete([row.pk], using=DATABASE)
     row.pk = row.pk or 1
 
     with pytest.raises(Schedule.DoesNotExist):
-        schedules.save(row, using=DATABASE)
+        edits.save(row, using=DATABASE)
 
 
 @pytest.mark.parametrize(
@@ -187,9 +187,9 @@ def test_enabling_fires_no_slot_of_the_past():
     """Disabled: never looked at. Enabled again: from the next slot on."""
     row = overdue()
 
-    assert schedules.set_enabled([row.pk], False, using=DATABASE) == 1
+    assert edits.set_enabled([row.pk], False, using=DATABASE) == 1
     assert Schedule.objects.get(pk=row.pk).next_run_at is None
-    assert schedules.set_enabled([row.pk], True, using=DATABASE) == 1
+    assert edits.set_enabled([row.pk], True, using=DATABASE) == 1
 
     stored = Schedule.objects.get(pk=row.pk)
     assert stored.enabled and stored.next_run_at > now()
@@ -200,7 +200,7 @@ def test_enabling_counts_what_changed():
     row, other = saved(), saved(enabled=False)
 
     assert other.next_run_at is None
-    assert schedules.set_enabled([row.pk, other.pk, 10**9], True, using=DATABASE) == 1
+    assert edits.set_enabled([row.pk, other.pk, 10**9], True, using=DATABASE) == 1
 
 
 def test_broken_row_stays_disabled():
@@ -208,7 +208,7 @@ def test_broken_row_stays_disabled():
     row = saved(enabled=False)
     Schedule.objects.filter(pk=row.pk).update(every=None)
 
-    assert schedules.set_enabled([row.pk], True, using=DATABASE) == 0
+    assert edits.set_enabled([row.pk], True, using=DATABASE) == 0
 
     stored = Schedule.objects.get(pk=row.pk)
     assert not stored.enabled and stored.next_run_at is None and "every" in stored.error
@@ -219,19 +219,19 @@ def test_pause_moves_the_next_run_behind_it():
     row = saved(every=60)
     until = row.anchor_at + timedelta(hours=1)
 
-    assert schedules.pause([row.pk], until, using=DATABASE) == 1
+    assert edits.pause([row.pk], until, using=DATABASE) == 1
     assert Schedule.objects.get(pk=row.pk).next_run_at == until + MINUTE
 
-    assert schedules.pause([row.pk], None, using=DATABASE) == 1
+    assert edits.pause([row.pk], None, using=DATABASE) == 1
     assert Schedule.objects.get(pk=row.pk).next_run_at == row.next_run_at
 
 
 def test_delete_takes_runs_and_leaves_tasks():
     """The history goes with the schedule; tasks that it made stay."""
     row = saved()
-    schedules.run_now(row.pk, using=DATABASE)
+    edits.run_now(row.pk, using=DATABASE)
 
-    assert schedules.delete([row.pk], using=DATABASE) == 1
+    assert edits.delete([row.pk], using=DATABASE) == 1
 
     assert not ScheduleRun.objects.exists() and TaskRecord.objects.count() == 1
 
@@ -243,8 +243,8 @@ def test_run_now_enqueues_once_and_moves_no_slot():
     """The task is stored with a MANUAL run, whether or not the schedule is enabled."""
     row = saved(enabled=False, queue_name="reports", priority=5)
 
-    first = schedules.run_now(row.pk, using=DATABASE)
-    second = schedules.run_now(row.pk, using=DATABASE)
+    first = edits.run_now(row.pk, using=DATABASE)
+    second = edits.run_now(row.pk, using=DATABASE)
 
     assert first.args == [1, 2] and first.task.queue_name == "reports" and first.task.priority == 5
     assert tasks.add.get_result(first.id).record_status == "READY"
@@ -264,7 +264,7 @@ def test_run_now_sends_the_signal():
 
     task_enqueued.connect(receive)
     try:
-        result = schedules.run_now(row.pk, using=DATABASE)
+        result = edits.run_now(row.pk, using=DATABASE)
     finally:
         task_enqueued.disconnect(receive)
 
@@ -277,7 +277,7 @@ def test_run_now_refuses_what_cannot_run():
     Schedule.objects.filter(pk=row.pk).update(args="[]")
 
     with pytest.raises(ValidationError) as caught:
-        schedules.run_now(row.pk, using=DATABASE)
+        edits.run_now(row.pk, using=DATABASE)
 
     assert set(caught.value.error_dict) == {"args"}
     assert not TaskRecord.objects.exists()
@@ -290,7 +290,7 @@ def test_preview_of_an_unsaved_row():
     """The next slots of a row that was never saved, counted from the moment given."""
     moment = ago(seconds=0)
 
-    slots = schedules.next_slots(new(every=60), 3, after=moment)
+    slots = edits.next_slots(new(every=60), 3, after=moment)
 
     assert slots == [moment + MINUTE * n for n in (1, 2, 3)]
 
@@ -301,17 +301,17 @@ def test_preview_obeys_the_limits():
     row = new(every=60, anchor_at=moment, start_at=moment + MINUTE * 2, max_runs=5, runs=1)
     row.enabled, row.end_at = False, moment + MINUTE * 4
 
-    assert schedules.next_slots(row, 9, after=moment) == [moment + MINUTE * n for n in (2, 3, 4)]
+    assert edits.next_slots(row, 9, after=moment) == [moment + MINUTE * n for n in (2, 3, 4)]
     row.paused_until = moment + MINUTE * 2
-    assert schedules.next_slots(row, 9, after=moment) == [moment + MINUTE * n for n in (3, 4)]
+    assert edits.next_slots(row, 9, after=moment) == [moment + MINUTE * n for n in (3, 4)]
     row.end_at = None
-    assert len(schedules.next_slots(row, 9, after=moment)) == 4
+    assert len(edits.next_slots(row, 9, after=moment)) == 4
 
 
 def test_check_call_names_the_column():
     """Arguments that do not fit are found without saving."""
-    schedules.check_call(new())
+    edits.check_call(new())
 
     with pytest.raises(ValidationError) as caught:
-        schedules.check_call(new(args="[1, 2, 3]"))
+        edits.check_call(new(args="[1, 2, 3]"))
     assert set(caught.value.error_dict) == {"args"}

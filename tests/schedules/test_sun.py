@@ -12,7 +12,7 @@ from django_tasks.beat.tick import enqueue_due
 from django_tasks.models import Schedule
 from django_tasks.schedules import SOLAR_EVENTS, InvalidSchedule, Solar, solar
 from django_tasks.schedules import sun as package
-from django_tasks.store import schedules
+from django_tasks.store.schedules import edits
 from tests.schedules.steps import DATABASE, ago, now, saved
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -141,13 +141,13 @@ def test_host_without_astral_leaves_the_schedule_to_others(without_astral):
     without_astral()
 
     assert enqueue_due(DATABASE) == 1
-    schedules.pause([row.pk], now() + DAY, using=DATABASE)
-    schedules.pause([row.pk], None, using=DATABASE)
+    edits.pause([row.pk], now() + DAY, using=DATABASE)
+    edits.pause([row.pk], None, using=DATABASE)
 
     row.refresh_from_db()
     assert row.enabled and row.next_run_at is not None and "astral" in row.error
     row.latitude = 53.0
     with pytest.raises(ValidationError) as caught:
-        schedules.save(row, using=DATABASE)
+        edits.save(row, using=DATABASE)
     assert set(caught.value.error_dict) == {"solar_event"}
     assert Schedule.objects.get().latitude == 52.5

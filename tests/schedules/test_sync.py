@@ -12,9 +12,9 @@ from django_tasks.definitions import declared_schedules
 from django_tasks.models import Schedule
 from django_tasks.models.schedules import Owner
 from django_tasks.schedules import clocked, crontab, every, solar
-from django_tasks.store import schedules
-from django_tasks.store.declared import reset_to_code, sync
-from django_tasks.store.records import database_clock
+from django_tasks.store.schedules import edits
+from django_tasks.store.schedules.sync import reset_to_code, sync
+from django_tasks.store.tasks.enqueue import database_clock
 from tests.conformance.steps import DATABASE, at_once
 
 LONG = timedelta(days=300)
@@ -40,7 +40,7 @@ def edit(name="mine", **columns):
     found = row(name)
     for column, value in columns.items():
         setattr(found, column, value)
-    schedules.save(found, using=DATABASE)
+    edits.save(found, using=DATABASE)
 
 
 HOURLY = {"schedule": every(hours=1)}
@@ -128,7 +128,7 @@ def test_a_row_edited_to_what_the_code_says_later_follows_again():
 def test_switching_off_does_not_detach_from_the_code():
     """`enabled` is the operator's: the rest still follows."""
     synced(mine=HOURLY)
-    schedules.set_enabled([row().pk], False, using=DATABASE)
+    edits.set_enabled([row().pk], False, using=DATABASE)
 
     synced(mine={"schedule": every(hours=2)})
 
@@ -148,7 +148,7 @@ def test_code_can_switch_off_and_on():
 
 def test_pausing_is_no_drift():
     synced(mine=HOURLY)
-    schedules.pause([row().pk], database_clock(DATABASE) + LONG, using=DATABASE)
+    edits.pause([row().pk], database_clock(DATABASE) + LONG, using=DATABASE)
 
     assert synced(mine={"schedule": every(hours=2)}).updated == ["mine"]
     assert row().paused_until is not None
@@ -169,7 +169,7 @@ def test_reset_to_code():
 
 def test_reset_leaves_what_the_code_does_not_declare():
     own = Schedule(name="own", task_path="tests.tasks.echo", kind="INTERVAL", every=60.0)
-    schedules.save(own, using=DATABASE)
+    edits.save(own, using=DATABASE)
     synced(mine=HOURLY)
     edit(every=60.0)
     synced()
@@ -207,14 +207,14 @@ def test_another_spelling_of_the_name_is_not_lost():
 
 def test_deleted_from_the_table_it_is_made_again():
     synced(mine=HOURLY)
-    schedules.delete([row().pk], using=DATABASE)
+    edits.delete([row().pk], using=DATABASE)
 
     assert synced(mine=HOURLY).created == ["mine"]
 
 
 def test_an_admins_row_of_the_same_name_becomes_the_codes_and_is_kept():
     own = Schedule(name="mine", task_path="tests.tasks.echo", kind="INTERVAL", every=60.0)
-    schedules.save(own, using=DATABASE)
+    edits.save(own, using=DATABASE)
 
     assert synced(mine=HOURLY).kept == ["mine"]
 

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 
 from django_tasks.models import Schedule, ScheduleRun, TaskRecord
 from django_tasks.schedules import clocked, crontab, every
-from django_tasks.store import schedules
+from django_tasks.store.schedules import edits
 from tests.schedules.steps import now, saved
 from tests.schedules.test_sync import HOURLY, edit, synced
 
@@ -57,7 +57,7 @@ def test_list_shows_every_schedule():
 
 def test_list_shows_the_last_run():
     saved(name="mine")
-    result = schedules.run_now(row().pk, using="default")
+    result = edits.run_now(row().pk, using="default")
 
     found = listed()
 
@@ -82,8 +82,8 @@ def test_every_state_has_a_word():
     synced()
     for name in ("enabled", "paused", "disabled", "error"):
         saved(name=name)
-    schedules.set_enabled([row("disabled").pk], False, using="default")
-    schedules.pause([row("paused").pk], now() + timedelta(days=1), using="default")
+    edits.set_enabled([row("disabled").pk], False, using="default")
+    edits.pause([row("paused").pk], now() + timedelta(days=1), using="default")
     Schedule.objects.filter(name="error").update(error="args: too few")
 
     names = [each["name"] for each in document("list")["schedules"]]
@@ -108,7 +108,7 @@ def test_the_list_does_not_show_arguments():
 
 def test_the_list_costs_three_queries(django_assert_num_queries):
     for _ in range(5):
-        schedules.run_now(saved().pk, using="default")
+        edits.run_now(saved().pk, using="default")
 
     with django_assert_num_queries(3):
         document("list")
@@ -212,15 +212,15 @@ def test_run_now_tells_what_it_did_before_a_failure(monkeypatch):
     """A schedule that is deleted between the look and the run costs no other's id."""
     saved(name="good")
     gone = saved(name="gone")
-    run_now = schedules.run_now
+    run_now = edits.run_now
 
     def run_and_delete(pk, *, using):
         try:
             return run_now(pk, using=using)
         finally:
-            schedules.delete([gone.pk], using=using)
+            edits.delete([gone.pk], using=using)
 
-    monkeypatch.setattr(schedules, "run_now", run_and_delete)
+    monkeypatch.setattr(edits, "run_now", run_and_delete)
     printed = io.StringIO()
     with pytest.raises(CommandError, match="gone: it was deleted"):
         call_command("tasks_schedules", "run-now", "good", "gone", stdout=printed)

@@ -16,7 +16,7 @@ from django_tasks.ids import uuid7
 from django_tasks.models import Schedule, ScheduleRun, TaskRecord
 from django_tasks.signals import task_enqueued
 from django_tasks.statuses import Status
-from django_tasks.store import schedules, slots
+from django_tasks.store.schedules import due, edits
 from tests.conformance.steps import IS_POSTGRESQL, IS_SQLITE, at_once
 from tests.schedules.steps import DATABASE, ago, now, outcomes, overdue, saved, slots_of
 
@@ -205,7 +205,7 @@ def test_saving_lets_a_waiting_slot_be_looked_at_at_once():
 
     edited = stored(row)
     edited.overlap = "ALLOW"
-    schedules.save(edited, using=DATABASE)
+    edits.save(edited, using=DATABASE)
     tick(DATABASE)
 
     assert slots_of(row) == [slot]
@@ -239,7 +239,7 @@ def with_runs_by_hand(count, **columns):
     row = overdue(**columns)
     tick(DATABASE)
     task_id = TaskRecord.objects.get().pk
-    by_hand = [UUID(schedules.run_now(row.pk, using=DATABASE).id) for _ in range(count)]
+    by_hand = [UUID(edits.run_now(row.pk, using=DATABASE).id) for _ in range(count)]
     return row, [task_id, *by_hand]
 
 
@@ -297,14 +297,14 @@ def test_finished_tasks_are_not_remembered():
     row, made = with_runs_by_hand(2, overlap="SKIP")
     finish(made[0], made[2])
 
-    last = schedules.run_now(row.pk, using=DATABASE).id
+    last = edits.run_now(row.pk, using=DATABASE).id
 
     assert stored(row).tasks_in_hand == [made[1], UUID(last)]
 
 
 def test_row_remembers_a_limited_number_of_tasks(monkeypatch):
     """The newest ones, so that a script that never stops does not fill the row."""
-    monkeypatch.setattr(schedules, "MOST_IN_HAND", 2)
+    monkeypatch.setattr(edits, "MOST_IN_HAND", 2)
 
     row, made = with_runs_by_hand(4, overlap="SKIP")
 
@@ -327,7 +327,7 @@ def test_edit_keeps_what_is_unfinished():
     """Somebody saves the schedule as it was before the button was pressed."""
     row, made = with_runs_by_hand(0, overlap="SKIP")
     before = stored(row)
-    by_hand = UUID(schedules.run_now(row.pk, using=DATABASE).id)
+    by_hand = UUID(edits.run_now(row.pk, using=DATABASE).id)
 
     before.description = "edited"
     before.save()
@@ -458,7 +458,7 @@ def test_text_that_sorts_after_all_moments_is_found_at_the_start():
 
     assert stored(odd).next_run_at is None and "next_run_at" in stored(odd).error
     assert stored(other).enabled and disable_unreadable(DATABASE) == 0
-    schedules.set_enabled([odd.pk], True, using=DATABASE)
+    edits.set_enabled([odd.pk], True, using=DATABASE)
     assert stored(odd).next_run_at is not None and stored(odd).error == ""
 
 
@@ -467,12 +467,12 @@ def test_row_that_the_database_refuses_stays_alone():
     rows = [overdue() for _ in range(3)]
     bad = rows[1]
 
-    def write(database, changes, original=slots.write):
+    def write(database, changes, original=due.write):
         original(database, changes)
         if any(change.row.pk == bad.pk for change in changes):
             raise DataError("value out of range")
 
-    with patch.object(slots, "write", write):
+    with patch.object(due, "write", write):
         assert tick(DATABASE) == 0.0
 
     assert [outcomes(row) for row in rows] == [[("ENQUEUED", 0)], [], [("ENQUEUED", 0)]]
@@ -535,7 +535,7 @@ def test_chunk_is_bounded(monkeypatch):
     for _ in range(5):
         overdue()
 
-    monkeypatch.setattr(slots.lock_due, "__defaults__", (3,))
+    monkeypatch.setattr(due.lock_due, "__defaults__", (3,))
     tick(DATABASE)
     assert TaskRecord.objects.count() == 3
     tick(DATABASE)
@@ -612,7 +612,7 @@ def test_old_runs_are_pruned():
     young = overdue()
     tick(DATABASE)
 
-    assert slots.prune_runs(DATABASE, 2 * 86400.0) == (1, True)
+    assert due.prune_runs(DATABASE, 2 * 86400.0) == (1, True)
 
     assert outcomes(row) == [] and outcomes(young) == [("ENQUEUED", 0)]
     Schedule.objects.filter(pk=row.pk).update(next_run_at=row.next_run_at)

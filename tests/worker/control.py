@@ -1,7 +1,7 @@
 """Steps of tests that pause queues under real workers."""
 
 from django_tasks.models import WorkerRecord
-from django_tasks.store import queues
+from django_tasks.store.workers import queues
 from tests.worker.ledger import until
 
 DATABASE = "default"

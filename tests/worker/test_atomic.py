@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from django_tasks import TaskFailed
 from django_tasks.models import TaskAttempt, TaskRecord
-from django_tasks.store import transitions
+from django_tasks.store.tasks import transitions
 from tests.worker import atomic_tasks as tasks
 from tests.worker.ledger import PATIENCE, lines
 

@@ -7,7 +7,7 @@ import pytest
 
 from django_tasks.models import TaskRecord, WorkerRecord
 from django_tasks.statuses import Status
-from django_tasks.store import queues, wishes
+from django_tasks.store.workers import queues, requests
 from tests.worker import tasks
 from tests.worker.control import DATABASE, pause, resume, row_of
 from tests.worker.ledger import PATIENCE, await_lines, lines, until
@@ -129,7 +129,7 @@ def test_worker_that_is_asked_to_stop_ends_what_runs(start, book, gate, pool):
     slow = tasks.wait_for.enqueue(str(gate), book)
     await_lines(book, 1)
 
-    assert wishes.ask_to_stop(DATABASE, row.pk, "someone")
+    assert requests.ask_to_stop(DATABASE, row.pk, "someone")
     until(WorkerRecord.objects.filter(pk=row.pk, is_stopping=True).exists, "that it is stopping")
     later = note(book, "later")
     gate.touch()
@@ -146,7 +146,7 @@ def test_only_the_worker_that_is_named_stops(start, book):
     stopped, other = start("-c", 1), start("-c", 1)
     row_of(other)
 
-    wishes.ask_to_stop(DATABASE, row_of(stopped).pk)
+    requests.ask_to_stop(DATABASE, row_of(stopped).pk)
 
     assert stopped.wait() == 0
     note(book, "still").wait(PATIENCE)
@@ -159,7 +159,7 @@ def test_only_the_worker_that_is_named_stops(start, book):
 def scale(worker, concurrency):
     """Ask for so many slots, and wait until the worker says that it has them."""
     row = row_of(worker)
-    assert wishes.ask_for_concurrency(DATABASE, row.pk, concurrency, "someone")
+    assert requests.ask_for_concurrency(DATABASE, row.pk, concurrency, "someone")
     until(WorkerRecord.objects.filter(pk=row.pk, concurrency=concurrency).exists, "the slots")
 
 

@@ -8,8 +8,8 @@ import pytest
 from django.db import DataError, OperationalError
 
 from django_tasks.signals import task_started
-from django_tasks.store import transitions
-from django_tasks.store.rows import Claim, Success
+from django_tasks.store.tasks import transitions
+from django_tasks.store.values import Claim, Success
 from django_tasks.worker.board import Board
 from django_tasks.worker.job_runs import JobRun
 from django_tasks.worker.jobs import Job

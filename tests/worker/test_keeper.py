@@ -15,9 +15,10 @@ from django_tasks.runtime import duties
 from django_tasks.runtime.duties import LOCK_PAUSE
 from django_tasks.runtime.wakeups import WakeUp
 from django_tasks.statuses import Status
-from django_tasks.store import queues, transitions, workers
-from django_tasks.store.cursors import SHARE
 from django_tasks.store.dialects import WISH, of
+from django_tasks.store.tasks import transitions
+from django_tasks.store.tasks.cursors import SHARE
+from django_tasks.store.workers import leases, queues
 from django_tasks.worker import obituaries
 from django_tasks.worker.board import Board
 from django_tasks.worker.config import WorkerConfig
@@ -258,7 +259,7 @@ def test_row_that_mysql_refuses_leaves_the_others_their_rescue(keep, monkeypatch
         return settle(database, endings, *args, **kwargs)
 
     monkeypatch.setattr(transitions, "settle", refuse_odd)
-    keep(SilentBroker())._rescue(partial(workers.lock_orphans_of_dead_workers, "default"))
+    keep(SilentBroker())._rescue(partial(leases.lock_orphans_of_dead_workers, "default"))
 
     assert statuses([odd, *others]) == [Status.RUNNING, Status.READY, Status.READY]
     assert f"The end of task {odd} cannot be written." in caplog.text

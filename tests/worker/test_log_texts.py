@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from django_tasks.statuses import AttemptOutcome
-from django_tasks.store.rows import Attempt, Claim, Ending, EndingKind
+from django_tasks.store.values import Attempt, Claim, Ending, EndingKind
 from django_tasks.worker import logs
 from tests.test_tracebacks import in_context, raised_by
 

@@ -4,8 +4,8 @@ from uuid import uuid4
 
 import pytest
 
-from django_tasks.store.rows import Claim, EndingKind
-from django_tasks.store.workers import Orphan
+from django_tasks.store.values import Claim, EndingKind
+from django_tasks.store.workers.leases import Orphan
 from django_tasks.worker.obituaries import of_line, of_orphan, report, to_line
 
 

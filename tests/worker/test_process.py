@@ -10,7 +10,7 @@ import pytest
 
 from django_tasks.routing import QueueSelection
 from django_tasks.runtime.wakeups import WakeUp
-from django_tasks.store.rows import Claim, EndingKind
+from django_tasks.store.values import Claim, EndingKind
 from django_tasks.worker.board import NEVER, Board
 from django_tasks.worker.config import WorkerConfig
 from django_tasks.worker.jobs import Job

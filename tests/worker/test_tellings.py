@@ -1,6 +1,6 @@
 """What the log and the signals say of each ending."""
 
-from django_tasks.store.rows import EndingKind
+from django_tasks.store.values import EndingKind
 from django_tasks.worker.tellings import TELLINGS
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from ...backends.database import DatabaseBackend
-from ...celery_tables import NoTables, periodic_tasks
-from ...store.imported import Imported, import_periodic_tasks
+from ...store.schedules.celery_import import Imported, import_periodic_tasks
+from ...store.schedules.celery_tables import NoTables, periodic_tasks
 from ..tasks_command import TasksCommand
 
 OUTCOMES = ("imported", "updated", "unchanged", "skipped")

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connections
 
 from ...beat.loop import BeatConfig
-from ...store import slots
+from ...store.schedules import due
 from ..serving import ServingCommand, check_address, check_beat
 from ..tasks_command import find_backend
 
@@ -54,7 +54,7 @@ class Command(ServingCommand):
 
 def banner(config: BeatConfig) -> str:
     """Return what a beat says when it starts."""
-    count = slots.count_enabled(config.database)
+    count = due.count_enabled(config.database)
     database = connections[config.database]
     return (
         f"django_tasks beat {config.beat_id} (pid {os.getpid()})\n"

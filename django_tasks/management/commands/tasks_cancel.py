@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from ...backends.database import DatabaseBackend
-from ...interventions import Intervention
 from ...models import TaskRecord
+from ...store.tasks.interventions import Intervention
 from ..tasks_command import TasksCommand, counted, task_id
 
 

@@ -17,9 +17,9 @@ from ...conf import app_settings, suggest
 from ...models import WorkerRecord
 from ...queue_list import known_names
 from ...routing import is_queue_name
-from ...store import queues, wishes
-from ...store.wishes import WishRefused
-from ...store.workers import BEAT
+from ...store.workers import queues, requests
+from ...store.workers.leases import BEAT
+from ...store.workers.requests import WishRefused
 from ..tasks_command import TasksCommand, counted
 
 
@@ -121,7 +121,7 @@ def _check_known(backend: DatabaseBackend, names: Sequence[str]) -> None:
 
 def _stop(command: Command, backend: DatabaseBackend, options: dict[str, Any]) -> None:
     def ask(worker: WorkerRecord) -> tuple[bool, str]:
-        if not wishes.ask_to_stop(backend.database, worker.pk, _who()):
+        if not requests.ask_to_stop(backend.database, worker.pk, _who()):
             return False, f"{worker} is stopping already."
         seconds = f"{app_settings.POLL_INTERVAL:g} s"
         return True, f"Asked {worker} to stop: within {seconds} it claims no more, and then ends."
@@ -135,7 +135,7 @@ def _scale(command: Command, backend: DatabaseBackend, options: dict[str, Any]) 
     slots = counted(concurrency, "slot")
 
     def ask(worker: WorkerRecord) -> tuple[bool, str]:
-        if not wishes.ask_for_concurrency(backend.database, worker.pk, concurrency, _who()):
+        if not requests.ask_for_concurrency(backend.database, worker.pk, concurrency, _who()):
             return False, f"{worker} has {slots} already, or was asked for them before."
         return True, f"Asked {worker} to have {slots} instead of {worker.concurrency}."
 

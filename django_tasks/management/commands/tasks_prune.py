@@ -6,9 +6,10 @@ from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from ...backends.database import DatabaseBackend
-from ...retention import runs_age, seconds_kept
 from ...statuses import FINAL_STATUSES, Status
-from ...store import pruning, slots
+from ...store.schedules import due
+from ...store.tasks import pruning
+from ...store.tasks.retention import runs_age, seconds_kept
 from ..tasks_command import TasksCommand, age, counted, duration
 
 
@@ -75,9 +76,9 @@ class Command(TasksCommand):
         if age is None or Status.SUCCESSFUL not in options["status"]:
             return
         if options["dry_run"]:
-            count = slots.prunable_runs(database, age).count()
+            count = due.prunable_runs(database, age).count()
         else:
-            count = slots.prune_runs(database, age).number
+            count = due.prune_runs(database, age).number
         which = f"older than {duration(age)}"
         self._tell("Runs of schedules", counted(count, "run"), which, options["dry_run"])
 

@@ -11,7 +11,7 @@ from ...backends.database import DatabaseBackend
 from ...inspection import queue_names
 from ...queue_list import QueueKey, waiting_count
 from ...routing import is_queue_name
-from ...store import deletions
+from ...store.tasks import deletions
 from ..tasks_command import TasksCommand, add_confirmation, confirm, counted
 
 

@@ -10,9 +10,9 @@ from django.db.models import QuerySet
 
 from ...backends.database import DatabaseBackend
 from ...inspection import capped_count
-from ...interventions import Intervention
 from ...models import TaskRecord
 from ...statuses import Status
+from ...store.tasks.interventions import Intervention
 from ..tasks_command import TasksCommand, add_confirmation, confirm, counted, task_id
 
 

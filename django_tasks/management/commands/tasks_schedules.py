@@ -21,8 +21,8 @@ from ...conf import suggest
 from ...inspection import database_now
 from ...models import Schedule
 from ...schedule_list import ScheduleSummary, summaries, upcoming
-from ...store import schedules
-from ...store.declared import text_of
+from ...store.schedules import edits
+from ...store.schedules.sync import text_of
 from ...worker.logs import printable
 from ..tasks_command import TasksCommand, age, counted, duration
 
@@ -111,12 +111,12 @@ def _run_now(command: Command, database: str, options: dict[str, Any]) -> None:
     rows = Schedule.objects.using(database)
     for name, pk in ids.items():  # all of them, so that none is enqueued when one cannot be
         with _naming(name):
-            schedules.check_call(rows.get(pk=pk), using=database)
+            edits.check_call(rows.get(pk=pk), using=database)
     made: list[dict[str, Any]] = []
     try:
         for name, pk in ids.items():
             with _naming(name):
-                result = schedules.run_now(pk, using=database)
+                result = edits.run_now(pk, using=database)
             made.append({"name": name, "task_id": result.id})
     finally:
         lines = [f"Enqueued {each['name']} as {each['task_id']}." for each in made]
@@ -143,7 +143,7 @@ def _pause(command: Command, database: str, options: dict[str, Any]) -> None:
     until = database_now(database) + until if isinstance(until, timedelta) else until
     ids = _ids(database, options["names"])
     try:
-        changed = schedules.pause(ids.values(), until, using=database)
+        changed = edits.pause(ids.values(), until, using=database)
     except ValidationError as error:
         raise CommandError(f"{_moment(until)}: {' '.join(error.messages)}") from error
     text = f"Paused {counted(changed, 'schedule')} until {_moment(until)}."
@@ -152,8 +152,8 @@ def _pause(command: Command, database: str, options: dict[str, Any]) -> None:
 
 def _resume(command: Command, database: str, options: dict[str, Any]) -> None:
     ids = _ids(database, options["names"])
-    paused = schedules.pause(ids.values(), None, using=database)
-    disabled = schedules.set_enabled(ids.values(), True, using=database)
+    paused = edits.pause(ids.values(), None, using=database)
+    disabled = edits.set_enabled(ids.values(), True, using=database)
     _check_enabled(database, ids)
     text = f"Ended {counted(paused, 'pause')}, enabled {counted(disabled, 'schedule')}."
     command.answer(options, {"resumed": paused, "enabled": disabled}, text)
@@ -161,14 +161,14 @@ def _resume(command: Command, database: str, options: dict[str, Any]) -> None:
 
 def _enable(command: Command, database: str, options: dict[str, Any]) -> None:
     ids = _ids(database, options["names"])
-    changed = schedules.set_enabled(ids.values(), True, using=database)
+    changed = edits.set_enabled(ids.values(), True, using=database)
     _check_enabled(database, ids)
     command.answer(options, {"changed": changed}, f"Enabled {counted(changed, 'schedule')}.")
 
 
 def _disable(command: Command, database: str, options: dict[str, Any]) -> None:
     ids = _ids(database, options["names"])
-    changed = schedules.set_enabled(ids.values(), False, using=database)
+    changed = edits.set_enabled(ids.values(), False, using=database)
     command.answer(options, {"changed": changed}, f"Disabled {counted(changed, 'schedule')}.")
 
 

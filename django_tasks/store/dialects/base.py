@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import DatabaseError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ..rows import CLAIMED, AnyRequest, Claim, NewRow, NewRows, Success
+from ..values import CLAIMED, AnyRequest, Claim, NewRow, NewRows, Success
 from .batches import TABLE, BatchWrites, by_id
 
 NOTIFY_CHANNEL = "django_tasks_ready"

@@ -13,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from ...definitions.options import LONGEST
 from ...models import TaskAttempt, TaskRecord
 from ...statuses import FINAL_STATUSES, Status
-from ..rows import AttemptRow, Change
+from ..values import AttemptRow, Change
 
 TABLE = TaskRecord._meta.db_table
 ATTEMPTS = TaskAttempt._meta.db_table

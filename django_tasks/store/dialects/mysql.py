@@ -17,7 +17,7 @@ from django.db.backends.signals import connection_created
 from ...conf import app_settings
 from ...redaction.refused_values import number_of
 from ...statuses import Status
-from ..rows import AnyRequest, Claim, NewRow, PointedRequest, Success
+from ..values import AnyRequest, Claim, NewRow, PointedRequest, Success
 from .base import FIRST_CLAIM, LAST_CLAIM, MOST_ATTEMPTS, NEXT_CLAIM, Dialect, columns
 from .batches import TABLE, Columns, as_json
 

@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from ...definitions.options import LONGEST
-from ..rows import CLAIMED, AnyRequest, Claim, NewRow, NewRows, PointedRequest, Success
+from ..values import CLAIMED, AnyRequest, Claim, NewRow, NewRows, PointedRequest, Success
 from .base import LOCK_TIMEOUT, MOST_ATTEMPTS, NEXT_CLAIM, NOTIFY_CHANNEL, Dialect, columns
 from .batches import TABLE, Columns, by_id
 

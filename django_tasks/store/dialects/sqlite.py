@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ..rows import AnyRequest, Claim, PointedRequest, Success
+from ..values import AnyRequest, Claim, PointedRequest, Success
 from .base import MOST_ATTEMPTS, NEXT_CLAIM, Dialect, columns
 from .batches import TABLE, Columns, as_json
 

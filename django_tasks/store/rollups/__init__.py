@@ -1,0 +1,1 @@
+"""Counts of finished tasks by minute and hour."""

@@ -1,0 +1,1 @@
+"""Rows of schedules: edited by people, synchronised with code, advanced by beats."""

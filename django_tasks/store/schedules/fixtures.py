@@ -1,0 +1,15 @@
+"""What happens when `manage.py loaddata` stores schedules: it passes their save() by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...models import Schedule
+
+
+def plan_loaded_schedule(*, instance: Schedule, raw: bool, using: str, **kwargs: Any) -> None:
+    """Plan the next run of a schedule of a fixture, whose own plan is of when it was made."""
+    if raw:
+        from . import edits
+
+        edits.plan_loaded(instance, using=using)

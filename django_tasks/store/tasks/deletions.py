@@ -1,0 +1,69 @@
+"""Deleting tasks, with their attempts: those that wait, and the finished by their ids."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from functools import partial
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from ...models import TaskAttempt, TaskRecord
+from ...statuses import FINAL_STATUSES, Status
+from ..dialects import status_is
+from ..locking import CHUNK, lock_ids
+from ..retrying import repeated
+
+
+def purge(
+    database: str, backend: str, queue_name: str, *, seconds: float | None = None
+) -> tuple[int, bool]:
+    """
+    Delete the tasks of a backend's queue that have not started; running and finished ones stay.
+
+    Return how many, and whether none is left. `seconds`: begin no further chunk after so long.
+    """
+    end = float("inf") if seconds is None else time.monotonic() + seconds
+    deleted = 0
+    for rows in purgeable(database, backend, queue_name):
+        count = CHUNK
+        while count == CHUNK and time.monotonic() <= end:
+            count = repeated(database, partial(_delete_chunk, database, rows))
+            deleted += count
+        if count == CHUNK and rows.exists():
+            return deleted, False
+    return deleted, True
+
+
+def purgeable(database: str, backend: str, queue_name: str) -> list[QuerySet[TaskRecord]]:
+    """Return the tasks that purge() would delete, by status: each has an index of its own."""
+    rows = TaskRecord.objects.using(database).filter(backend=backend, queue_name=queue_name)
+    # In the order in which they change: none gets past it meanwhile. Not WAITING, which nothing
+    # makes yet: it has no index, and a look for it would read all that ever finished.
+    statuses = (Status.SCHEDULED, Status.READY)
+    return [rows.filter(status_is(status)).order_by() for status in statuses]
+
+
+def delete_finished(database: str, task_ids: Iterable[UUID]) -> int:
+    """Delete finished tasks of these ids; others stay. Return how many were deleted."""
+    ids = sorted(task_ids)
+    finished = TaskRecord.objects.using(database).filter(status__in=FINAL_STATUSES)
+    chunks = (finished.filter(pk__in=ids[n : n + CHUNK]) for n in range(0, len(ids), CHUNK))
+    return sum(repeated(database, partial(_delete_chunk, database, rows)) for rows in chunks)
+
+
+def _delete_chunk(database: str, rows: QuerySet[TaskRecord]) -> int:
+    with transaction.atomic(using=database):
+        ids = lock_ids(database, rows)
+        delete_rows(database, ids)
+        return len(ids)
+
+
+def delete_rows(database: str, ids: Sequence[UUID]) -> None:
+    """Delete tasks by primary key, with their attempts, in the caller's transaction."""
+    if ids:
+        # Attempts first; _raw_delete skips the collector, which would read the rows.
+        TaskAttempt.objects.using(database).filter(task_id__in=ids)._raw_delete(database)
+        TaskRecord.objects.using(database).filter(pk__in=ids)._raw_delete(database)

@@ -1,0 +1,1 @@
+"""Rows of workers and queues: leases, and requests that workers read."""
