@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 from django.utils.timezone import is_aware
 
 from .. import ids, serializers
-from ..brokers import known as known_brokers
+from ..brokers import configured as known_brokers
 from ..brokers.base import Broker, Ready
 from ..conf import app_settings, suggest
 from ..definitions import propagation

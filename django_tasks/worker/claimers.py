@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..brokers import known as brokers
+from ..brokers import configured as brokers
 from ..store.tasks.broker_claims import GuidedClaimer
 from ..store.tasks.claims import Claimer
 from .board import Board

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from django.db import connections
 
-from ..brokers import known as brokers
+from ..brokers import configured as brokers
 from ..runtime.forks import accept_signals
 from ..runtime.health import serve
 from ..runtime.wakeups import WakeUp

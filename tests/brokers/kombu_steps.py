@@ -5,10 +5,10 @@ from uuid import uuid4
 
 from kombu import Connection
 
-from django_tasks.brokers import known
+from django_tasks.brokers import configured
 from django_tasks.brokers.base import BrokerAway
-from django_tasks.brokers.kombu import KombuBroker
-from django_tasks.brokers.kombu_queues import QueueNames
+from django_tasks.brokers.kombu.broker import KombuBroker
+from django_tasks.brokers.kombu.messages import QueueNames
 from tests.brokers.steps import Behind
 from tests.worker.ledger import until
 
@@ -35,7 +35,7 @@ class Post(Behind):
 
     def count(self, queue_name="default"):
         queue = self.queue(queue_name)
-        return known.of("default").lines.use(lambda line: line.count(queue))
+        return configured.of("default").lines.use(lambda line: line.count(queue))
 
     def forge(self, *bodies, queue_name="default", **options):
         """Send what no broker published."""
@@ -57,7 +57,7 @@ class Post(Behind):
 
     def lose(self, queue_name="default"):
         """Lose all messages of a queue. Not by a purge, which SQS does once a minute only."""
-        line = known.of("default").transport.line()
+        line = configured.of("default").transport.line()
         while messages := line.fetch([self.queue(queue_name)], 1000):
             for _, message in messages:
                 message.ack()
@@ -70,7 +70,7 @@ class Post(Behind):
 
     def is_blocked(self):
         """Tell whether it takes no messages."""
-        line = known.of("default").transport.line()
+        line = configured.of("default").transport.line()
         try:
             line.prove()
         except BrokerAway:
@@ -85,7 +85,7 @@ class Post(Behind):
 
     def delete_all(self):
         """Delete the queues that tests use, and this process' connections."""
-        close_lines(known.of("default"))
+        close_lines(configured.of("default"))
         with self.connection() as connection:
             channel = connection.channel()
             for queue_name in ("default", "other", "mail"):
@@ -102,7 +102,7 @@ class SharedPost(Post):
 
     def use(self, settings):
         super().use(settings)
-        known._brokers["default"] = self._broker
+        configured._brokers["default"] = self._broker
 
     def delete_all(self):
         """Delete the messages that a test left."""

@@ -5,7 +5,7 @@ from uuid import uuid4
 import redis as client
 from django.db import connection
 
-from django_tasks.brokers import known
+from django_tasks.brokers import configured
 from django_tasks.routing import QueueSelection
 from django_tasks.store.tasks.broker_claims import GuidedClaimer
 from django_tasks.worker.reconciler import Reconciler
@@ -104,7 +104,7 @@ class Redis(Behind):
 
 def guided_claimer(queues="default", worker_id=None, process=1):
     """Return a claimer that asks the default backend's broker, and nobody else."""
-    broker = known.of("default")
+    broker = configured.of("default")
     selection = QueueSelection.parse(queues)
     source = broker.source(selection)
     return GuidedClaimer(
@@ -132,7 +132,7 @@ def claim_one(serving):
 def make_reconciler(queues="default"):
     """Return what a keeper has for the default backend's broker."""
     selection = QueueSelection.parse(queues)
-    return Reconciler(connection, "default", selection, known.of("default"))
+    return Reconciler(connection, "default", selection, configured.of("default"))
 
 
 def reconcile(queues="default"):

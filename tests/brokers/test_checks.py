@@ -6,7 +6,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from django_tasks.backends.database import DatabaseBackend
-from django_tasks.brokers import known
+from django_tasks.brokers import configured
 from tests.brokers.steps import Redis
 
 
@@ -89,4 +89,4 @@ def test_missing_package_is_told(checked, monkeypatch):
     assert error.id == "django_tasks.E009"
     assert "django-tasks-engine[redis]" in error.msg
     with pytest.raises(ImproperlyConfigured):
-        known.of("default")
+        configured.of("default")

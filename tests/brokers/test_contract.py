@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from django.db import transaction
 
-from django_tasks.brokers import complaints, known
+from django_tasks.brokers import configured, rejects
 from django_tasks.brokers.base import BrokerAway
 from django_tasks.dep14.handler import task_backends
 from django_tasks.ids import uuid7
@@ -260,7 +260,7 @@ def test_garbage_is_dropped_with_one_line(broker, caplog):
 
         [line] = caplog.messages
         assert "no task id" in line
-        assert len(line) < 4 * complaints.SHOWN + 100
+        assert len(line) < 4 * rejects.SHOWN + 100
 
 
 def test_task_that_is_pointed_to_often_runs_once(broker):
@@ -376,7 +376,11 @@ def test_keepers_hear_of_tasks_for_later(broker):
 def test_outage_costs_no_task_and_one_line(mortal, caplog):
     """Enqueues commit, claims and keepers turn to the table, and all come back by themselves."""
     caplog.set_level(logging.INFO, "django_tasks")
-    serving, keeper, outage = guided_claimer(), steps.make_reconciler(), known.of("default").outage
+    serving, keeper, outage = (
+        guided_claimer(),
+        steps.make_reconciler(),
+        configured.of("default").outage,
+    )
     serving.claim(1), serving.watch(), keeper.run()
     mortal.server.stop("immediate")
 
@@ -407,7 +411,7 @@ def test_outage_costs_no_task_and_one_line(mortal, caplog):
 @able
 def test_keeper_asks_in_each_round_whether_the_broker_is_back(broker):
     """However long others pause: workers that came back wait for what it publishes."""
-    keeper, outage = steps.make_reconciler(), known.of("default").outage
+    keeper, outage = steps.make_reconciler(), configured.of("default").outage
     keeper.run()
     made = store(3)
     outage._pause = 3600.0
@@ -423,7 +427,7 @@ def test_keeper_asks_in_each_round_whether_the_broker_is_back(broker):
 def test_keeper_is_wary_after_an_outage(broker):
     """What those enqueue who do not know yet that it is over is found, though all was quiet."""
     keeper = steps.make_reconciler()
-    known.of("default").outage.began(BrokerAway("so says the test"))
+    configured.of("default").outage.began(BrokerAway("so says the test"))
     keeper.run()
     made = store(3)
 

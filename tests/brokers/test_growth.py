@@ -5,8 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from django_tasks.brokers import database, redis
+from django_tasks.brokers import database
 from django_tasks.brokers.base import Ready
+from django_tasks.brokers.redis import broker as redis
 
 #: A queue per customer, say, and how many of them a process may keep.
 NAMES, MOST = 20_000, 2_000
@@ -72,7 +73,7 @@ def test_names_that_redis_was_told(clock):
 def test_queues_that_a_connection_has_declared():
     """One that stays open for ever declares some of them again."""
     pytest.importorskip("kombu")
-    from django_tasks.brokers.kombu_lines import Line
+    from django_tasks.brokers.kombu.connections import Line
 
     channel = SimpleNamespace(queue_declare=lambda **_: SimpleNamespace(message_count=0))
     line = Line(SimpleNamespace(channel=lambda: channel), {})

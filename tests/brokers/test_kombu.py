@@ -14,7 +14,7 @@ import pytest
 from django.core.checks import Error
 
 from django_tasks.backends.database import DatabaseBackend
-from django_tasks.brokers import known
+from django_tasks.brokers import configured
 from django_tasks.brokers.base import Ready
 from django_tasks.ids import uuid7
 from tests.brokers.steps import guided_claimer, ids_of, make_reconciler, reconcile
@@ -24,8 +24,8 @@ from tests.worker.ledger import until
 
 kombu = pytest.importorskip("kombu")
 # What follows is imported after kombu is known to be there.
-from django_tasks.brokers import kombu as broker_module  # noqa: E402
-from django_tasks.brokers.kombu_queues import LEVELS, QueueNames, level, read, written  # noqa: E402
+from django_tasks.brokers.kombu import broker as broker_module  # noqa: E402
+from django_tasks.brokers.kombu.messages import LEVELS, QueueNames, level, read, written  # noqa: E402
 from tests.brokers.kombu_steps import Post, sqs  # noqa: E402
 
 # --- messages and names -------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def test_nothing_is_waited_for_without_queues(rabbitmq):
 def test_unacknowledged_messages_come_back(rabbitmq):
     """Those of a process that is killed between the message and the claim."""
     result = tasks.add.enqueue(1, 2)
-    killed = known.of("default").source(guided_claimer().queues)
+    killed = configured.of("default").source(guided_claimer().queues)
 
     [taken] = killed.take(1, ())
     killed._line.drop()
@@ -138,7 +138,7 @@ import os, sys
 import django
 django.setup()
 from django_tasks.brokers.base import BrokerAway, Ready
-from django_tasks.brokers.kombu import KombuBroker
+from django_tasks.brokers.kombu.broker import KombuBroker
 from django_tasks.ids import uuid7
 
 broker = KombuBroker("default", url=sys.argv[1], prefix=sys.argv[2])
@@ -197,7 +197,7 @@ def test_deleted_queue_is_made_again(rabbitmq):
     assert ids_of(serving.claim(1)) == [second.id]
     rabbitmq.delete_all()
     assert serving.claim(1) == []
-    assert known.of("default").outage.since is None
+    assert configured.of("default").outage.since is None
     serving.close()
 
 
@@ -269,7 +269,7 @@ def test_password_is_told_nowhere(settings, rabbitmq_url, caplog):
 
 def test_cut_line_may_have_missed_something(rabbitmq):
     """A keeper whose connection is new looks for what was lost, and for what is due."""
-    keeper, marks = make_reconciler(), known.of("default")._marks
+    keeper, marks = make_reconciler(), configured.of("default")._marks
     keeper.run()
     assert not keeper.run().has_later
     made = store(2)
@@ -277,7 +277,7 @@ def test_cut_line_may_have_missed_something(rabbitmq):
 
     assert keeper.run().has_later
     rabbitmq.await_held(len(made))  # at once: not after a second look
-    assert known.of("default").outage.since is None
+    assert configured.of("default").outage.since is None
 
 
 def test_marks_are_heard_after_their_exchange_was_deleted(rabbitmq):
@@ -285,7 +285,7 @@ def test_marks_are_heard_after_their_exchange_was_deleted(rabbitmq):
     keeper = make_reconciler()
     keeper.run()
     with rabbitmq.connection() as connection:
-        connection.channel().exchange_delete(known.of("default").queues.later)
+        connection.channel().exchange_delete(configured.of("default").queues.later)
     keeper.run()
 
     tasks.add.using(run_after=timedelta(hours=1)).enqueue(1, 2)
@@ -296,7 +296,7 @@ def test_marks_are_heard_after_their_exchange_was_deleted(rabbitmq):
 def test_other_transports_leave_keepers_to_the_table(settings):
     """They have no word for what is due, and are asked nothing for it."""
     Post("memory://").use(settings)
-    broker = known.of("default")
+    broker = configured.of("default")
 
     broker.expect()
 

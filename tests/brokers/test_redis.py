@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.db import transaction
 
-from django_tasks.brokers import known
+from django_tasks.brokers import configured
 from django_tasks.worker.reconciler import CONFIRM_AFTER
 from tests.brokers.steps import guided_claimer, ids_of, make_reconciler
 from tests.conformance.steps import store
@@ -18,7 +18,7 @@ from tests.worker import tasks
 def test_tasks_of_one_transaction_are_published_together(redis, monkeypatch):
     """However many are enqueued one by one, the commit is followed by one round trip."""
     asked = []
-    lines = known.of("default").lines
+    lines = configured.of("default").lines
     ask = lines.ask
     monkeypatch.setattr(lines, "ask", lambda *c: (asked.append(len(c)), ask(*c))[1])
 
@@ -32,7 +32,7 @@ def test_tasks_of_one_transaction_are_published_together(redis, monkeypatch):
 def test_enqueue_many_publishes_a_thousand_at_a_time(redis, monkeypatch):
     """2,500 ids take three round trips."""
     asked = []
-    lines = known.of("default").lines
+    lines = configured.of("default").lines
     ask = lines.ask
     monkeypatch.setattr(lines, "ask", lambda *c: (asked.append(len(c)), ask(*c))[1])
 
@@ -131,7 +131,7 @@ def test_ready_tasks_are_compared_in_each_round(redis, settings):
 
 def test_garbage_in_the_marks_stops_nothing(redis):
     """Whatever somebody put in their place, tasks are published and found."""
-    keys = known.of("default").keys
+    keys = configured.of("default").keys
     for name in (keys.generation, keys.later):
         redis.client.rpush(name, "surprise")
     keeper = make_reconciler()
@@ -142,7 +142,7 @@ def test_garbage_in_the_marks_stops_nothing(redis):
 
     assert redis.held() == made
     assert keeper.run().has_later
-    assert known.of("default").outage.since is None
+    assert configured.of("default").outage.since is None
 
 
 def test_password_is_not_logged(redis, settings, caplog):

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from django_tasks.brokers import known
+from django_tasks.brokers import configured
 from tests.brokers.steps import guided_claimer, ids_of, make_reconciler
 from tests.worker import tasks
 from tests.worker.ledger import until
@@ -40,11 +40,11 @@ def test_keeper_notices_that_its_own_publishing_is_refused(redis, monkeypatch):
     keeper.run()
     redis.client.set(redis.key(), "surprise")
     tasks.add.enqueue(1, 2)
-    known.of("default").outage.over()  # as it is in the process of a keeper
+    configured.of("default").outage.over()  # as it is in the process of a keeper
 
     found = until(lambda: [f for f in [keeper.run()] if f.is_refused], "it is refused")
 
-    assert found[0].has_later and known.of("default").outage.since is not None
+    assert found[0].has_later and configured.of("default").outage.since is not None
 
 
 def test_claimer_looks_into_both_while_the_broker_refuses(redis):

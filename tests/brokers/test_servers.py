@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from django_tasks.brokers import known
+from django_tasks.brokers import configured
 from tests.brokers.servers import ClusteredRedis, SecureRedis, SentinelRedis
 from tests.brokers.steps import guided_claimer, make_reconciler
 from tests.worker import tasks
@@ -54,4 +54,4 @@ def test_tasks_are_published_handed_out_and_published_again(server):
     tasks.add.using(run_after=timedelta(hours=1)).enqueue(7, 8)
     assert keeper.run().has_later
     assert [str(claim.id) for claim in guided_claimer().claim(5)] == [lost.id]
-    assert known.of("default").outage.since is None
+    assert configured.of("default").outage.since is None

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from django_tasks.brokers import known
+from django_tasks.brokers import configured
 from django_tasks.models import (
     QueueState,
     Schedule,
@@ -69,7 +69,7 @@ def broker(request, settings):
         claimer.close()
     used.delete_all()
     # Else claims came from the table.
-    assert known.of("default").outage.since is None
+    assert configured.of("default").outage.since is None
 
 
 @pytest.fixture(scope="session")

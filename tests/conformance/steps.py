@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 from django.db import OperationalError, connection, connections
 
-from django_tasks.brokers import known
+from django_tasks.brokers import configured
 from django_tasks.brokers.base import Ready
 from django_tasks.ids import uuid7
 from django_tasks.models import TaskAttempt, TaskRecord
@@ -101,12 +101,12 @@ def hand_out(task_ids):
 
 def point_to(task_ids, queue_name="default"):
     """Let the broker point to tasks, whatever their status is."""
-    known.of("default").publish([Ready(task_id, queue_name, 0) for task_id in task_ids])
+    configured.of("default").publish([Ready(task_id, queue_name, 0) for task_id in task_ids])
 
 
 def reconcile(queues="*"):
     """Do what a keeper does within its poll interval: a second look confirms what was missing."""
-    if known.of("default").publishes:
+    if configured.of("default").publishes:
         with keeping:
             brokers.reconcile(queues)
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from django.db import transaction
 
-from django_tasks.brokers import known
+from django_tasks.brokers import configured
 from django_tasks.models import TaskAttempt, TaskRecord
 from django_tasks.statuses import AttemptOutcome, Status
 from django_tasks.store.tasks import transitions
@@ -88,7 +88,7 @@ def settle_as(kind, outcome=AttemptOutcome.ERROR):
 @pytest.fixture
 def races(broker):
     """Return the number of races, by what hands tasks out."""
-    return GUIDED_RACES if known.of("default").publishes else RACES
+    return GUIDED_RACES if configured.of("default").publishes else RACES
 
 
 @with_brokers

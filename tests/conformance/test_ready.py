@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 from django_tasks.backends.database import DatabaseBackend
 from django_tasks.beat.tick import tick
-from django_tasks.brokers import known
+from django_tasks.brokers import configured
 from django_tasks.brokers.database import DatabaseBroker
 from django_tasks.dep14.handler import task_backends
 from django_tasks.models import TaskRecord
@@ -172,8 +172,8 @@ class Recording(DatabaseBroker):
 @pytest.fixture
 def recording(monkeypatch):
     broker = Recording()
-    monkeypatch.setitem(known._brokers, "default", broker)
-    monkeypatch.setattr(known, "publishing_aliases", lambda: ["default"])
+    monkeypatch.setitem(configured._brokers, "default", broker)
+    monkeypatch.setattr(configured, "publishing_aliases", lambda: ["default"])
     return broker
 
 
@@ -213,7 +213,7 @@ def test_rollback_publishes_nothing(way, recording):
 @pytest.mark.parametrize("way", WAYS)
 def test_what_becomes_ready_wakes_the_workers_of_its_queue(way):
     """By NOTIFY, when no broker hands it out."""
-    broker = known.of("default")
+    broker = configured.of("default")
     broker._sent.clear()  # a process under load sends only a few
     act = WAYS[way]()
     before = ready_tasks()

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ...brokers import known
+from ...brokers import configured
 from ...brokers.base import Ready
 from ...dep14.handler import task_backends
 from ...statuses import Status
@@ -20,19 +20,19 @@ CHUNK = 1000
 
 def publish(database: str, alias: str, ready: Sequence[Ready]) -> None:
     """Have a backend's broker hand out new tasks once the caller's transaction has committed."""
-    if ready and known.of(alias).publishes:
+    if ready and configured.of(alias).publishes:
         _after_commit(database, new=[(alias, ready)])
 
 
 def publish_again(database: str, task_ids: Iterable[UUID]) -> None:
     """The same of tasks of any backend that may have become ready again, or at last."""
-    if known.publishing_aliases() and (ids := list(task_ids)):
+    if configured.publishing_aliases() and (ids := list(task_ids)):
         _after_commit(database, changed=ids)
 
 
 def expect(database: str) -> None:
     """Have keepers look for tasks that are due, and wishes, after the caller's commit."""
-    if known.publishing_aliases():
+    if configured.publishing_aliases():
         _after_commit(database, has_later=True)
 
 
@@ -49,10 +49,10 @@ class _Handout:
         for start in range(0, len(self.changed), CHUNK):
             self._read(self.changed[start : start + CHUNK])
         for alias, ready in self.new.items():
-            known.of(alias).publish(ready)
+            configured.of(alias).publish(ready)
         if self.has_later:
-            for alias in known.publishing_aliases():
-                known.of(alias).expect()
+            for alias in configured.publishing_aliases():
+                configured.of(alias).expect()
 
     def _read(self, ids: Sequence[UUID]) -> None:
         from ...models import TaskRecord
@@ -61,7 +61,7 @@ class _Handout:
         # By age: some brokers hand out in the order in which they were told.
         found = rows.order_by("pk").values_list("backend", "pk", "queue_name", "priority")
         for alias, task_id, queue_name, priority in found:
-            if alias in task_backends.settings and known.of(alias).publishes:
+            if alias in task_backends.settings and configured.of(alias).publishes:
                 self.new[alias].append(Ready(task_id, queue_name, priority))
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import connections
 
-from ...brokers import known
+from ...brokers import configured
 from ...dep14.handler import task_backends
 from ...models import TaskRecord
 from ...statuses import Status
@@ -32,7 +32,7 @@ def tell_of_ready(database: str, task_ids: Iterable[UUID]) -> None:
 
 
 def _wakes(alias: str, queue_name: str) -> bool:
-    return alias in task_backends.settings and known.of(alias).wakes(queue_name)
+    return alias in task_backends.settings and configured.of(alias).wakes(queue_name)
 
 
 def wake(database: str, queue_names: Iterable[str]) -> None:

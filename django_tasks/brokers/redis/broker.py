@@ -14,12 +14,12 @@ from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ..conf import suggest
-from ..routing import QueueSelection
-from ..runtime.outages import Outage
-from .base import BrokerAway, Pulse, Ready, Source
-from .redis_lines import Lines
-from .redis_source import RedisSource
+from ...conf import suggest
+from ...routing import QueueSelection
+from ...runtime.outages import Outage
+from ..base import BrokerAway, Pulse, Ready, Source
+from .connections import Lines
+from .source import RedisSource
 
 logger = logging.getLogger("django_tasks.broker")
 

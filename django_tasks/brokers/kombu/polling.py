@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from kombu import Connection
 
-from ..runtime.wakeups import WakeUp
-from .base import BrokerAway, Readable
-from .kombu_lines import Delivery, Line
+from ...runtime.wakeups import WakeUp
+from ..base import BrokerAway, Readable
+from .connections import Delivery, Line
 
 if TYPE_CHECKING:
-    from .kombu_lines import Transport
+    from .connections import Transport
 
 #: Seconds between two looks into the queues, where the transport itself does not wait.
 PAUSE = 0.25

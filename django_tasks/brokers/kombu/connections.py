@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from kombu import Connection
 
-from .base import BrokerAway, Readable
+from ..base import BrokerAway, Readable
 
 T = TypeVar("T")
 
@@ -148,8 +148,8 @@ class Transport:
 
     def line(self) -> Line:
         """Return a new connection, made for short answers. Raise BrokerAway."""
-        from .kombu_amqp import AMQPLine
-        from .kombu_polling import PollingLine
+        from .amqp import AMQPLine
+        from .polling import PollingLine
 
         connection = self._connection(wait=0)
         with self.away():

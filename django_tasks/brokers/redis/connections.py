@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 from redis.retry import Retry
 
-from .base import BrokerAway
+from ..base import BrokerAway
 
 #: Seconds for a connection to be made, and for a command to be answered.
 TIMEOUT = 0.5

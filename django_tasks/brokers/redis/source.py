@@ -11,14 +11,14 @@ from uuid import UUID
 
 from redis.exceptions import ResponseError
 
-from ..definitions import registry
-from ..routing import QueueSelection
-from .base import BrokerAway, Ready
-from .complaints import Complaints
-from .redis_lines import Line, away
+from ...definitions import registry
+from ...routing import QueueSelection
+from ..base import BrokerAway, Ready
+from ..rejects import Complaints
+from .connections import Line, away
 
 if TYPE_CHECKING:
-    from .redis import RedisBroker
+    from .broker import RedisBroker
 
 T = TypeVar("T")
 

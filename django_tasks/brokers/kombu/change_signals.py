@@ -6,11 +6,11 @@ import os
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
-from .base import BrokerAway, Pulse
+from ..base import BrokerAway, Pulse
 
 if TYPE_CHECKING:
-    from .kombu_amqp import AMQPLine
-    from .kombu_lines import Transport
+    from .amqp import AMQPLine
+    from .connections import Transport
 
 
 class Marks:

@@ -18,9 +18,9 @@ DATABASE = "database"
 #: Brokers, where their class is, and the settings that they take.
 BROKERS: dict[str, tuple[str, dict[str, type]]] = {
     DATABASE: ("django_tasks.brokers.database.DatabaseBroker", {}),
-    "redis": ("django_tasks.brokers.redis.RedisBroker", {"cache": str, "prefix": str}),
+    "redis": ("django_tasks.brokers.redis.broker.RedisBroker", {"cache": str, "prefix": str}),
     "kombu": (
-        "django_tasks.brokers.kombu.KombuBroker",
+        "django_tasks.brokers.kombu.broker.KombuBroker",
         {"url": str, "prefix": str, "queue_type": str, "transport_options": dict},
     ),
 }

@@ -9,17 +9,17 @@ from uuid import UUID
 
 from django.db import connections
 
-from ..definitions import registry
-from ..definitions.backends import database_backends
-from ..routing import QueueSelection
-from ..store import dialects
-from . import kombu_queues
-from .base import Readable, Ready
-from .complaints import Complaints
-from .kombu_lines import Delivery, Line
+from ...definitions import registry
+from ...definitions.backends import database_backends
+from ...routing import QueueSelection
+from ...store import dialects
+from ..base import Readable, Ready
+from ..rejects import Complaints
+from . import messages as kombu_queues
+from .connections import Delivery, Line
 
 if TYPE_CHECKING:
-    from .kombu import KombuBroker
+    from .broker import KombuBroker
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ from bisect import bisect_right
 from typing import Any
 from uuid import UUID
 
-from ..dep14.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
-from .base import Ready
+from ...dep14.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
+from ..base import Ready
 
 #: What SQS allows in the name of a queue; other transports allow more.
 LONGEST_NAME, LONGEST_PREFIX = 80, 30

@@ -11,16 +11,16 @@ from uuid import UUID
 from django.core.checks import CheckMessage, Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ..conf import suggest
-from ..dep14.base import DEFAULT_TASK_QUEUE_NAME
-from ..routing import QueueSelection
-from ..runtime.outages import Outage
-from . import kombu_queues
-from .base import BrokerAway, Pulse, Ready, Source
-from .kombu_lines import Letter, Line, Lines, Transport
-from .kombu_marks import Marks
-from .kombu_queues import QueueNames
-from .kombu_source import KombuSource
+from ...conf import suggest
+from ...dep14.base import DEFAULT_TASK_QUEUE_NAME
+from ...routing import QueueSelection
+from ...runtime.outages import Outage
+from ..base import BrokerAway, Pulse, Ready, Source
+from . import messages
+from .change_signals import Marks
+from .connections import Letter, Line, Lines, Transport
+from .messages import QueueNames
+from .source import KombuSource
 
 logger = logging.getLogger("django_tasks.broker")
 
@@ -53,7 +53,7 @@ class KombuBroker:
         self.prefix = prefix
         self.queue_type = queue_type
         self.queues = QueueNames(prefix, alias)
-        kind = kombu_queues.KINDS.get(queue_type, {})
+        kind = messages.KINDS.get(queue_type, {})
         self.transport = Transport(url, kind, transport_options or {})
         self.lines = Lines(self.transport)
         self.outage = Outage(
@@ -74,9 +74,9 @@ class KombuBroker:
             return False
         self._doubts.forget(ready)
         letters = [
-            Letter(self.queues.of(task.queue_name), kombu_queues.written(task), level)
+            Letter(self.queues.of(task.queue_name), messages.written(task), level)
             for task in ready
-            for level in [kombu_queues.level(task.priority)]
+            for level in [messages.level(task.priority)]
         ]
         return self._tell(lambda line: line.publish(letters))
 
@@ -135,17 +135,17 @@ class KombuBroker:
                 hint='{"name": "kombu", "url": "amqp://user:password@host:5672/vhost"}',
                 id="django_tasks.E012",
             )
-        if not kombu_queues.PREFIX.fullmatch(self.prefix):
+        if not messages.PREFIX.fullmatch(self.prefix):
             yield Error(
-                f"{where}['prefix'] must be up to {kombu_queues.LONGEST_PREFIX} letters, digits,"
+                f"{where}['prefix'] must be up to {messages.LONGEST_PREFIX} letters, digits,"
                 f" hyphens and underscores, not {self.prefix!r}.",
                 id="django_tasks.E012",
             )
-        if self.queue_type not in kombu_queues.KINDS:
+        if self.queue_type not in messages.KINDS:
             yield Error(
                 f"{where}['queue_type'] must be one of"
-                f" {', '.join(map(repr, kombu_queues.KINDS))}, not {self.queue_type!r}"
-                f"{suggest(self.queue_type, kombu_queues.KINDS)}",
+                f" {', '.join(map(repr, messages.KINDS))}, not {self.queue_type!r}"
+                f"{suggest(self.queue_type, messages.KINDS)}",
                 id="django_tasks.E012",
             )
 

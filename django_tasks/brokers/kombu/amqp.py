@@ -11,9 +11,9 @@ from uuid import uuid4
 from amqp import spec
 from kombu import Connection
 
-from ..runtime.wakeups import WakeUp
-from .base import BrokerAway, Readable
-from .kombu_lines import TIMEOUT, Delivery, Letter, Line
+from ...runtime.wakeups import WakeUp
+from ..base import BrokerAway, Readable
+from .connections import TIMEOUT, Delivery, Letter, Line
 
 #: Letters that are sent before the server has confirmed any.
 UNCONFIRMED = 1000

@@ -1,0 +1,1 @@
+"""RabbitMQ, SQS or whatever else kombu speaks to hands out the ids of ready tasks."""

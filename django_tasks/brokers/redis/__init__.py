@@ -1,0 +1,1 @@
+"""Redis (or Valkey) hands out the ids of ready tasks."""
