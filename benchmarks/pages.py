@@ -112,8 +112,8 @@ def fill() -> tuple[Any, Any]:
     """Store all rows; return the id of a ready task, and that of a worker."""
     from django.db import connection
 
-    from django_tasks.inspection import database_now
     from django_tasks.models import TaskRecord
+    from django_tasks.monitoring.reading import database_now
     from django_tasks.store.workers import leases
 
     now = database_now("default")

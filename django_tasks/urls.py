@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from .progress_api.views import progress
+from .progress.views import progress
 
 app_name = "django_tasks"
 

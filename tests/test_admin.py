@@ -15,10 +15,11 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import include, path, reverse
 
-from django_tasks import inspection, task
+from django_tasks import task
 from django_tasks.admin import TaskRecordAdmin, WorkerRecordAdmin
 from django_tasks.admin.task_timeline import SHOWN
 from django_tasks.models import TaskAttempt, TaskRecord, WorkerRecord
+from django_tasks.monitoring import reading
 from django_tasks.statuses import AttemptOutcome, Status
 from django_tasks.store.tasks import interventions
 from django_tasks.store.tasks.interventions import Intervention
@@ -168,7 +169,7 @@ def test_queries_of_the_list_do_not_grow_with_its_rows(root):
 @pytest.mark.parametrize(("grouping", "expected"), [(False, "1,000+"), (True, "&gt;1,000")])
 def test_count_stops_at_its_cap(root, monkeypatch, grouping, expected):
     """More rows than the cap are "cap+", and all pages up to the cap can be opened."""
-    monkeypatch.setattr(inspection.capped_count, "__defaults__", (1000,))
+    monkeypatch.setattr(reading.capped_count, "__defaults__", (1000,))
     TaskRecord.objects.bulk_create([_unsaved() for _ in range(1005)])
 
     with override_settings(USE_THOUSAND_SEPARATOR=grouping):

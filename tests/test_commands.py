@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from django_tasks import inspection, task
+from django_tasks import task
 from django_tasks.models import (
     Rollup,
     RollupMark,
@@ -24,7 +24,7 @@ from django_tasks.models import (
     WorkerRecord,
 )
 from django_tasks.models.rollups import Span
-from django_tasks.monitoring import queues, snapshot
+from django_tasks.monitoring import queues, reading, snapshot
 from django_tasks.statuses import Status
 from django_tasks.store.workers import leases
 
@@ -291,7 +291,7 @@ def test_inspect_says_when_no_worker_is_alive():
 def test_inspect_caps_its_counts(monkeypatch):
     """What there is more of is named, and a queue with none of the first may have others."""
     monkeypatch.setattr(queues, "CAP", 3)
-    monkeypatch.setattr(inspection.capped_count, "__defaults__", (3,))
+    monkeypatch.setattr(reading.capped_count, "__defaults__", (3,))
     for _ in range(5):
         make()
         make(Status.SCHEDULED)
@@ -307,7 +307,7 @@ def test_inspect_caps_its_counts(monkeypatch):
 
 def test_inspect_says_which_lists_are_cut(monkeypatch):
     monkeypatch.setattr(snapshot, "RUNNING_LISTED", 2)
-    monkeypatch.setattr(inspection.capped_count, "__defaults__", (1,))
+    monkeypatch.setattr(reading.capped_count, "__defaults__", (1,))
     for name in ("a", "b"):
         make(Status.RUNNING)
         Schedule.objects.create(
@@ -393,7 +393,7 @@ def test_queries_of_inspect_do_not_grow_with_the_tasks():
 
 
 def test_database_now_is_aware_and_now():
-    assert abs(inspection.database_now("default") - datetime.now(UTC)) < timedelta(minutes=1)
+    assert abs(reading.database_now("default") - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 # --- tasks_cancel --------------------------------------------------------------------------------

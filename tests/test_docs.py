@@ -21,7 +21,7 @@ from django_tasks import Task, TaskContext, TaskResult, exceptions, signals
 from django_tasks.backends.database import OPTIONS
 from django_tasks.conf import AppSettings
 from django_tasks.management.commands.runworker import Command
-from django_tasks.progress_api.reports import Report
+from django_tasks.progress.reports import Report
 from django_tasks.statuses import AttemptOutcome, Status
 from django_tasks.store.values import Claim
 from django_tasks.worker.logs import _extra

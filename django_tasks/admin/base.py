@@ -15,7 +15,7 @@ from django.urls import URLPattern, reverse
 from django.utils.functional import cached_property
 
 from ..definitions.backends import task_database
-from ..inspection import capped_count
+from ..monitoring.reading import capped_count
 from .patience import with_patience
 from .visible import with_visible_controls
 

@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from .. import ids
 from ..definitions import registry
 from ..definitions.backends import database_backends
-from ..inspection import queue_names
+from ..monitoring.reading import queue_names
 from ..statuses import Status
 from . import formats
 from .task_window import with_status

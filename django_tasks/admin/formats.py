@@ -11,10 +11,10 @@ from django.utils.formats import number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 
-from ..inspection import CappedCount
-from ..moments import NOTHING as NOTHING
-from ..moments import clock_time, distance
-from ..moments import duration as duration
+from ..monitoring.durations import NOTHING as NOTHING
+from ..monitoring.durations import clock_time, distance
+from ..monitoring.durations import duration as duration
+from ..monitoring.reading import CappedCount
 from ..statuses import AttemptOutcome, Status
 
 #: Characters of one value that a page shows; the rest is counted.

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from ..definitions.backends import database_backends, task_database
 from ..models import Overview, Schedule, TaskRecord, WorkerRecord
-from ..monitoring.glance import glance
+from ..monitoring.overview import glance
 from . import overview_sections
 from .base import ReadOnlyAdmin
 from .overview_charts import NAMES, period_named

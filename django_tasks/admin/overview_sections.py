@@ -12,11 +12,11 @@ from urllib.parse import urlencode
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
-from ..inspection import CappedCount
 from ..models import Schedule
-from ..monitoring.glance import Glance
 from ..monitoring.history import Period
+from ..monitoring.overview import Glance
 from ..monitoring.queues import AGED, Queue, QueueFigures
+from ..monitoring.reading import CappedCount
 from ..monitoring.workers import WorkerFigures
 from ..statuses import Status
 from . import formats, overview_charts

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
-from ..queue_list import QueueKey, QueueOverview
+from ..monitoring.queue_list import QueueKey, QueueOverview
 from ..statuses import Status
 from . import formats
 

@@ -22,7 +22,7 @@ from django.views.decorators.csrf import csrf_protect
 from ..conf import app_settings
 from ..definitions.backends import task_database
 from ..models import QueueState, TaskRecord
-from ..queue_list import QueueKey, Queues, waiting_count
+from ..monitoring.queue_list import QueueKey, Queues, waiting_count
 from ..store.tasks import deletions
 from ..store.workers import queues
 from .base import ReadOnlyAdmin

@@ -19,9 +19,9 @@ from ..conf import app_settings
 from ..definitions import registry
 from ..definitions.backends import database_backends, task_database
 from ..definitions.declared_schedules import schedulable_tasks
-from ..inspection import queue_names
 from ..models import Schedule
 from ..models.schedules import ScheduleKind
+from ..monitoring.reading import queue_names
 from ..schedules import SOLAR_EVENTS, InvalidSchedule
 from ..schedules.zones import zone_named
 from ..store.schedules import edits as store

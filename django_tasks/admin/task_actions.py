@@ -18,8 +18,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from ..definitions.backends import database_backends
-from ..inspection import capped_count, queue_names
 from ..models import TaskRecord
+from ..monitoring.reading import capped_count, queue_names
 from ..routing import is_queue_name
 from ..store.tasks.interventions import Intervention, Report
 from .filters import MetadataFilter

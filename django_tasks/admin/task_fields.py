@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..definitions import registry
-from ..inspection import most_attempts, readable_progress
 from ..models import TaskRecord, WorkerRecord
+from ..monitoring.reading import most_attempts, readable_progress
 from ..redaction import arguments
 from ..statuses import Status
 from . import formats

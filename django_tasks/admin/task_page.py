@@ -19,10 +19,10 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_safe
 
 from .. import ids
-from ..diagnosis import diagnose
-from ..inspection import database_now
 from ..models import Schedule, ScheduleRun, TaskRecord, WorkerRecord
 from ..models.schedules import RunOutcome
+from ..monitoring.diagnosis import diagnose
+from ..monitoring.reading import database_now
 from ..statuses import FINAL_STATUSES, PENDING_STATUSES, Status
 from ..store.tasks.interventions import CANCELLABLE, REQUEUABLE
 from . import formats, task_timeline

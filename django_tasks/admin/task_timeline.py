@@ -10,9 +10,9 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from ..conf import app_settings
-from ..inspection import most_attempts
 from ..models import TaskAttempt, TaskRecord
-from ..moments import duration, when
+from ..monitoring.durations import duration, when
+from ..monitoring.reading import most_attempts
 from ..statuses import PENDING_STATUSES, AttemptOutcome, Status
 from . import formats
 

@@ -7,8 +7,8 @@ from uuid import UUID
 from django.db import connections
 from django.utils import translation
 
-from ..diagnosis import Reason, diagnose
 from ..models import TaskRecord
+from ..monitoring.diagnosis import Reason, diagnose
 from ..store.tasks import enqueue
 
 

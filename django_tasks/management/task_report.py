@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ..diagnosis import Reason, diagnose
-from ..inspection import database_now, most_attempts
 from ..models import TaskAttempt, TaskRecord
+from ..monitoring.diagnosis import Reason, diagnose
+from ..monitoring.reading import database_now, most_attempts
 from .tasks_command import duration
 
 #: Attempts that are listed, the newest.

@@ -20,12 +20,12 @@ from django.db.models.lookups import LessThanOrEqual
 
 from ..backends.database import DatabaseBackend
 from ..definitions import registry
-from ..inspection import CAP, CappedCount
 from ..models import QueueState, TaskRecord
 from ..statuses import Status
 from ..store import dialects
 from ..store.dialects import DatabaseNow, status_is
 from . import history
+from .reading import CAP, CappedCount
 
 #: A queue and its backend's alias, which comes first.
 Queue = tuple[str, str]

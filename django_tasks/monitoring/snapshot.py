@@ -14,19 +14,12 @@ from uuid import UUID
 
 from ..definitions.backends import database_backends
 from ..definitions.context import Progress
-from ..inspection import (
-    CAP,
-    CappedCount,
-    capped_count,
-    database_now,
-    readable_progress,
-    wanted_slots,
-)
 from ..models import QueueState, Schedule, TaskRecord, WorkerRecord
 from ..statuses import Status
 from ..store.dialects import status_is
 from ..store.rollups.counting import uncounted
 from .queues import QueueFigures, RunningTasks, read_queues, read_running
+from .reading import CAP, CappedCount, capped_count, database_now, readable_progress, wanted_slots
 from .workers import WorkerFigures, figures, is_beat
 
 #: Running tasks that are listed, the longest first.

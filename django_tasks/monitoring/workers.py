@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..inspection import worker_state
 from ..models import WorkerRecord
 from ..store.workers.leases import BEAT
 from .queues import RunningTasks
+from .reading import worker_state
 
 #: Workers that are read.
 MOST_WORKERS = 500

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from ..definitions.progress_tokens import MAX_AGE, Allows
 from ..definitions.results import TaskResult
 from ..dep14.base import TaskResult as AnyTaskResult
-from ..progress_api import reports
+from ..progress import reports
 from ..statuses import Status
 
 register = template.Library()

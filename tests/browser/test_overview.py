@@ -7,8 +7,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from django_tasks.admin import overview
-from django_tasks.inspection import database_now
 from django_tasks.models import WorkerRecord
+from django_tasks.monitoring.reading import database_now
 from tests.browser.conftest import set_window
 from tests.conformance.steps import DATABASE, make
 from tests.control_room.overview_rows import make_shop, make_worker

@@ -10,9 +10,9 @@ from django.test.utils import CaptureQueriesContext
 
 from django_tasks.definitions.options import LONGEST
 from django_tasks.definitions.task import task
-from django_tasks.inspection import database_now
 from django_tasks.models import Rollup, Schedule, ScheduleRun, TaskAttempt, TaskRecord
 from django_tasks.models.rollups import Span
+from django_tasks.monitoring.reading import database_now
 from django_tasks.statuses import FINAL_STATUSES, AttemptOutcome, Status
 from django_tasks.store import locking
 from django_tasks.store.rollups import counting

@@ -6,9 +6,9 @@ from collections import Counter
 from datetime import timedelta
 from uuid import uuid4
 
-from django_tasks.inspection import database_now
 from django_tasks.models import Rollup, RollupMark, Schedule, WorkerRecord
 from django_tasks.models.rollups import Span
+from django_tasks.monitoring.reading import database_now
 from django_tasks.statuses import Status
 from django_tasks.store.rollups import histograms
 from django_tasks.store.workers import leases

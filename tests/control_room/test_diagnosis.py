@@ -10,9 +10,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_tasks import inspection
-from django_tasks.diagnosis import count_ahead, diagnose
 from django_tasks.models import QueueState, TaskAttempt, TaskRecord, WorkerRecord
+from django_tasks.monitoring import reading
+from django_tasks.monitoring.diagnosis import count_ahead, diagnose
 from django_tasks.statuses import AttemptOutcome, Status
 from django_tasks.store.workers import leases as worker_rows
 from tests import tasks
@@ -34,7 +34,7 @@ def only(record):
 
 
 def database_time():
-    return inspection.database_now("default")
+    return reading.database_now("default")
 
 
 def pause(queue_name="default", by="ada"):
@@ -117,7 +117,7 @@ def test_tasks_ahead_are_those_that_workers_take_first():
 
 
 def test_the_count_of_tasks_ahead_is_capped(monkeypatch):
-    monkeypatch.setattr(inspection.capped_count, "__defaults__", (3,))
+    monkeypatch.setattr(reading.capped_count, "__defaults__", (3,))
     for _ in range(5):
         make()
 

@@ -14,10 +14,10 @@ from django.utils import timezone
 
 from django_tasks.admin.queue_rows import value_of
 from django_tasks.admin.visible import visible
-from django_tasks.inspection import database_now
 from django_tasks.models import ScheduleRun, WorkerRecord
 from django_tasks.models.schedules import RunOutcome
-from django_tasks.queue_list import QueueKey
+from django_tasks.monitoring.queue_list import QueueKey
+from django_tasks.monitoring.reading import database_now
 from django_tasks.statuses import Status
 from django_tasks.store.workers import queues
 from tests.control_room.overview_rows import make_rollup

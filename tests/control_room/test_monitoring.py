@@ -9,15 +9,15 @@ from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from django_tasks import inspection, task
+from django_tasks import task
 from django_tasks.definitions.backends import database_backends
-from django_tasks.inspection import CappedCount, database_now
 from django_tasks.models import QueueState, RollupMark, WorkerRecord
 from django_tasks.models.rollups import Span
-from django_tasks.monitoring import history, queues
-from django_tasks.monitoring.glance import NEXT_RUNS, glance
+from django_tasks.monitoring import history, queues, reading
+from django_tasks.monitoring.health import State
 from django_tasks.monitoring.history import PERIODS, read_history, read_rates
-from django_tasks.monitoring.verdict import State
+from django_tasks.monitoring.overview import NEXT_RUNS, glance
+from django_tasks.monitoring.reading import CappedCount, database_now
 from django_tasks.statuses import Status
 from django_tasks.store.workers import leases
 from tests.conformance.steps import DATABASE, make
@@ -370,7 +370,7 @@ def test_tasks_are_found_by_indexes():
 
     with CaptureQueriesContext(connection) as captured:
         look()
-        list(inspection.with_running_count(WorkerRecord.objects.all()))
+        list(reading.with_running_count(WorkerRecord.objects.all()))
 
     looked_at = [q["sql"] for q in captured if "django_tasks_taskrecord" in q["sql"]]
     assert len(looked_at) == 5

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from django_tasks.admin import overview_sections
-from django_tasks.inspection import CappedCount, database_now
 from django_tasks.models import QueueState
 from django_tasks.monitoring import queues
+from django_tasks.monitoring.reading import CappedCount, database_now
 from django_tasks.statuses import Status
 from django_tasks.store.workers import leases
 from tests.conformance.steps import DATABASE, make

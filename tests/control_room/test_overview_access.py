@@ -18,8 +18,8 @@ from django_tasks.admin import (
     TaskRecordAdmin,
     WorkerRecordAdmin,
 )
-from django_tasks.inspection import database_now
 from django_tasks.models import Overview, RollupMark, Schedule, TaskRecord, WorkerRecord
+from django_tasks.monitoring.reading import database_now
 from django_tasks.statuses import Status
 from tests.conformance.steps import DATABASE, make
 from tests.control_room.overview_rows import (

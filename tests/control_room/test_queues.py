@@ -12,12 +12,12 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import include, path, reverse
 
-from django_tasks import queue_list
 from django_tasks.admin import QueueStateAdmin
 from django_tasks.admin import queues as screen
 from django_tasks.admin.visible import visible
 from django_tasks.models import QueueState, TaskRecord, WorkerRecord
-from django_tasks.queue_list import QueueKey, Queues
+from django_tasks.monitoring import queue_list
+from django_tasks.monitoring.queue_list import QueueKey, Queues
 from django_tasks.statuses import Status
 from django_tasks.store.workers import queues
 from tests.test_admin import client_with, make, make_worker, messages_of, page, statuses

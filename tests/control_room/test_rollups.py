@@ -11,9 +11,9 @@ from django.db import connection
 from django.db.models import Sum
 from django.utils import timezone
 
-from django_tasks.inspection import database_now
 from django_tasks.models import Rollup, RollupMark, TaskRecord
 from django_tasks.models.rollups import Span
+from django_tasks.monitoring.reading import database_now
 from django_tasks.statuses import FINAL_STATUSES, Status
 from django_tasks.store.rollups import counting, histograms
 from django_tasks.store.tasks import transitions

@@ -16,9 +16,9 @@ from django.urls import reverse
 from django_tasks import task
 from django_tasks.admin import formats, task_timeline
 from django_tasks.admin.task_timeline import LEAST, SHOWN, WIDTH, Step, bars_of, steps_of
-from django_tasks.inspection import database_now
 from django_tasks.models import Schedule, ScheduleRun, TaskAttempt, TaskRecord
 from django_tasks.models.schedules import RunOutcome
+from django_tasks.monitoring.reading import database_now
 from django_tasks.statuses import AttemptOutcome, Status
 from django_tasks.store.schedules import edits
 from tests import tasks

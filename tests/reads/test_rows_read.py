@@ -17,14 +17,13 @@ from django.db import connection, transaction
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from django_tasks import diagnosis, queue_list, schedule_list
 from django_tasks.admin import task_window
 from django_tasks.beat import tick
 from django_tasks.definitions.backends import database_backends
-from django_tasks.inspection import capped_count
 from django_tasks.models import Schedule, TaskRecord, WorkerRecord
-from django_tasks.monitoring import glance, queues, snapshot
+from django_tasks.monitoring import diagnosis, overview, queue_list, queues, schedule_list, snapshot
 from django_tasks.monitoring import history as counted
+from django_tasks.monitoring.reading import capped_count
 from django_tasks.statuses import Status
 from django_tasks.store import dialects
 from django_tasks.store.dialects import mysql
@@ -98,7 +97,7 @@ BEATS = {
 }
 LOOKS = {
     **{
-        f"a glance at the {name}": lambda period=period: glance.glance(
+        f"a glance at the {name}": lambda period=period: overview.glance(
             DATABASE, list(database_backends().values()), period
         )
         for name, period in counted.PERIODS.items()

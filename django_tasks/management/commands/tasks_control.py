@@ -15,7 +15,7 @@ from django.core.management.base import CommandError
 from ...backends.database import DatabaseBackend
 from ...conf import app_settings, suggest
 from ...models import WorkerRecord
-from ...queue_list import known_names
+from ...monitoring.queue_list import known_names
 from ...routing import is_queue_name
 from ...store.workers import queues, requests
 from ...store.workers.leases import BEAT

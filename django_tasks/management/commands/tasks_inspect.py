@@ -12,8 +12,8 @@ from django.core.management.base import CommandError
 
 from ...backends.database import DatabaseBackend
 from ...definitions.context import Progress
-from ...diagnosis import Reason
-from ...inspection import CappedCount
+from ...monitoring.diagnosis import Reason
+from ...monitoring.reading import CappedCount
 from ...monitoring.snapshot import (
     BeatSummary,
     Pause,

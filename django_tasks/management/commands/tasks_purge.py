@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from ...backends.database import DatabaseBackend
-from ...inspection import queue_names
-from ...queue_list import QueueKey, waiting_count
+from ...monitoring.queue_list import QueueKey, waiting_count
+from ...monitoring.reading import queue_names
 from ...routing import is_queue_name
 from ...store.tasks import deletions
 from ..tasks_command import TasksCommand, add_confirmation, confirm, counted

@@ -9,8 +9,8 @@ from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
 from ...backends.database import DatabaseBackend
-from ...inspection import capped_count
 from ...models import TaskRecord
+from ...monitoring.reading import capped_count
 from ...statuses import Status
 from ...store.tasks.interventions import Intervention
 from ..tasks_command import TasksCommand, add_confirmation, confirm, counted, task_id

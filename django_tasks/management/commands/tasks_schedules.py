@@ -18,9 +18,9 @@ from django.utils.timezone import get_current_timezone, is_naive, localtime
 
 from ...backends.database import DatabaseBackend
 from ...conf import suggest
-from ...inspection import database_now
 from ...models import Schedule
-from ...schedule_list import ScheduleSummary, summaries, upcoming
+from ...monitoring.reading import database_now
+from ...monitoring.schedule_list import ScheduleSummary, summaries, upcoming
 from ...store.schedules import edits
 from ...store.schedules.sync import text_of
 from ...worker.logs import printable

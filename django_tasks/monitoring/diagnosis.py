@@ -14,10 +14,17 @@ from django.db.models.lookups import Exact, LessThan
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from .conf import app_settings
-from .definitions import registry
-from .definitions.backends import database_backends
-from .inspection import (
+from ..conf import app_settings
+from ..definitions import registry
+from ..definitions.backends import database_backends
+from ..models import QueueState, TaskAttempt, TaskRecord, WorkerRecord
+from ..routing import QueueSelection
+from ..statuses import FINAL_STATUSES, AttemptOutcome, Status
+from ..store import dialects
+from ..store.dialects import DatabaseNow, status_is, turn
+from ..store.workers.leases import BEAT
+from .durations import duration, when
+from .reading import (
     CappedCount,
     capped_count,
     database_now,
@@ -26,13 +33,6 @@ from .inspection import (
     with_running_count,
     worker_state,
 )
-from .models import QueueState, TaskAttempt, TaskRecord, WorkerRecord
-from .moments import duration, when
-from .routing import QueueSelection
-from .statuses import FINAL_STATUSES, AttemptOutcome, Status
-from .store import dialects
-from .store.dialects import DatabaseNow, status_is, turn
-from .store.workers.leases import BEAT
 
 #: Workers that are looked at, those with the latest lease first.
 MOST_WORKERS = 500

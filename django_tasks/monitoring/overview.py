@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from ..backends.database import DatabaseBackend
-from ..inspection import database_now
 from ..models import RollupMark, Schedule
 from ..store.dialects import DatabaseNow
-from . import verdict, workers
+from . import health as verdict
+from . import workers
+from .health import Verdict
 from .history import Period, Slot, read_history
 from .queues import QueueFigures, read_queues, read_running
-from .verdict import Verdict
+from .reading import database_now
 from .workers import WorkerFigures
 
 #: Scheduled runs that are listed.

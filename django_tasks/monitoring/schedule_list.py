@@ -11,11 +11,11 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from .definitions.declared_schedules import drift_of
-from .inspection import database_now
-from .models import Schedule, TaskRecord
-from .schedules import InvalidSchedule, spec_of, words
-from .store.schedules import edits
+from ..definitions.declared_schedules import drift_of
+from ..models import Schedule, TaskRecord
+from ..schedules import InvalidSchedule, spec_of, words
+from ..store.schedules import edits
+from .reading import database_now
 
 #: Ids that one query asks for.
 CHUNK = 500

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from ..inspection import served_queues
 from ..routing import QueueSelection
 from .queues import Queue, QueueFigures
+from .reading import served_queues
 from .workers import WorkerFigures
 
 

@@ -15,14 +15,14 @@ from django.db import connections
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from .definitions import registry
-from .definitions.backends import database_backends
-from .definitions.context import Progress
-from .models import TaskRecord, WorkerRecord
-from .routing import QueueSelection
-from .statuses import Status
-from .store import dialects
-from .store.dialects import DatabaseNow, status_is
+from ..definitions import registry
+from ..definitions.backends import database_backends
+from ..definitions.context import Progress
+from ..models import TaskRecord, WorkerRecord
+from ..routing import QueueSelection
+from ..statuses import Status
+from ..store import dialects
+from ..store.dialects import DatabaseNow, status_is
 
 CAP = 10_000
 

@@ -16,8 +16,8 @@ from django.utils.translation import pgettext_lazy
 from ..conf import app_settings
 from ..definitions import registry
 from ..definitions.context import Progress
-from ..inspection import readable_progress
 from ..models import TaskAttempt, TaskRecord
+from ..monitoring.reading import readable_progress
 from ..redaction import arguments
 from ..statuses import (
     ERROR_OUTCOMES,

@@ -15,15 +15,15 @@ from typing import NamedTuple
 from django.db import connections
 from django.db.models import QuerySet
 
-from .definitions.backends import database_backends
-from .inspection import CAP, CappedCount, capped_count, queue_names
-from .models import QueueState, TaskRecord, WorkerRecord
-from .routing import QueueSelection
-from .statuses import Status
-from .store import dialects
-from .store.dialects import DatabaseNow, status_is
-from .store.tasks import deletions
-from .store.workers.leases import BEAT
+from ..definitions.backends import database_backends
+from ..models import QueueState, TaskRecord, WorkerRecord
+from ..routing import QueueSelection
+from ..statuses import Status
+from ..store import dialects
+from ..store.dialects import DatabaseNow, status_is
+from ..store.tasks import deletions
+from ..store.workers.leases import BEAT
+from .reading import CAP, CappedCount, capped_count, queue_names
 
 #: Ready tasks of a queue, those next in turn, whose priorities and times are looked at: these
 #: are in the rows, while the number of all is in the index.
