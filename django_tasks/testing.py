@@ -19,7 +19,7 @@ from .models import TaskRecord
 from .routing import QueueSelection
 from .store.tasks import enqueue, transitions
 from .worker.config import WorkerConfig
-from .worker.inline import InlineWorker
+from .worker.execution.inline import InlineWorker
 
 __all__ = ["enqueued_tasks", "run_pending_tasks"]
 

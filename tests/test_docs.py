@@ -24,7 +24,7 @@ from django_tasks.management.commands.runworker import Command
 from django_tasks.progress.reports import Report
 from django_tasks.statuses import AttemptOutcome, Status
 from django_tasks.store.values import Claim
-from django_tasks.worker.logs import _extra
+from django_tasks.worker.reporting.logs import _extra
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

@@ -5,7 +5,7 @@ from django.contrib.auth.models import Group
 from django.db import DataError, IntegrityError, connection, transaction
 
 from django_tasks.redaction.exceptions import MOST, loggable_fault, summary, without_values
-from django_tasks.worker.failures import traceback_text
+from django_tasks.worker.execution.failures import traceback_text
 
 IBAN = "DE89 3704 0044"
 #: Names that a table refuses: on one line, on several, and as a field of PostgreSQL's own.

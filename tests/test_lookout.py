@@ -8,7 +8,7 @@ from django.db import connection
 from django_tasks.brokers.database import DatabaseBroker
 from django_tasks.runtime.wakeups import WakeUp
 from django_tasks.store import dialects
-from django_tasks.worker.lookout import GLANCE_INTERVAL, QUIET_GLANCE_INTERVAL, Lookout
+from django_tasks.worker.engine.polling import GLANCE_INTERVAL, QUIET_GLANCE_INTERVAL, Lookout
 
 
 class Marks:

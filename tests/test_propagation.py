@@ -17,7 +17,7 @@ from django_tasks.exceptions import InvalidTask
 from django_tasks.models import TaskRecord
 from django_tasks.store.tasks import transitions
 from django_tasks.testing import run_pending_tasks
-from django_tasks.worker import contexts
+from django_tasks.worker.execution import contexts
 from tests import propagators
 from tests.propagators import events, language, tell, tenant
 from tests.schedules.steps import overdue

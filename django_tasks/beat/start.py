@@ -15,9 +15,9 @@ from ..runtime.forks import accept_signals
 from ..runtime.health import serve
 from ..worker.board import Board
 from ..worker.config import WorkerConfig
-from ..worker.inheritance import inheritance
-from ..worker.limits import die_with_parent
-from ..worker.supervisor import EXIT_FORCED, EXIT_GRACEFUL
+from ..worker.execution.inheritance import inheritance
+from ..worker.execution.limits import die_with_parent
+from ..worker.supervisor.supervisor import EXIT_FORCED, EXIT_GRACEFUL
 from .loop import Beat, BeatConfig
 
 #: Seconds within which two signals count as one: wrappers forward the terminal's Ctrl+C.

@@ -26,7 +26,7 @@ from ..store.schedules import due, records
 from ..store.schedules.calls import ScheduledCall, UnknownTask, call_of
 from ..store.schedules.due import Change, SlotTask
 from ..store.schedules.sync import text_of
-from ..worker.logs import printable
+from ..worker.reporting.logs import printable
 from .plan import Decision, decide
 
 logger = logging.getLogger("django_tasks.beat")

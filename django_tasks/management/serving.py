@@ -18,7 +18,7 @@ from .. import time_zones
 from ..definitions import propagation
 from ..models import RollupMark, Schedule
 from ..runtime.health import family_of
-from ..worker.logs import RootHandler, WorkerHandler
+from ..worker.reporting.logs import RootHandler, WorkerHandler
 
 #: Exit code for options that do not fit, as argparse has it.
 USAGE = 2

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 
 from ..redaction.exceptions import loggable_fault
-from ..worker.limits import LOOK
+from ..worker.execution.limits import LOOK
 
 #: Exit codes of a process towards its supervisor.
 DONE, CRASHED, NOTHING_LEFT = 0, 70, 64

@@ -18,13 +18,13 @@ from ..runtime.wakeups import WakeUp
 from ..signals import worker_started, worker_stopped
 from .board import Board
 from .config import WorkerConfig
-from .engine import Engine
-from .inheritance import inheritance
-from .limits import LOOK, die_with_parent
-from .pools import make_pool
+from .engine.engine import Engine
+from .execution.inheritance import inheritance
+from .execution.limits import LOOK, die_with_parent
+from .execution.runner import Runner
+from .execution.uncaught import keep_texts_out_of_logs
+from .pools.main_thread import make_pool
 from .quarantine import Offers
-from .runner import Runner
-from .strays import keep_texts_out_of_logs
 
 logger = logging.getLogger("django_tasks.worker")
 

@@ -20,8 +20,8 @@ from ..runtime.wakeups import WakeUp
 from ..store.tasks.claims import Claimer, RowLocked
 from ..store.values import Claim, Success
 from .board import Board, Lane
-from .jobs import Job
-from .locked import PAUSE
+from .engine.set_aside import PAUSE
+from .execution.jobs import Job
 
 #: Seconds after which a task that lost its worker once runs among others, if the quarantine is
 #: busy. One that lost two waits for its turn there: it shall not cost others a third time.

@@ -15,11 +15,11 @@ from ..runtime.health import serve
 from ..runtime.wakeups import WakeUp
 from .board import Board
 from .config import WorkerConfig
-from .inheritance import HANDLED, inheritance
-from .keeper import Keeper
-from .limits import die_with_parent
-from .solo import run_solo
-from .supervisor import Supervisor
+from .execution.inheritance import HANDLED, inheritance
+from .execution.limits import die_with_parent
+from .keeper.keeper import Keeper
+from .pools.solo import run_solo
+from .supervisor.supervisor import Supervisor
 
 
 def close_for_fork() -> None:

@@ -8,7 +8,7 @@ from django.db import connection
 from django_tasks.brokers import configured
 from django_tasks.routing import QueueSelection
 from django_tasks.store.tasks.broker_claims import GuidedClaimer
-from django_tasks.worker.reconciler import Reconciler
+from django_tasks.worker.keeper.reconciler import Reconciler
 from tests.worker.ledger import until
 
 

@@ -16,7 +16,7 @@ from django_tasks.models import TaskRecord
 from django_tasks.runtime.outages import LONGEST_PAUSE
 from django_tasks.statuses import Status
 from django_tasks.store.values import EndingKind
-from django_tasks.worker.reconciler import Findings
+from django_tasks.worker.keeper.reconciler import Findings
 from tests.brokers import steps
 from tests.brokers.steps import claim_all, claim_one, guided_claimer, ids_of, reconcile
 from tests.conformance.steps import ending, settle, statuses, store, success
@@ -298,7 +298,7 @@ def test_reconciler_publishes_what_was_lost(broker):
 @able
 def test_reconciler_goes_on_where_all_is_lost(broker, monkeypatch):
     """One round brings back more than one query gives."""
-    monkeypatch.setattr("django_tasks.worker.reconciler.CHUNK", 10)
+    monkeypatch.setattr("django_tasks.worker.keeper.reconciler.CHUNK", 10)
     made = store(35)
 
     reconcile()

@@ -7,7 +7,7 @@ import pytest
 from django.db import transaction
 
 from django_tasks.brokers import configured
-from django_tasks.worker.reconciler import CONFIRM_AFTER
+from django_tasks.worker.keeper.reconciler import CONFIRM_AFTER
 from tests.brokers.steps import guided_claimer, ids_of, make_reconciler
 from tests.conformance.steps import store
 from tests.worker import tasks
@@ -90,8 +90,8 @@ def test_task_that_redis_refuses_is_claimed_from_the_table(redis):
 
 def test_loss_of_everything_is_seen_and_made_good_at_once(redis, monkeypatch):
     """A keeper notices that Redis lost its data, and publishes all there is, piece by piece."""
-    monkeypatch.setattr("django_tasks.worker.reconciler.CHUNK", 2)
-    monkeypatch.setattr("django_tasks.worker.reconciler.MOST_CHUNKS", 2)
+    monkeypatch.setattr("django_tasks.worker.keeper.reconciler.CHUNK", 2)
+    monkeypatch.setattr("django_tasks.worker.keeper.reconciler.MOST_CHUNKS", 2)
     keeper = make_reconciler()
     keeper.run()
     made = [tasks.add.enqueue(number, 1).id for number in range(9)]

@@ -35,7 +35,7 @@ def test_keeper_notices_a_full_broker(full):
 
 def test_keeper_notices_that_its_own_publishing_is_refused(redis, monkeypatch):
     """Also of a Redis that refuses one key only, and takes its marks."""
-    monkeypatch.setattr("django_tasks.worker.reconciler.REST", 0.0)
+    monkeypatch.setattr("django_tasks.worker.keeper.reconciler.REST", 0.0)
     keeper = make_reconciler()
     keeper.run()
     redis.client.set(redis.key(), "surprise")

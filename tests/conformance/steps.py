@@ -26,8 +26,8 @@ from django_tasks.store.dialects import DatabaseNow
 from django_tasks.store.tasks import pruning, publishing, transitions
 from django_tasks.store.values import Attempt, Ending, Success
 from django_tasks.worker.board import Board
-from django_tasks.worker.claimers import make_claimer
 from django_tasks.worker.config import WorkerConfig
+from django_tasks.worker.engine.claimers import make_claimer
 from tests.brokers import steps as brokers
 
 DATABASE = "default"

@@ -62,7 +62,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="a loss judged by the code of who finds it",
-        file="worker/obituaries.py",
+        file="worker/keeper/lost_tasks.py",
         old='is_poison or on_lost == "fail"',
         new='is_poison or getattr(registry.find(claim.task_path), "on_lost", None) == "fail"',
         tests="test_releases.py",
@@ -78,7 +78,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="a context entered only for tasks that carry one",
-        file="worker/engine.py",
+        file="worker/engine/engine.py",
         old="job.metadata = metadata.get(claim.id)",
         new="job.metadata = metadata.get(claim.id) or None",
         tests="../worker/test_tenants.py",
@@ -86,7 +86,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="a coroutine's context entered on another connection than its queries'",
-        file="worker/contexts.py",
+        file="worker/execution/contexts.py",
         old="sync_to_async(context.run, thread_sensitive=True)",
         new="sync_to_async(context.run, thread_sensitive=False)",
         tests="../worker/test_tenants.py",
@@ -94,7 +94,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="an atomic task outside of its context",
-        file="worker/runner.py",
+        file="worker/execution/runner.py",
         old="with contexts.restored(captured):",
         new="with contexts.restored(None):",
         tests="../worker/test_tenants.py",
@@ -110,7 +110,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="lease not renewed",
-        file="worker/keeper.py",
+        file="worker/keeper/keeper.py",
         old="Duty(self._renew, settings.LEASE / BEATS_PER_LEASE),",
         new="Duty(self._renew, settings.LEASE * 100),",
         tests="test_zombies.py",
@@ -118,7 +118,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="lease renewed by the process that runs the body",
-        file="worker/keeper.py",
+        file="worker/keeper/keeper.py",
         old="        asked_at = clock()\n",
         new="        if clock() - min(self.board.beats) > 1.5:\n            return\n"
         "        asked_at = clock()\n",
@@ -127,7 +127,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="bodies not stopped before the lease ends",
-        file="worker/supervisor.py",
+        file="worker/supervisor/supervisor.py",
         old="    def _guard_lease(self) -> None:\n",
         new="    def _guard_lease(self) -> None:\n        return\n\n"
         "    def _unused(self) -> None:\n",
@@ -136,7 +136,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="a lost connection ends the engine",
-        file="worker/engine.py",
+        file="worker/engine/engine.py",
         old="            self._exchange(room)\n        except CONNECTION_ERRORS as error:\n"
         "            self._cut_off(error)\n",
         new="            self._exchange(room)\n        except CONNECTION_ERRORS:\n"
@@ -163,7 +163,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="suspects run among others",
-        file="worker/engine.py",
+        file="worker/engine/engine.py",
         old="            elif claim.lost:\n",
         new="            elif False:\n",
         tests="test_quarantine.py",
@@ -171,7 +171,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="no quarantine is opened",
-        file="worker/supervisor.py",
+        file="worker/supervisor/supervisor.py",
         old="            if self.board.has_offers and self._may_spawn:\n",
         new="            if False:\n",
         tests="test_quarantine.py",
@@ -195,7 +195,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="a death in a body makes the worker pause",
-        file="worker/supervisor.py",
+        file="worker/supervisor/supervisor.py",
         old="time.monotonic() - child.started_at < EARLY and not has_worked",
         new="time.monotonic() - child.started_at < EARLY",
         tests="test_bodies.py",
@@ -203,7 +203,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="children of bodies keep the worker's signal handlers",
-        file="worker/inheritance.py",
+        file="worker/execution/inheritance.py",
         old="        _reset_signals()\n",
         new="",
         tests="../worker/test_body_forks.py",
@@ -211,7 +211,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="children of bodies keep the worker's connections",
-        file="worker/inheritance.py",
+        file="worker/execution/inheritance.py",
         old="        wrapper.connection = None\n",
         new="        pass\n",
         tests="../worker/test_body_forks.py",
@@ -219,7 +219,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="a keeper waits for its pipe to end",
-        file="worker/keeper.py",
+        file="worker/keeper/keeper.py",
         old="not chunk or obituaries.LAST in reports",
         new="not chunk",
         tests="../worker/test_body_forks.py",
@@ -227,7 +227,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="claims with a lost answer not adopted",
-        file="worker/engine.py",
+        file="worker/engine/engine.py",
         old="        self._hand_over(claims[:room])\n",
         new="",
         tests="test_outages.py",
@@ -243,7 +243,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="a dead process is not reported",
-        file="worker/supervisor.py",
+        file="worker/supervisor/supervisor.py",
         old="        if left:\n            self._report(child, left, exit_code)\n",
         new="",
         tests="test_bodies.py",
@@ -251,7 +251,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="no sweep",
-        file="worker/keeper.py",
+        file="worker/keeper/keeper.py",
         old="            Duty(self._sweep, settings.SWEEP_INTERVAL, keeps_to_share=True),\n",
         new="",
         tests="test_stopping.py",
@@ -267,7 +267,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="due tasks that somebody holds are asked for without end",
-        file="worker/keeper.py",
+        file="worker/keeper/keeper.py",
         old="following if following > 0 else LOCK_PAUSE",
         new="following",
         tests="../worker/test_keeper.py",
@@ -299,7 +299,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="poison runs for ever",
-        file="worker/obituaries.py",
+        file="worker/keeper/lost_tasks.py",
         old="is_poison = ",
         new="is_poison = False and ",
         tests="test_bodies.py",
@@ -315,7 +315,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="children outlive their parent",
-        file="worker/limits.py",
+        file="worker/execution/limits.py",
         old="libc.prctl(pr_set_pdeathsig, int(signal.SIGKILL), 0, 0, 0)",
         new="pass",
         tests="test_stopping.py",
@@ -323,7 +323,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="forks run on",
-        file="worker/runner.py",
+        file="worker/execution/runner.py",
         old="        if os.getpid() != self._pid:\n",
         new="        if False:\n",
         tests="test_bodies.py",
@@ -331,7 +331,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="open transactions are left to the next body",
-        file="worker/connections.py",
+        file="worker/execution/connections.py",
         old="            if dialects.is_idle(connection):\n",
         new="            if True:\n",
         tests="test_bodies.py",
@@ -339,7 +339,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="an outage spends an attempt of an atomic task",
-        file="worker/atomic.py",
+        file="worker/execution/atomic.py",
         old="        if not self._is_lost(error):\n",
         new="        if True:\n",
         tests="test_outages.py ../worker/test_atomic.py",
@@ -347,7 +347,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="only what the worker's own statements raise is an outage",
-        file="worker/atomic.py",
+        file="worker/execution/atomic.py",
         old="self.stage is not Stage.BEGINNING and connection.connection is not self._raw",
         new="False",
         tests="../worker/test_atomic.py",
@@ -355,7 +355,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="an atomic body is given back for ever",
-        file="worker/atomic.py",
+        file="worker/execution/atomic.py",
         old="        if times >= len(PAUSES):\n            return None\n",
         new="        times = 0\n",
         tests="../worker/test_atomic.py",
@@ -363,7 +363,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="an uncertain commit is taken for a failed one",
-        file="worker/atomic.py",
+        file="worker/execution/atomic.py",
         old="        if self.stage is not Stage.COMMITTING or not self._is_success_there():\n",
         new="        if True:\n",
         tests="test_outages.py ../worker/test_atomic.py",
@@ -379,7 +379,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="an atomic body leaves its commit to AUTOCOMMIT",
-        file="worker/atomic.py",
+        file="worker/execution/atomic.py",
         old="            connection.set_autocommit(True)  # else",
         new="            pass  # else",
         tests="../worker/test_connections.py",
@@ -395,7 +395,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="the threads beside coroutines are not tidied",
-        file="worker/asides.py",
+        file="worker/execution/side_threads.py",
         old="        done = thread.submit(tidy_connections)\n",
         new="        done = thread.submit(int)\n",
         tests="../worker/test_async_bodies.py",
@@ -403,7 +403,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="coroutines share a thread, as asgiref has it",
-        file="worker/asides.py",
+        file="worker/execution/side_threads.py",
         old="        SyncToAsync.thread_sensitive_context.set(key)\n",
         new="",
         tests="../worker/test_async_bodies.py",
@@ -411,7 +411,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="the threads of a loop's executor are not tidied",
-        file="worker/asides.py",
+        file="worker/execution/side_threads.py",
         old="        return copy_context().run(call)\n    finally:\n        tidy_connections()\n",
         new="        return copy_context().run(call)\n    finally:\n        pass\n",
         tests="../worker/test_async_bodies.py",
@@ -419,7 +419,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="asyncio tasks outlive their body",
-        file="worker/asides.py",
+        file="worker/execution/side_threads.py",
         old="        await started.end()\n",
         new="        pass\n",
         tests="../worker/test_async_bodies.py",
@@ -427,7 +427,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="no hard time limit",
-        file="worker/supervisor.py",
+        file="worker/supervisor/supervisor.py",
         old="    def _enforce_deadlines(self) -> None:\n",
         new="    def _enforce_deadlines(self) -> None:\n        return\n\n"
         "    def _unused(self) -> None:\n",
@@ -464,7 +464,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="a transaction stays open while bodies run",
-        file="worker/engine.py",
+        file="worker/engine/engine.py",
         old="        self._hand_over(claims)\n\n    def _forget",
         new="        self._hand_over(claims)\n"
         '        self.connection.cursor().execute("BEGIN") if claims else None\n\n    def _forget',
@@ -506,7 +506,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="nobody publishes what a broker lost",
-        file="worker/reconciler.py",
+        file="worker/keeper/reconciler.py",
         old="        if lost and not self.broker.publish(lost):",
         new="        if False:",
         tests="test_brokers.py",
@@ -514,7 +514,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="workers take the word of a broker that takes nothing in",
-        file="worker/keeper.py",
+        file="worker/keeper/keeper.py",
         old="            self.board.is_broker_refusing = findings.is_refused\n",
         new="            pass\n",
         tests="../brokers/test_refusals.py",
@@ -554,7 +554,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="what may be written is forgotten",
-        file="worker/rescues.py",
+        file="worker/keeper/rescues.py",
         old="        if self._in_hand is None:\n            return True\n",
         new="        return True\n",
         tests="test_rescues.py",

@@ -18,7 +18,7 @@ from django.test.utils import override_settings
 from django_tasks.models import Schedule, ScheduleRun, TaskRecord, WorkerRecord
 from django_tasks.statuses import Status
 from django_tasks.store.schedules import edits
-from django_tasks.worker.companion import Companion
+from django_tasks.worker.supervisor.companion import Companion
 from tests.conformance.steps import IS_POSTGRESQL
 from tests.schedules.steps import DATABASE, ago, now, overdue, saved, slots_of
 from tests.worker.ledger import PATIENCE, until

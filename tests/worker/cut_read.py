@@ -4,7 +4,7 @@ from itertools import count
 
 from django.db import connections
 
-from django_tasks.worker import contexts
+from django_tasks.worker.execution import contexts
 
 _read = contexts.metadata_of
 _claims = count(1)

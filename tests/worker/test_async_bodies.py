@@ -13,8 +13,8 @@ from django.db import connection, connections
 from django.utils import timezone, translation
 
 from django_tasks import TaskFailed
-from django_tasks.worker.asides import Aside, CallThreads
-from django_tasks.worker.runner import SyncCaller
+from django_tasks.worker.execution.runner import SyncCaller
+from django_tasks.worker.execution.side_threads import Aside, CallThreads
 from tests.worker import async_tasks as tasks
 from tests.worker.ledger import PATIENCE, lines
 

@@ -28,7 +28,7 @@ def worker(request, shared_worker):
     worker = shared_worker(
         "--pool", request.param,
         settings={"DJANGO_TASKS": {"TASK_MODULES": ["tests.worker.atomic_tasks"]}},
-        patches={"django_tasks.worker.atomic.PAUSES": [0, 0]},
+        patches={"django_tasks.worker.execution.atomic.PAUSES": [0, 0]},
     )  # fmt: skip
     yield worker
     assert worker.stop() == 0

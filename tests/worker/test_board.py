@@ -6,10 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from django_tasks.worker import keeper
 from django_tasks.worker.board import NEVER, STARTED, Board, clock
-from django_tasks.worker.keeper import Keeper
-from django_tasks.worker.limits import next_interruption
+from django_tasks.worker.execution.limits import next_interruption
+from django_tasks.worker.keeper import keeper
+from django_tasks.worker.keeper.keeper import Keeper
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 
 from django_tasks import TaskResultStatus
 from django_tasks.management.commands import runworker
-from django_tasks.worker.inheritance import HANDLED
+from django_tasks.worker.execution.inheritance import HANDLED
 from tests.worker import tasks
 
 INSTEAD = "call django_tasks.testing.run_pending_tasks() instead"

@@ -7,7 +7,7 @@ from django.db import connection
 
 from django_tasks.models import TaskRecord
 from django_tasks.store import dialects
-from django_tasks.worker.connections import tidy_connections
+from django_tasks.worker.execution.connections import tidy_connections
 from tests.worker import atomic_tasks, tasks
 from tests.worker.ledger import PATIENCE, lines
 

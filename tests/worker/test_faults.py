@@ -9,7 +9,7 @@ from django_tasks.redaction.exceptions import summary
 from django_tasks.runtime.duties import Duties, Duty
 from django_tasks.runtime.faults import is_outage
 from django_tasks.runtime.outages import Outage
-from django_tasks.worker.errands import Errands
+from django_tasks.worker.engine.calls import Errands
 
 CANARY = "canary-3366"
 #: Statements about a table of its own, and the number of MySQL that each must end with.

@@ -11,9 +11,9 @@ from django_tasks.signals import task_started
 from django_tasks.store.tasks import transitions
 from django_tasks.store.values import Claim, Success
 from django_tasks.worker.board import Board
-from django_tasks.worker.job_runs import JobRun
-from django_tasks.worker.jobs import Job
-from django_tasks.worker.runner import Runner, SyncCaller
+from django_tasks.worker.execution.context_io import JobRun
+from django_tasks.worker.execution.jobs import Job
+from django_tasks.worker.execution.runner import Runner, SyncCaller
 from tests.worker import tasks
 
 

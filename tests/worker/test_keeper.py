@@ -19,10 +19,10 @@ from django_tasks.store.dialects import WISH, of
 from django_tasks.store.tasks import transitions
 from django_tasks.store.tasks.cursors import SHARE
 from django_tasks.store.workers import leases, queues
-from django_tasks.worker import obituaries
 from django_tasks.worker.board import Board
 from django_tasks.worker.config import WorkerConfig
-from django_tasks.worker.keeper import Keeper
+from django_tasks.worker.keeper import lost_tasks
+from django_tasks.worker.keeper.keeper import Keeper
 from tests.conformance.steps import LONG_AGO, statuses, store
 
 
@@ -72,8 +72,8 @@ def keep(wake_up, ends):
 def test_report_that_was_cut_short_is_skipped(keep, ends):
     """The keeper before this one died in the middle of it; those that follow are read."""
     keeper = keep(SilentBroker())
-    told = obituaries.report(3, 4711, [], signal_number=9, exit_code=None)
-    os.write(ends[1], obituaries.to_line(told)[20:] + obituaries.to_line(told))
+    told = lost_tasks.report(3, 4711, [], signal_number=9, exit_code=None)
+    os.write(ends[1], lost_tasks.to_line(told)[20:] + lost_tasks.to_line(told))
 
     keeper._read_reports()
 
@@ -84,8 +84,8 @@ def test_report_that_was_cut_short_is_skipped(keep, ends):
 def test_keeper_is_told_of_the_last_report(keep, ends):
     """It does not wait for the end of the pipe, which a stranger may hold open."""
     keeper = keep(SilentBroker())
-    told = obituaries.report(3, 4711, [], signal_number=9, exit_code=None)
-    os.write(ends[1], obituaries.to_line(told) + obituaries.to_line(obituaries.LAST))
+    told = lost_tasks.report(3, 4711, [], signal_number=9, exit_code=None)
+    os.write(ends[1], lost_tasks.to_line(told) + lost_tasks.to_line(lost_tasks.LAST))
 
     keeper._read_reports()
 
@@ -269,7 +269,7 @@ def test_report_that_mysql_refuses_stops_no_other(keep, monkeypatch, caplog):
     """The sweep settles what it was about."""
     refused = OperationalError(1366, "Incorrect string value")
     seen = mock.Mock(side_effect=[refused, []])
-    monkeypatch.setattr(obituaries, "of_process", seen)
+    monkeypatch.setattr(lost_tasks, "of_process", seen)
     keeper = keep(SilentBroker())
     keeper._dead = [{"process": 1}, {"process": 2}]
 

@@ -9,7 +9,7 @@ import pytest
 
 from django_tasks.statuses import AttemptOutcome
 from django_tasks.store.values import Attempt, Claim, Ending, EndingKind
-from django_tasks.worker import logs
+from django_tasks.worker.reporting import logs
 from tests.test_tracebacks import in_context, raised_by
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from django_tasks.store.values import Claim, EndingKind
 from django_tasks.store.workers.leases import Orphan
-from django_tasks.worker.obituaries import of_line, of_orphan, report, to_line
+from django_tasks.worker.keeper.lost_tasks import of_line, of_orphan, report, to_line
 
 
 @pytest.fixture

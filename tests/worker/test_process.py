@@ -13,7 +13,7 @@ from django_tasks.runtime.wakeups import WakeUp
 from django_tasks.store.values import Claim, EndingKind
 from django_tasks.worker.board import NEVER, Board
 from django_tasks.worker.config import WorkerConfig
-from django_tasks.worker.jobs import Job
+from django_tasks.worker.execution.jobs import Job
 from django_tasks.worker.process import build_engine
 from tests.worker import tasks
 from tests.worker.ledger import lines

@@ -5,8 +5,8 @@ from django.contrib.auth.models import Group
 from django.db import connection, connections, transaction
 
 from django_tasks.signals import task_finished
-from django_tasks.worker.announcements import Announcer
-from django_tasks.worker.connections import OwnConnections, ReceiverConnections
+from django_tasks.worker.execution.connections import OwnConnections, ReceiverConnections
+from django_tasks.worker.reporting.signals import Announcer
 from tests.conformance.steps import claim_one
 from tests.worker import tasks
 

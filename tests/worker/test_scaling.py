@@ -5,11 +5,11 @@ from uuid import uuid4
 import pytest
 
 from django_tasks.routing import QueueSelection
-from django_tasks.worker import scaling
 from django_tasks.worker.board import STARTED, Board
-from django_tasks.worker.children import Child
 from django_tasks.worker.config import WorkerConfig
-from django_tasks.worker.scaling import Scaling
+from django_tasks.worker.supervisor import scaling
+from django_tasks.worker.supervisor.children import Child
+from django_tasks.worker.supervisor.scaling import Scaling
 
 SLOTS = 10
 

@@ -110,7 +110,8 @@ def test_second_signal_stops_now(start, book, gate):
 def test_stubborn_task_is_killed_after_the_grace_period(start, book, pool):
     """A body that swallows the interruption is killed, and given back all the same."""
     worker = start("--pool", pool, "-c", 1, "--grace", 0.1,
-                   patches={"django_tasks.worker.stopping.INTERRUPTION_TIME": 0.3})  # fmt: skip
+                   patches={"django_tasks.worker.supervisor.stopping.INTERRUPTION_TIME":
+                            0.3})  # fmt: skip
     result = tasks.ignore_everything.enqueue(book)
     await_lines(book, 1)
 
@@ -171,8 +172,8 @@ def test_autoscale_up_and_down(start, book, gate):
     worker = start(
         "--autoscale", "3,1",
         patches={
-            "django_tasks.worker.scaling.SCALE_UP_AFTER": 0.2,
-            "django_tasks.worker.scaling.SCALE_DOWN_AFTER": 0.5,
+            "django_tasks.worker.supervisor.scaling.SCALE_UP_AFTER": 0.2,
+            "django_tasks.worker.supervisor.scaling.SCALE_DOWN_AFTER": 0.5,
         },
     )  # fmt: skip
     tasks.add.enqueue(1, 1).wait(PATIENCE)

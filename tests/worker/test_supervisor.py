@@ -9,9 +9,9 @@ import pytest
 from django_tasks.routing import QueueSelection
 from django_tasks.runtime.forks import DONE, NOTHING_LEFT
 from django_tasks.worker.board import STARTED
-from django_tasks.worker.children import Child
 from django_tasks.worker.config import WorkerConfig
-from django_tasks.worker.supervisor import Supervisor
+from django_tasks.worker.supervisor.children import Child
+from django_tasks.worker.supervisor.supervisor import Supervisor
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from django_tasks.worker.surroundings import Surroundings
+from django_tasks.worker.execution.process_state import Surroundings
 from tests.worker import tasks
 from tests.worker.ledger import PATIENCE
 

@@ -1,7 +1,7 @@
 """What the log and the signals say of each ending."""
 
 from django_tasks.store.values import EndingKind
-from django_tasks.worker.tellings import TELLINGS
+from django_tasks.worker.reporting.outcomes import TELLINGS
 
 
 def test_every_ending_is_told_in_some_way():

@@ -24,7 +24,7 @@ from ...monitoring.snapshot import (
     look,
 )
 from ...statuses import PENDING_STATUSES
-from ...worker.logs import printable
+from ...worker.reporting.logs import printable
 from ..task_report import HEADERS, report_of
 from ..tasks_command import TasksCommand, duration, task_id
 

@@ -23,7 +23,7 @@ from ...monitoring.reading import database_now
 from ...monitoring.schedule_list import ScheduleSummary, summaries, upcoming
 from ...store.schedules import edits
 from ...store.schedules.sync import text_of
-from ...worker.logs import printable
+from ...worker.reporting.logs import printable
 from ..tasks_command import TasksCommand, age, counted, duration
 
 FEW_SLOTS = 10

@@ -1,0 +1,1 @@
+"""The database side of a process: claim, hand to the pool, record."""

@@ -1,0 +1,258 @@
+"""Writing outcomes in batches, telling of them afterwards."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+from django.db import DatabaseError
+
+from ...redaction.exceptions import summary
+from ...runtime.faults import is_outage
+from ...store.tasks import attempts, transitions
+from ...store.tasks.claims import Claimer
+from ...store.tasks.transitions import Settled
+from ...store.values import Claim, Ending, EndingKind, Success
+from ..config import WorkerConfig
+from ..execution.connections import OwnConnections, ReceiverConnections
+from ..execution.failures import fail, in_ascii
+from ..execution.jobs import Job, Outcome
+from ..reporting.logs import log_endings, log_late, log_successes
+from ..reporting.outcomes import Ended
+from ..reporting.signals import Announcer
+from .set_aside import SetAside
+from .settling import joined, settle_apart
+
+logger = logging.getLogger("django_tasks.worker")
+
+
+#: Bytes of values in one statement: MariaDB takes 16 MB by default, in all.
+LARGEST_BATCH = 4 << 20
+
+
+class Recorder:
+    """Holds outcomes until they are in the database."""
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        process: int,
+        claimer: Claimer,
+        on_written: Callable[[Job], None],
+        receivers: ReceiverConnections | OwnConnections | None = None,
+    ) -> None:
+        self.config = config
+        #: Called with each job whose end is in the database, or was refused for good.
+        self.on_written = on_written
+        self.process = process
+        self.announcer = Announcer(
+            config.database, receivers or ReceiverConnections(config.database)
+        )
+        self.claimer = claimer
+        #: Whether a statement failed beside others that may have claimed.
+        self.may_have_forgotten = False
+        self._successes: list[tuple[Job, Success]] = []
+        self._endings: list[tuple[Job, Ending]] = []
+        self._settled: list[tuple[Job, Success]] = []
+        self._set_aside = SetAside()
+
+    def add(self, job: Job, outcome: Outcome) -> None:
+        """Take an outcome to write."""
+        if isinstance(outcome, Ending):
+            self._endings.append((job, outcome))
+        elif job.is_settled:
+            self._settled.append((job, outcome))
+        else:
+            self._successes.append((job, outcome))
+
+    @property
+    def waiting(self) -> int:
+        """How many outcomes are to be written with the next batch."""
+        return len(self._successes) + len(self._endings) + len(self._settled)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether outcomes are not written."""
+        return bool(self._successes or self._endings or self._settled or self._set_aside)
+
+    @property
+    def retry_at(self) -> float | None:
+        """When to try again what somebody's lock kept from being written, by time.monotonic()."""
+        return self._set_aside.retry_at
+
+    def waiting_claims(self) -> set[tuple[UUID, int]]:
+        """Return the claims whose outcomes are not written."""
+        pairs = [*self._successes, *self._endings, *self._settled, *self._set_aside]
+        return {(job.claim.id, job.claim.claims) for job, _ in pairs}
+
+    def write(self, room: int, *, is_woken: bool = False) -> list[Claim]:
+        """
+        Write all outcomes, claim up to `room` tasks and return the claims.
+
+        Raise OperationalError and its like with what is not written kept for the next call.
+        """
+        for job, outcome in self._set_aside.take():
+            self.claimer.be_careful()
+            self.add(job, outcome)
+        self._keep_unsaved()
+        self._write_endings()
+        self._tell_of_settled()
+        try:
+            return self._write_successes(room, is_woken)
+        except DatabaseError as error:  # one value that this database refuses
+            if is_outage(error):
+                raise
+            said = summary(error)
+        logger.warning("A batch of results was refused (%s); writing them one by one.", said)
+        self.may_have_forgotten = True
+        # After the except block: receivers take an exception in hand for that of the task.
+        self._write_successes_singly()
+        return []
+
+    def _keep_unsaved(self) -> None:
+        """Set successes aside before which the body's last words are to be written: see Errands."""
+        unsaved = [
+            (job, success)
+            for job, success in self._successes
+            if job.run is not None and job.run.has_unsaved
+        ]
+        if unsaved:
+            self._set_aside.add(unsaved)
+            self._successes = [pair for pair in self._successes if pair not in unsaved]
+
+    def _write_endings(self) -> None:
+        while self._endings:
+            sizes = (len(e.attempt.traceback) if e.attempt else 0 for _, e in self._endings)
+            batch = self._endings[: _fitting(sizes)]
+            settled = self._settle_all([ending for _, ending in batch])
+            self._endings = self._endings[len(batch) :]
+            self._end(batch, settled)
+
+    def _settle_all(self, endings: list[Ending]) -> Settled:
+        """Write endings; what the database refuses is written in plain ASCII."""
+        settled, odd = settle_apart(self._settle, endings)
+        for ending, error in odd:
+            logger.warning(
+                "What became of task %s was refused (%s); writing it in plain ASCII.",
+                ending.id, summary(error),
+            )  # fmt: skip
+            settled = joined(settled, self._settle([in_ascii(ending)]))
+        return settled
+
+    def _settle(self, endings: list[Ending]) -> Settled:
+        return transitions.settle(
+            self.config.database,
+            endings,
+            self.config.worker_id,
+            self.process,
+            self.config.host,
+        )
+
+    def _end(self, batch: list[tuple[Job, Ending]], settled: Settled) -> None:
+        """Tell of endings, except of those that somebody's lock kept from being written."""
+        lost = {ending.id for ending in settled.refused}
+        locked = {ending.id for ending in settled.locked}
+        self._set_aside.add(pair for pair in batch if pair[1].id in locked)
+        ended: list[Ended] = []
+        for job, ending in batch:
+            if ending.id in locked:
+                continue
+            self.on_written(job)
+            if ending.id in lost:
+                log_late(job.claim, self.config)
+                continue
+            if ending.id in settled.cancelled:
+                ending = ending._replace(kind=EndingKind.CANCEL)
+            ended.append((job.claim, ending, job.exception))
+        log_endings(ended, self.config)
+        self.announcer.tell_of_endings(ended)
+
+    def _tell_of_settled(self) -> None:
+        settled, self._settled = self._settled, []
+        for job, _ in settled:
+            self.on_written(job)
+        if settled:
+            self._tell_of_successes(settled)
+
+    def _write_successes(self, room: int, is_woken: bool) -> list[Claim]:
+        while len(batch := self._first_batch()) < len(self._successes):
+            self._write_batch(batch, 0, is_woken)
+        return self._write_batch(batch, room, is_woken)
+
+    def _first_batch(self) -> list[tuple[Job, Success]]:
+        """Return as many successes as fit in one statement."""
+        return self._successes[: _fitting(len(s.value or "") for _, s in self._successes)]
+
+    def _write_batch(
+        self, batch: list[tuple[Job, Success]], room: int, is_woken: bool
+    ) -> list[Claim]:
+        successes = [success for _, success in batch]
+        if not room and not successes:
+            return []
+        claims: list[Claim] = []
+        if room:
+            accepted, claims = self.claimer.finish_and_claim(successes, room, is_woken=is_woken)
+        else:
+            accepted = self.claimer.finish(successes)
+        late, locked = self._not_accepted(successes, accepted)
+        self._successes = self._successes[len(batch) :]
+        self._succeed(batch, late, locked)
+        return claims
+
+    def _not_accepted(self, successes: list[Success], accepted: int) -> tuple[set[UUID], set[UUID]]:
+        """Return which came too late, and which wait for somebody's lock."""
+        if accepted == len(successes):
+            return set(), set()
+        late, locked = attempts.refused_successes(
+            self.config.database, successes, self.config.worker_id, self.process, self.config.host
+        )
+        return set(late), set(locked)
+
+    def _succeed(
+        self, batch: list[tuple[Job, Success]], late: set[UUID], locked: set[UUID]
+    ) -> None:
+        """Tell of successes, except of those that somebody's lock kept from being written."""
+        if locked:
+            self._set_aside.add(pair for pair in batch if pair[1].id in locked)
+            batch = [pair for pair in batch if pair[1].id not in locked]
+        for job, success in batch:
+            self.on_written(job)
+            if success.id in late:
+                log_late(job.claim, self.config)
+        if batch:
+            self._tell_of_successes([pair for pair in batch if pair[1].id not in late])
+
+    def _write_successes_singly(self) -> None:
+        """Write one by one; a result that the database refuses fails its own task only."""
+        while self._successes:
+            job, success = self._successes[0]
+            try:
+                accepted = self.claimer.finish([success])
+            except DatabaseError as error:
+                if is_outage(error):
+                    raise
+                reason = ValueError(f"The database refused the return value: {error}")
+                self._endings.append((job, fail(job.claim, reason, success.run_time)))
+                self._successes.pop(0)
+                continue
+            late, locked = self._not_accepted([success], accepted)
+            self._successes.pop(0)
+            self._succeed([(job, success)], late, locked)
+        self._write_endings()
+
+    def _tell_of_successes(self, written: list[tuple[Job, Success]]) -> None:
+        claims = [(job.claim, success) for job, success in written]
+        log_successes(claims, self.config)
+        self.announcer.tell_of_successes([claim for claim, _ in claims])
+
+
+def _fitting(sizes: Iterable[int]) -> int:
+    """Return how many values fit in one statement that every server takes: one at least."""
+    count = total = 0
+    for size in sizes:
+        total += size
+        if total > LARGEST_BATCH and count:
+            break
+        count += 1
+    return count

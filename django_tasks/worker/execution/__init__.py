@@ -1,0 +1,1 @@
+"""Run one task: call its body, stop it in time, decide what follows."""

@@ -1,0 +1,91 @@
+"""Running tasks one by one in the caller's thread and on its connection, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
+
+from asgiref.sync import async_to_sync
+from django.db import connections
+
+from ...definitions import registry
+from ...listeners import has_listeners
+from ...signals import task_started
+from ...store.tasks.claims import Claimer
+from ...store.workers import queues
+from ..board import Board
+from ..config import WorkerConfig
+from ..engine.recorder import Recorder
+from . import contexts
+from .connections import OwnConnections
+from .jobs import Job
+from .not_run import expired
+from .runner import Runner, is_coroutine_function
+
+
+def _call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Call a body; what a coroutine hands to sync_to_async comes back to this very thread."""
+    if is_coroutine_function(function):
+        return async_to_sync(function)(*args, **kwargs)
+    return function(*args, **kwargs)
+
+
+class InlineWorker:
+    """Claims, runs and records one task at a time."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self.config = config
+        self.lane = Board(1, 8).lane(0)
+        self.lane.open(1)
+        self.claimer = Claimer(config.database, config.queues, config.worker_id, 1, config.backend)
+        self.recorder = Recorder(
+            config, 1, self.claimer, lambda job: self.lane.release(job.entry), OwnConnections()
+        )
+        self.runner = Runner(config.database, self.lane, self)
+
+    def ask(self, function: Callable[[], Any], *, wait: bool) -> Any:
+        """Call `function` on the caller's connection, also from inside of a coroutine."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return function()
+        # Django refuses queries in a thread with a running loop: lend the connection to another.
+        connection = connections[self.config.database]
+        connection.inc_thread_sharing()
+        try:
+            with ThreadPoolExecutor(1) as executor:
+                return executor.submit(self._with_connection, connection, function).result()
+        finally:
+            connection.dec_thread_sharing()
+
+    def _with_connection(self, connection: Any, function: Callable[[], Any]) -> Any:
+        connections[self.config.database] = connection
+        return function()
+
+    def run_next(self) -> UUID | None:
+        """
+        Run the next ready task to its end; return its id, or None when none is ready.
+
+        What is paused is asked each time: the task before may have paused a queue.
+        """
+        self.claimer.leave_out(queues.paused_names(self.config.database, self.config.backend))
+        claims = self.claimer.claim(1)
+        if not claims:
+            return None
+        [claim] = claims
+        task = registry.find(claim.task_path)
+        job = Job(claim, task, self.lane.reserve(claim.id, claim.claims))
+        job.metadata = contexts.metadata_of(self.config.database, claims).get(claim.id)
+        job.announce = task is not None and has_listeners(task_started, type(task.get_backend()))
+        if claim.is_expired:
+            outcome: Any = expired(claim)
+        else:
+            outcome = self.runner.run(job, _call)
+        if isinstance(job.exception, KeyboardInterrupt):
+            raise job.exception  # somebody stops the tests, not the task
+        self.recorder.add(job, outcome)
+        self.recorder.write(0)
+        return claim.id

@@ -1,0 +1,1 @@
+"""The process that keeps a worker's promises: heartbeat, promotion, rescue, pruning."""

@@ -1,0 +1,1 @@
+"""Where bodies run: the main thread, threads, an event loop or greenlets."""
