@@ -17,7 +17,7 @@ from django.urls import include, path, reverse
 
 from django_tasks import task
 from django_tasks.admin import TaskRecordAdmin, WorkerRecordAdmin
-from django_tasks.admin.task_timeline import SHOWN
+from django_tasks.admin.tasks.timeline import SHOWN
 from django_tasks.models import TaskAttempt, TaskRecord, WorkerRecord
 from django_tasks.monitoring import reading
 from django_tasks.statuses import AttemptOutcome, Status
@@ -334,7 +334,7 @@ def test_page_leaves_out_what_says_nothing(root):
 
 
 def test_filter_names_tasks_by_their_function_unless_two_share_it():
-    from django_tasks.admin.filters import TaskFilter
+    from django_tasks.admin.tasks.filters import TaskFilter
 
     class Filter(TaskFilter):
         def known(self):

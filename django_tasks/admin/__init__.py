@@ -1,10 +1,10 @@
 """The admin: one module per screen. For another AdminSite, register these classes there."""
 
-from .overview import OverviewAdmin
-from .queues import QueueStateAdmin
-from .schedules import ScheduleAdmin
-from .tasks import TaskRecordAdmin
-from .workers import WorkerRecordAdmin
+from .overview.screen import OverviewAdmin
+from .queues.screen import QueueStateAdmin
+from .schedules.screen import ScheduleAdmin
+from .tasks.screen import TaskRecordAdmin
+from .workers.screen import WorkerRecordAdmin
 
 __all__ = [
     "OverviewAdmin",

@@ -16,8 +16,8 @@ from django.utils.functional import cached_property
 
 from ..definitions.backends import task_database
 from ..monitoring.reading import capped_count
+from .control_characters import with_visible_controls
 from .patience import with_patience
-from .visible import with_visible_controls
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Any]

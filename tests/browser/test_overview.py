@@ -6,7 +6,7 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from django_tasks.admin import overview
+from django_tasks.admin.overview import screen
 from django_tasks.models import WorkerRecord
 from django_tasks.monitoring.reading import database_now
 from tests.browser.conftest import set_window
@@ -37,7 +37,7 @@ def site(server):
 @pytest.fixture
 def admin(admin, monkeypatch):
     """Return the administrator's browser; pages renew themselves quickly."""
-    monkeypatch.setattr(overview, "REFRESH", 0.2)
+    monkeypatch.setattr(screen, "REFRESH", 0.2)
     return admin
 
 
@@ -158,7 +158,7 @@ def test_ended_session_is_told(admin, site):
 @pytest.mark.parametrize("width", [1280, 400])
 def test_page_fits(admin, site, take_screenshot, width, scheme, monkeypatch):
     """Nothing sticks out; the light picture at 1280 pixels is the one in the documentation."""
-    monkeypatch.setattr(overview, "REFRESH", 60)
+    monkeypatch.setattr(screen, "REFRESH", 60)
     make_shop()
     set_window(admin, width, 900, scheme)
     admin.get(f"{site}{PAGE}")

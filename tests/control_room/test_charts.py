@@ -2,8 +2,8 @@
 
 import pytest
 
-from django_tasks.admin import charts
-from django_tasks.admin.charts import BOTTOM, LEFT, RIGHT, TOP, Values
+from django_tasks.admin.overview import drawing
+from django_tasks.admin.overview.drawing import BOTTOM, LEFT, RIGHT, TOP, Values
 
 
 def say(value):
@@ -13,12 +13,12 @@ def say(value):
 def bars_of(*series):
     texts = [str(n) for n in range(len(series[0]))]
     drawn = [Values(name=str(n), kind="x", values=values) for n, values in enumerate(series)]
-    return charts.stacked_bars(drawn, texts, texts, say)
+    return drawing.stacked_bars(drawn, texts, texts, say)
 
 
 def lines_of(*values):
     texts = [str(n) for n in range(len(values))]
-    chart = charts.duration_lines([Values(name="p95", kind="x", values=values)], texts, texts, say)
+    chart = drawing.duration_lines([Values(name="p95", kind="x", values=values)], texts, texts, say)
     return chart.series[0]
 
 
@@ -27,7 +27,7 @@ def lines_of(*values):
     [(0, 1), (0.3, 1), (1, 1), (3, 4), (8, 8), (9, 10), (10, 10), (101, 200), (61_000, 80_000)],
 )
 def test_axis_of_counts_ends_at_a_round_number(value, end):
-    assert charts.count_above(value) == end
+    assert drawing.count_above(value) == end
 
 
 @pytest.mark.parametrize(
@@ -50,15 +50,15 @@ def test_axis_of_counts_ends_at_a_round_number(value, end):
 )
 def test_axis_of_durations_ends_at_a_round_number(value, end):
     """In seconds up to forty of them, then in minutes, hours and days."""
-    assert charts.duration_above(value) == pytest.approx(end)
+    assert drawing.duration_above(value) == pytest.approx(end)
 
 
 def test_axes_end_above_any_value():
     for exponent in range(-4, 13):
         for digit in (1.0, 1.01, 3.7, 9.99):
             value = digit * 10.0**exponent
-            assert charts.count_above(value) >= value
-            assert charts.duration_above(value) >= value
+            assert drawing.count_above(value) >= value
+            assert drawing.duration_above(value) >= value
 
 
 def test_bars_stand_on_each_other():
@@ -98,7 +98,7 @@ def test_empty_charts_have_axes():
 def test_labels_are_few_and_within_the_box(count):
     chart = bars_of([1] * count)
 
-    assert 1 <= len(chart.columns) <= charts.COLUMNS
+    assert 1 <= len(chart.columns) <= drawing.COLUMNS
     assert all(LEFT < float(tick.at) < RIGHT for tick in chart.columns)
     assert [slot.text for slot in chart.slots] == [str(n) for n in range(count)]
 

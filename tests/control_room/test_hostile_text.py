@@ -12,8 +12,8 @@ from django.db import connection, models
 from django.test import Client
 from django.utils import timezone
 
-from django_tasks.admin.queue_rows import value_of
-from django_tasks.admin.visible import visible
+from django_tasks.admin.control_characters import visible
+from django_tasks.admin.queues.rows import value_of
 from django_tasks.models import ScheduleRun, WorkerRecord
 from django_tasks.models.schedules import RunOutcome
 from django_tasks.monitoring.queue_list import QueueKey

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from django_tasks.admin import overview_sections
+from django_tasks.admin.overview import sections as overview_sections
 from django_tasks.models import QueueState
 from django_tasks.monitoring import queues
 from django_tasks.monitoring.reading import CappedCount, database_now

@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import include, path, reverse
 
 from django_tasks.admin import QueueStateAdmin
-from django_tasks.admin import queues as screen
-from django_tasks.admin.visible import visible
+from django_tasks.admin.control_characters import visible
+from django_tasks.admin.queues import screen
 from django_tasks.models import QueueState, TaskRecord, WorkerRecord
 from django_tasks.monitoring import queue_list
 from django_tasks.monitoring.queue_list import QueueKey, Queues

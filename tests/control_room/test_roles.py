@@ -11,7 +11,7 @@ from django.contrib.auth.models import Permission, User
 from django.db import transaction
 from django.test import Client
 
-from django_tasks.admin.schedules import DEEDS
+from django_tasks.admin.schedules.screen import DEEDS
 from django_tasks.statuses import Status
 from django_tasks.store.workers import queues
 from tests.schedule_admin.steps import filled_in, saved, set_columns

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
-from django_tasks.admin import task_actions
+from django_tasks.admin.tasks import actions
 from django_tasks.models import TaskAttempt, TaskRecord
 from django_tasks.statuses import FINAL_STATUSES, PENDING_STATUSES, AttemptOutcome, Status
 from django_tasks.store.tasks import interventions
@@ -71,13 +71,13 @@ def test_actions_commit_in_chunks_whatever_atomic_requests_says(
     done = {"delete_selected": Status.FAILED, "run_again": Status.FAILED}.get(action)
     for _ in range(20):
         make(done or (Status.SCHEDULED if action == "run_now" else Status.READY))
-    write = task_actions.Journal.write
+    write = actions.Journal.write
 
     def note(journal, tasks):
         commits.append(not connection.in_atomic_block)
         return write(journal, tasks)
 
-    monkeypatch.setattr(task_actions.Journal, "write", note)
+    monkeypatch.setattr(actions.Journal, "write", note)
     for_all(root, action, confirmed="yes")
 
     assert len(commits) == 3
@@ -240,7 +240,7 @@ def test_actions_on_all_that_match_act_on_those_only(root, small_chunks):
 
 def test_history_has_an_entry_for_the_many(root, small_chunks, monkeypatch):
     """A million entries would take longer than the action; one says how many and which."""
-    monkeypatch.setattr(task_actions, "MOST_LOGGED", 5)
+    monkeypatch.setattr(actions, "MOST_LOGGED", 5)
     for _ in range(20):
         make(Status.FAILED, metadata='{"iban":"secret"}')
 
@@ -275,7 +275,7 @@ def test_one_conflict_does_not_stop_the_others(root, small_chunks, monkeypatch):
 
 def test_an_action_ends_in_time_and_says_so(root, small_chunks, monkeypatch):
     """What was done stays done; the rest is left for the next click."""
-    monkeypatch.setattr(task_actions, "MOST_SECONDS", -1.0)
+    monkeypatch.setattr(actions, "MOST_SECONDS", -1.0)
     make(Status.FAILED)
 
     response = for_all(root, "run_again", confirmed="yes")

@@ -14,7 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from django_tasks import ids
-from django_tasks.admin import task_window
+from django_tasks.admin.tasks import window
 from django_tasks.models import TaskRecord
 from django_tasks.statuses import Status
 from tests.rows_read import rows_read
@@ -36,8 +36,8 @@ def root():
 @pytest.fixture
 def small_windows(monkeypatch):
     """Let a list look at five tasks only."""
-    monkeypatch.setattr(task_window, "LOOKED_AT", 5)
-    monkeypatch.setattr(task_window, "FIRST", 5)
+    monkeypatch.setattr(window, "LOOKED_AT", 5)
+    monkeypatch.setattr(window, "FIRST", 5)
 
 
 def listed(client, **query):

@@ -14,8 +14,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from django_tasks import task
-from django_tasks.admin import formats, task_timeline
-from django_tasks.admin.task_timeline import LEAST, SHOWN, WIDTH, Step, bars_of, steps_of
+from django_tasks.admin import formats
+from django_tasks.admin.tasks import timeline
+from django_tasks.admin.tasks.timeline import LEAST, SHOWN, WIDTH, Step, bars_of, steps_of
 from django_tasks.models import Schedule, ScheduleRun, TaskAttempt, TaskRecord
 from django_tasks.models.schedules import RunOutcome
 from django_tasks.monitoring.reading import database_now
@@ -75,7 +76,7 @@ def attempt(record, outcome=AttemptOutcome.ERROR, **fields):
 
 
 def rows_of(record):
-    return task_timeline.newest_attempts(record)
+    return timeline.newest_attempts(record)
 
 
 def eventful(status=Status.RUNNING, **fields):

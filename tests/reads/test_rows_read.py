@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from django_tasks.admin import task_window
+from django_tasks.admin.tasks import window
 from django_tasks.beat import tick
 from django_tasks.definitions.backends import database_backends
 from django_tasks.models import Schedule, TaskRecord, WorkerRecord
@@ -187,8 +187,8 @@ def limits():
         patch.setattr(queues, "AGED", MOST)
         patch.setattr(queue_list, "AHEAD", MOST)
         patch.setattr(mysql, "NAMES_READ", MOST)
-        patch.setattr(task_window, "LOOKED_AT", MOST)
-        patch.setattr(task_window, "FIRST", MOST)
+        patch.setattr(window, "LOOKED_AT", MOST)
+        patch.setattr(window, "FIRST", MOST)
         yield
 
 

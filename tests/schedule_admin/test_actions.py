@@ -81,7 +81,7 @@ def test_a_schedule_deleted_before_it_runs_is_told(root, monkeypatch):
         edits.delete([pk], using=using)
         return run_now(pk, using=using)
 
-    monkeypatch.setattr("django_tasks.admin.schedule_actions.store.run_now", deleted_first)
+    monkeypatch.setattr("django_tasks.admin.schedules.actions.store.run_now", deleted_first)
 
     response = act(root, "run_now", row, confirmed="yes")
 
@@ -167,7 +167,7 @@ def test_enabling_a_broken_one_shows_its_error(root):
 
 
 def test_actions_take_a_limited_number(root, monkeypatch):
-    monkeypatch.setattr("django_tasks.admin.schedule_actions.MOST", 2)
+    monkeypatch.setattr("django_tasks.admin.schedules.actions.MOST", 2)
     rows = [saved() for _ in range(3)]
 
     response = act(root, "disable", rows[0], select_across="1")

@@ -154,7 +154,7 @@ def test_names_are_unique(root):
 
 def test_a_name_taken_meanwhile_is_told(root, monkeypatch):
     """The store looks again: two people may save at the same time."""
-    from django_tasks.admin.schedule_form import ScheduleForm
+    from django_tasks.admin.schedules.form import ScheduleForm
 
     row = saved()
     monkeypatch.setattr(ScheduleForm, "clean_name", lambda form: form.cleaned_data["name"])
@@ -176,7 +176,7 @@ def test_a_schedule_deleted_meanwhile_is_told(root, monkeypatch):
         edits.delete([row.pk], using=using)
         save(form_row, using=using)
 
-    monkeypatch.setattr("django_tasks.admin.schedules.store.save", deleted_first)
+    monkeypatch.setattr("django_tasks.admin.schedules.screen.store.save", deleted_first)
 
     response = root.post(change(row), filled_in(), follow=True)
 

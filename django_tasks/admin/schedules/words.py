@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from ..models.schedules import CatchUp, Overlap
+from ...models.schedules import CatchUp, Overlap
 
 OVERLAPS = {
     Overlap.ALLOW: _("enqueue it all the same: several may be unfinished at once."),

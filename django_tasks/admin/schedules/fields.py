@@ -17,16 +17,16 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
-from ..definitions import registry
-from ..definitions.declared_schedules import drift_of
-from ..models import Schedule, TaskRecord
-from ..models.schedules import Owner
-from ..redaction import arguments
-from ..store.dialects import DatabaseNow
-from . import formats
-from .base import BaseAdmin
-from .schedule_audit import readable
-from .schedule_preview import preview_of, words_of
+from ...definitions import registry
+from ...definitions.declared_schedules import drift_of
+from ...models import Schedule, TaskRecord
+from ...models.schedules import Owner
+from ...redaction import arguments
+from ...store.dialects import DatabaseNow
+from .. import formats
+from ..base import BaseAdmin
+from .audit import readable
+from .preview import preview_of, words_of
 
 TEMPLATES = "admin/django_tasks/schedule"
 

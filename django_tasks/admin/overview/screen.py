@@ -12,14 +12,14 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from ..definitions.backends import database_backends, task_database
-from ..models import Overview, Schedule, TaskRecord, WorkerRecord
-from ..monitoring.overview import glance
-from . import overview_sections
-from .base import ReadOnlyAdmin
-from .overview_charts import NAMES, period_named
-from .overview_sections import Reader
-from .visible import visible
+from ...definitions.backends import database_backends, task_database
+from ...models import Overview, Schedule, TaskRecord, WorkerRecord
+from ...monitoring.overview import glance
+from ..base import ReadOnlyAdmin
+from ..control_characters import visible
+from . import sections as overview_sections
+from .charts import NAMES, period_named
+from .sections import Reader
 
 #: Seconds between two looks of an open page.
 REFRESH = 5

@@ -15,13 +15,13 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from ..definitions import registry
-from ..definitions.signatures import checker_of
-from ..models import Schedule
-from ..schedules import InvalidSchedule, OffsetChange, offset_changes, spec_of, words
-from ..schedules.zones import zone_named
-from ..store.schedules import edits as store
-from . import formats
+from ...definitions import registry
+from ...definitions.signatures import checker_of
+from ...models import Schedule
+from ...schedules import InvalidSchedule, OffsetChange, offset_changes, spec_of, words
+from ...schedules.zones import zone_named
+from ...store.schedules import edits as store
+from .. import formats
 
 #: Runs that a preview shows.
 SHOWN = 10

@@ -16,21 +16,21 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from ..definitions.backends import task_database
-from ..definitions.declared_schedules import drift_of
-from ..models import Schedule, WorkerRecord
-from ..models.schedules import ScheduleKind
-from ..store.dialects import DatabaseNow
-from ..store.schedules import edits as store
-from ..store.workers.leases import BEAT
-from . import schedule_layout
-from .schedule_actions import ScheduleActions, is_declared_in_code
-from .schedule_audit import Snapshot, message
-from .schedule_fields import TEMPLATES
-from .schedule_filters import KindFilter, OwnerFilter, StateFilter
-from .schedule_form import TIMING, PreviewForm, ScheduleForm
-from .schedule_preview import Preview, preview_of, words_of
-from .schedule_runs import last_runs
+from ...definitions.backends import task_database
+from ...definitions.declared_schedules import drift_of
+from ...models import Schedule, WorkerRecord
+from ...models.schedules import ScheduleKind
+from ...store.dialects import DatabaseNow
+from ...store.schedules import edits as store
+from ...store.workers.leases import BEAT
+from . import layout
+from .actions import ScheduleActions, is_declared_in_code
+from .audit import Snapshot, message
+from .fields import TEMPLATES
+from .filters import KindFilter, OwnerFilter, StateFilter
+from .form import TIMING, PreviewForm, ScheduleForm
+from .preview import Preview, preview_of, words_of
+from .runs import last_runs
 
 if TYPE_CHECKING:
     from django import forms
@@ -87,7 +87,7 @@ class ScheduleAdmin(ScheduleActions):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Lay the page out for who may do what."""
-        return schedule_layout.fieldsets(
+        return layout.fieldsets(
             obj,
             may_change=obj is None or self.has_change_permission(request, obj),
             may_see_payload=obj is None or self.has_payload_permission(request),
@@ -95,7 +95,7 @@ class ScheduleAdmin(ScheduleActions):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Keep a task whose arguments the user may not see, and what needs another permission."""
-        shown = schedule_layout.SHOWN
+        shown = layout.SHOWN
         if obj is None:
             return shown
         if not self.has_payload_permission(request):

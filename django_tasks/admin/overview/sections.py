@@ -12,15 +12,16 @@ from urllib.parse import urlencode
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
-from ..models import Schedule
-from ..monitoring.history import Period
-from ..monitoring.overview import Glance
-from ..monitoring.queues import AGED, Queue, QueueFigures
-from ..monitoring.reading import CappedCount
-from ..monitoring.workers import WorkerFigures
-from ..statuses import Status
-from . import formats, overview_charts
-from .workers import KINDS, STATES
+from ...models import Schedule
+from ...monitoring.history import Period
+from ...monitoring.overview import Glance
+from ...monitoring.queues import AGED, Queue, QueueFigures
+from ...monitoring.reading import CappedCount
+from ...monitoring.workers import WorkerFigures
+from ...statuses import Status
+from .. import formats
+from ..workers.screen import KINDS, STATES
+from . import charts
 
 TEMPLATES = "admin/django_tasks/overview"
 #: Rows of queues and of workers that the page shows.
@@ -47,7 +48,7 @@ def render(glance: Glance, period: Period, reader: Reader) -> dict[str, str]:
         "state": _state(glance, reader),
         "summary": _summary(glance, reader),
         "queues": _queues(glance, reader),
-        "charts": {"charts": overview_charts.draw(period, glance.history)},
+        "charts": {"charts": charts.draw(period, glance.history)},
     }
     if reader.may_see_workers:
         contexts["workers"] = _workers(glance, reader)

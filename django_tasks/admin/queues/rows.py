@@ -10,9 +10,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
-from ..monitoring.queue_list import QueueKey, QueueOverview
-from ..statuses import Status
-from . import formats
+from ...monitoring.queue_list import QueueKey, QueueOverview
+from ...statuses import Status
+from .. import formats
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from .. import serializers
-from ..definitions import registry
-from ..models import Schedule
-from ..redaction import arguments
+from ... import serializers
+from ...definitions import registry
+from ...models import Schedule
+from ...redaction import arguments
 
 
 def shown(schedule: Schedule) -> tuple[str, str]:

@@ -10,9 +10,9 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from ..models.schedules import Owner, ScheduleKind
-from ..store.dialects import DatabaseNow
-from .filters import ColumnFilter
+from ...models.schedules import Owner, ScheduleKind
+from ...store.dialects import DatabaseNow
+from ..tasks.filters import ColumnFilter
 
 
 class StateFilter(admin.SimpleListFilter):

@@ -12,9 +12,10 @@ from django.utils.timezone import is_aware, localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
-from ..monitoring.history import PERIODS, Period, Slot
-from . import charts, formats
-from .charts import Chart, Values
+from ...monitoring.history import PERIODS, Period, Slot
+from .. import formats
+from . import drawing
+from .drawing import Chart, Values
 
 #: The periods' names, as choices.
 NAMES = {
@@ -99,7 +100,7 @@ def _finished(period: Period, slots: Sequence[Slot]) -> Figure:
         name="finished",
         title=str(_FINISHED[period.name]),
         summary=_("%(successful)s successful, %(failed)s failed") % words,
-        chart=charts.stacked_bars(
+        chart=drawing.stacked_bars(
             [
                 Values(name=_("Failed"), kind="failed", values=[s.failed for s in slots]),
                 Values(
@@ -140,7 +141,7 @@ def _durations(
         name=name,
         title=title,
         summary=summary,
-        chart=charts.duration_lines(
+        chart=drawing.duration_lines(
             [
                 Values(name=names[n], kind=kind, values=shares[n])
                 for n, (_share, kind) in enumerate(_SHARES)

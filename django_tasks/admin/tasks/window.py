@@ -15,8 +15,8 @@ from uuid import UUID
 from django.db import connections
 from django.db.models import QuerySet
 
-from ..statuses import Status
-from ..store.dialects import in_turn, status_is
+from ...statuses import Status
+from ...store.dialects import in_turn, status_is
 
 #: The newest tasks that a filtered list looks at: they lie side by side.
 LOOKED_AT = 50_000

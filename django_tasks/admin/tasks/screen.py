@@ -10,9 +10,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 
-from ..models import TaskRecord
-from ..statuses import FINAL_STATUSES
-from ..store.tasks.interventions import Intervention
+from ...models import TaskRecord
+from ...statuses import FINAL_STATUSES
+from ...store.tasks.interventions import Intervention
 from .filters import (
     EnqueuedFilter,
     MetadataFilter,
@@ -21,8 +21,8 @@ from .filters import (
     TaskFilter,
     UpToFilter,
 )
-from .task_list import TaskChangeList, search
-from .task_page import TaskPage
+from .list import TaskChangeList, search
+from .page import TaskPage
 
 
 @admin.register(TaskRecord)

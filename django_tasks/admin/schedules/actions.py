@@ -19,13 +19,13 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from ..models import Schedule
-from ..models.schedules import Owner
-from ..statuses import Status
-from ..store.schedules import edits as store
-from ..store.schedules import sync
-from .schedule_audit import Snapshot, message
-from .schedule_fields import ScheduleFields
+from ...models import Schedule
+from ...models.schedules import Owner
+from ...statuses import Status
+from ...store.schedules import edits as store
+from ...store.schedules import sync
+from .audit import Snapshot, message
+from .fields import ScheduleFields
 
 #: Schedules that one action takes.
 MOST = 1000

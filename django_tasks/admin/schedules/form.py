@@ -14,21 +14,21 @@ from django.core.exceptions import ValidationError
 from django.forms.models import construct_instance
 from django.utils.translation import gettext as _
 
-from .. import serializers
-from ..conf import app_settings
-from ..definitions import registry
-from ..definitions.backends import database_backends, task_database
-from ..definitions.declared_schedules import schedulable_tasks
-from ..models import Schedule
-from ..models.schedules import ScheduleKind
-from ..monitoring.reading import queue_names
-from ..schedules import SOLAR_EVENTS, InvalidSchedule
-from ..schedules.zones import zone_named
-from ..store.schedules import edits as store
-from . import schedule_secrets
-from .schedule_audit import Snapshot
-from .schedule_widgets import DurationField, SuggestingInput
-from .schedule_words import CATCH_UPS, HELP, OVERLAPS, explained
+from ... import serializers
+from ...conf import app_settings
+from ...definitions import registry
+from ...definitions.backends import database_backends, task_database
+from ...definitions.declared_schedules import schedulable_tasks
+from ...models import Schedule
+from ...models.schedules import ScheduleKind
+from ...monitoring.reading import queue_names
+from ...schedules import SOLAR_EVENTS, InvalidSchedule
+from ...schedules.zones import zone_named
+from ...store.schedules import edits as store
+from ..widgets import DurationField, SuggestingInput
+from . import secrets
+from .audit import Snapshot
+from .words import CATCH_UPS, HELP, OVERLAPS, explained
 
 if TYPE_CHECKING:
     _ModelForm = forms.ModelForm[Schedule]
@@ -102,9 +102,7 @@ class ScheduleForm(_ModelForm):
         self.stored = copy.copy(self.instance)
         self.before = Snapshot.of(self.instance)
         if source := self._source():
-            self.initial.update(
-                zip(("args", "kwargs"), schedule_secrets.shown(source), strict=True)
-            )
+            self.initial.update(zip(("args", "kwargs"), secrets.shown(source), strict=True))
         self._explain()
 
     def _source(self) -> Schedule | None:
@@ -193,7 +191,7 @@ class ScheduleForm(_ModelForm):
             value = json.loads(self.cleaned_data[column].strip() or empty)
             if not isinstance(value, kind):
                 raise ValidationError(hint)
-            value = schedule_secrets.restored(value, column, self._source_of_masks())
+            value = secrets.restored(value, column, self._source_of_masks())
             return serializers.dumps(value, column, app_settings.MAX_ARGS_BYTES)
         except json.JSONDecodeError as error:
             raise ValidationError(

@@ -9,9 +9,9 @@ from django.db.models import QuerySet, Value
 from django.db.models.functions import Lower
 from django.http import HttpRequest
 
-from .. import ids
+from ... import ids
 from .filters import EnqueuedFilter, IdFilter, StatusFilter, UpToFilter
-from .task_window import FAILED, SERVED, Window, newest, of_status
+from .window import FAILED, SERVED, Window, newest, of_status
 
 #: Columns of any size, which lists do not load.
 PAYLOAD = ("args", "kwargs", "metadata", "return_value", "meta", "log", "progress")

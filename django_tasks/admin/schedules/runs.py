@@ -9,9 +9,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from ..models import Schedule, ScheduleRun, TaskRecord
-from ..models.schedules import RunOutcome
-from . import formats
+from ...models import Schedule, ScheduleRun, TaskRecord
+from ...models.schedules import RunOutcome
+from .. import formats
 
 #: Runs that the page shows, the newest first.
 SHOWN = 50

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from ..definitions.declared_schedules import drift_of
-from ..models import Schedule
+from ...definitions.declared_schedules import drift_of
+from ...models import Schedule
 
 #: Fields that are shown and never entered.
 SHOWN: tuple[str, ...] = (

@@ -17,14 +17,14 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from ..definitions.backends import database_backends
-from ..models import TaskRecord
-from ..monitoring.reading import capped_count, queue_names
-from ..routing import is_queue_name
-from ..store.tasks.interventions import Intervention, Report
+from ...definitions.backends import database_backends
+from ...models import TaskRecord
+from ...monitoring.reading import capped_count, queue_names
+from ...routing import is_queue_name
+from ...store.tasks.interventions import Intervention, Report
+from ..widgets import SuggestingInput
+from .fields import TaskFields
 from .filters import MetadataFilter
-from .schedule_widgets import SuggestingInput
-from .task_fields import TaskFields
 
 #: Seconds after which a request begins nothing more: it must end before the web server loses
 #: patience. What was done until then stays done.

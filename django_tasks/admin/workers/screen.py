@@ -13,12 +13,12 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from ..models import TaskRecord, WorkerRecord
-from ..monitoring.reading import wanted_slots, with_running_count, worker_state
-from ..statuses import Status
-from ..store.dialects import DatabaseNow, status_is
-from . import formats
-from .worker_actions import WorkerActions
+from ...models import TaskRecord, WorkerRecord
+from ...monitoring.reading import wanted_slots, with_running_count, worker_state
+from ...statuses import Status
+from ...store.dialects import DatabaseNow, status_is
+from .. import formats
+from .actions import WorkerActions
 
 #: Running tasks that a worker's page names.
 SHOWN = 50

@@ -18,13 +18,13 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from .. import ids
-from ..definitions import registry
-from ..definitions.backends import database_backends
-from ..monitoring.reading import queue_names
-from ..statuses import Status
-from . import formats
-from .task_window import with_status
+from ... import ids
+from ...definitions import registry
+from ...definitions.backends import database_backends
+from ...monitoring.reading import queue_names
+from ...statuses import Status
+from .. import formats
+from .window import with_status
 
 
 class ColumnFilter(admin.SimpleListFilter):

@@ -18,17 +18,18 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_safe
 
-from .. import ids
-from ..models import Schedule, ScheduleRun, TaskRecord, WorkerRecord
-from ..models.schedules import RunOutcome
-from ..monitoring.diagnosis import diagnose
-from ..monitoring.reading import database_now
-from ..statuses import FINAL_STATUSES, PENDING_STATUSES, Status
-from ..store.tasks.interventions import CANCELLABLE, REQUEUABLE
-from . import formats, task_timeline
-from .task_actions import TaskActions
-from .task_fields import Workers
-from .task_timeline import Step
+from ... import ids
+from ...models import Schedule, ScheduleRun, TaskRecord, WorkerRecord
+from ...models.schedules import RunOutcome
+from ...monitoring.diagnosis import diagnose
+from ...monitoring.reading import database_now
+from ...statuses import FINAL_STATUSES, PENDING_STATUSES, Status
+from ...store.tasks.interventions import CANCELLABLE, REQUEUABLE
+from .. import formats
+from . import timeline
+from .actions import TaskActions
+from .fields import Workers
+from .timeline import Step
 
 TEMPLATES = "admin/django_tasks/taskrecord"
 #: Seconds after which the page of an unfinished task asks again: at the least, and at the most
@@ -136,7 +137,7 @@ class TaskPage(TaskActions):
         """Return all that the templates show, in a bounded number of queries."""
         now = database_now(record._state.db or "default")
         may_see = self.has_payload_permission(request)
-        rows = task_timeline.newest_attempts(record)
+        rows = timeline.newest_attempts(record)
         workers = self._workers(record, rows)
         return {
             "record": record,
@@ -149,7 +150,7 @@ class TaskPage(TaskActions):
             "is_pending": record.status in PENDING_STATUSES,
             "reasons": diagnose(record, now=now),
             "lines": self._lines(record, rows, workers, now),
-            "is_cut": len(rows) > task_timeline.SHOWN,
+            "is_cut": len(rows) > timeline.SHOWN,
             "may_see": may_see,
             "payload": self.payload(record) if may_see else [],
             "hides_arguments": may_see and self.hides_arguments(record),
@@ -167,23 +168,23 @@ class TaskPage(TaskActions):
         self, record: TaskRecord, rows: Sequence[Any], workers: Workers, now: datetime
     ) -> list[dict[str, Any]]:
         """Return what the timeline shows of each attempt."""
-        steps = task_timeline.steps_of(record, rows, now)
-        bars = task_timeline.bars_of(steps)
+        steps = timeline.steps_of(record, rows, now)
+        bars = timeline.bars_of(steps)
         later = [*steps, None][1:]
         tracebacks = [step for step in steps if step.attempt and step.attempt.traceback]
         return [
             {
                 "step": step,
-                "kind": task_timeline.kind(step),
-                "badge": task_timeline.badge(step),
+                "kind": timeline.kind(step),
+                "badge": timeline.badge(step),
                 "bar": bar,
                 "place": self._place_of(step, workers),
                 "started": formats.timestamp(step.started_at),
                 "finished": formats.timestamp(step.finished_at),
                 "waited": formats.duration(step.waited),
                 "took": self._took(step),
-                "happened": task_timeline.what_happened(step),
-                "followed": task_timeline.what_followed(step, following, record, now),
+                "happened": timeline.what_happened(step),
+                "followed": timeline.what_followed(step, following, record, now),
                 "traceback": _traceback(step),
                 "is_open": step is tracebacks[-1] if tracebacks else False,
             }

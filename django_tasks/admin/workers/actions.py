@@ -14,11 +14,11 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from ..definitions.backends import task_database
-from ..models import WorkerRecord
-from ..store.workers import requests
-from ..store.workers.requests import WishRefused
-from .base import ReadOnlyAdmin
+from ...definitions.backends import task_database
+from ...models import WorkerRecord
+from ...store.workers import requests
+from ...store.workers.requests import WishRefused
+from ..base import ReadOnlyAdmin
 
 #: Workers that one action takes.
 MOST = 100

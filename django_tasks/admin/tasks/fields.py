@@ -13,13 +13,13 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..definitions import registry
-from ..models import TaskRecord, WorkerRecord
-from ..monitoring.reading import most_attempts, readable_progress
-from ..redaction import arguments
-from ..statuses import Status
-from . import formats
-from .base import ReadOnlyAdmin
+from ...definitions import registry
+from ...models import TaskRecord, WorkerRecord
+from ...monitoring.reading import most_attempts, readable_progress
+from ...redaction import arguments
+from ...statuses import Status
+from .. import formats
+from ..base import ReadOnlyAdmin
 
 Workers = Mapping[Any, WorkerRecord]
 

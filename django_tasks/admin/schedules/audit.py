@@ -9,9 +9,9 @@ from typing import Any
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 
-from .. import serializers
-from ..models import Schedule
-from . import formats
+from ... import serializers
+from ...models import Schedule
+from .. import formats
 
 #: Columns that people change.
 AUDITED = (

@@ -9,12 +9,12 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from ..conf import app_settings
-from ..models import TaskAttempt, TaskRecord
-from ..monitoring.durations import duration, when
-from ..monitoring.reading import most_attempts
-from ..statuses import PENDING_STATUSES, AttemptOutcome, Status
-from . import formats
+from ...conf import app_settings
+from ...models import TaskAttempt, TaskRecord
+from ...monitoring.durations import duration, when
+from ...monitoring.reading import most_attempts
+from ...statuses import PENDING_STATUSES, AttemptOutcome, Status
+from .. import formats
 
 #: Attempts that a page shows, the newest: a task that snoozes for days has thousands.
 SHOWN = 20

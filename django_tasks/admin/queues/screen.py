@@ -19,15 +19,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.csrf import csrf_protect
 
-from ..conf import app_settings
-from ..definitions.backends import task_database
-from ..models import QueueState, TaskRecord
-from ..monitoring.queue_list import QueueKey, Queues, waiting_count
-from ..store.tasks import deletions
-from ..store.workers import queues
-from .base import ReadOnlyAdmin
-from .queue_rows import QueueRow, value_of
-from .task_actions import MOST_SECONDS
+from ...conf import app_settings
+from ...definitions.backends import task_database
+from ...models import QueueState, TaskRecord
+from ...monitoring.queue_list import QueueKey, Queues, waiting_count
+from ...store.tasks import deletions
+from ...store.workers import queues
+from ..base import ReadOnlyAdmin
+from ..tasks.actions import MOST_SECONDS
+from .rows import QueueRow, value_of
 
 #: Queues on one page.
 PAGE = 25
