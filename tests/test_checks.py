@@ -21,7 +21,8 @@ from django.views.debug import SafeExceptionReporterFilter, get_default_exceptio
 
 import django_tasks
 from django_tasks import checks as our_checks
-from django_tasks import mixed_install, task
+from django_tasks import task
+from django_tasks.dep14 import mixed_install
 from django_tasks.ids import uuid7
 from django_tasks.models import TaskRecord
 from django_tasks.redaction import arguments

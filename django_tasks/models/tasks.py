@@ -11,8 +11,8 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from ..definitions.context import Progress
+from ..dep14.mixed_install import overwritten
 from ..ids import uuid7
-from ..mixed_install import overwritten
 from ..statuses import FINAL_STATUSES, AttemptOutcome, Status
 from .indexes import StatusIndex
 

@@ -33,7 +33,7 @@ def other_version() -> str | None:
 
 def overwritten() -> str | None:
     """Return what is wrong, and the fix, if `django_tasks/__init__.py` is not ours."""
-    package = sys.modules[__package__ or "django_tasks"]
+    package = sys.modules[__name__.partition(".")[0]]
     if getattr(package, "__distribution__", None) == DISTRIBUTION:
         return None
     version = other_version()
