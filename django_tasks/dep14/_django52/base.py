@@ -2,7 +2,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from inspect import isclass, iscoroutinefunction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db.models import TextChoices
@@ -20,9 +20,6 @@ from .constants import (
 from .exceptions import TaskResultMismatch
 from .handler import task_backends
 from .json import normalize_json
-
-if TYPE_CHECKING:
-    from .backends import BaseTaskBackend
 
 __all__ = [
     "DEFAULT_TASK_BACKEND_ALIAS",
@@ -84,7 +81,7 @@ class Task:
     def module_path(self) -> str:
         return f"{self.func.__module__}.{self.func.__qualname__}"
 
-    def get_backend(self) -> "BaseTaskBackend":
+    def get_backend(self) -> Any:
         return task_backends[self.backend]
 
     def using(
@@ -108,10 +105,12 @@ class Task:
         return replace(self, **changes)
 
     def enqueue(self, *args: Any, **kwargs: Any) -> "TaskResult":
-        return self.get_backend().enqueue(self, args, kwargs)
+        result: TaskResult = self.get_backend().enqueue(self, args, kwargs)
+        return result
 
     async def aenqueue(self, *args: Any, **kwargs: Any) -> "TaskResult":
-        return await self.get_backend().aenqueue(self, args, kwargs)
+        result: TaskResult = await self.get_backend().aenqueue(self, args, kwargs)
+        return result
 
     def get_result(self, result_id: str) -> "TaskResult":
         """Return this task's result, or raise TaskResultDoesNotExist or TaskResultMismatch."""
@@ -154,7 +153,7 @@ def task(
             "Use .using(run_after=...) to set it dynamically."
         )
 
-    def decorate(func: Callable[..., Any]) -> Task:
+    def decorate(func: Callable[..., Any]) -> Any:
         return task_backends[backend].task_class(
             func=func,
             priority=priority,

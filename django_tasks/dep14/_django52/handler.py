@@ -11,9 +11,7 @@ from .constants import DEFAULT_TASK_BACKEND_ALIAS
 from .exceptions import InvalidTaskBackend
 
 if TYPE_CHECKING:
-    from .backends import BaseTaskBackend
-
-    _ConnectionHandler = BaseConnectionHandler[BaseTaskBackend]
+    _ConnectionHandler = BaseConnectionHandler[Any]
 else:  # Generic only for type checkers.
     _ConnectionHandler = BaseConnectionHandler
 
@@ -35,11 +33,11 @@ class TaskBackendHandler(_ConnectionHandler):
             settings = getattr(django_settings, "TASKS", DEFAULT_TASKS)
         return settings
 
-    def create_connection(self, alias: str) -> "BaseTaskBackend":
+    def create_connection(self, alias: str) -> Any:
         params = self.settings[alias]
         path = params["BACKEND"]
         try:
-            backend_class: type[BaseTaskBackend] = import_string(path)
+            backend_class = import_string(path)
         except ImportError as error:
             raise InvalidTaskBackend(f"Could not find backend '{path}': {error}") from error
         return backend_class(alias=alias, params=params)
