@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,33 +11,7 @@ from .. import serializers
 from ..conf import app_settings
 from ..dep14 import base as dep14
 from . import propagation
-
-if TYPE_CHECKING:
-    from .task import TaskResult
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a task is. `total` may be unknown (None)."""
-
-    done: float
-    total: float | None = None
-    message: str = ""
-
-    @property
-    def percent(self) -> float | None:
-        """0 to 100, or None while the total is unknown."""
-        if not self.total:
-            return None
-        return round(min(max(100 * self.done / self.total, 0), 100), 1)
-
-    @classmethod
-    def from_json(cls, text: str | None) -> Progress | None:
-        """Read what `ProgressReporter.set` wrote."""
-        if not text:
-            return None
-        done, total, message = serializers.loads(text)
-        return cls(done=done, total=total, message=message)
+from .results import TaskResult
 
 
 class Run(Protocol):

@@ -19,8 +19,8 @@ from ..dep14 import base as dep14
 from ..exceptions import TaskFailed, WaitTimeout
 from ..statuses import FINAL_STATUSES, Status, celery_state
 from . import progress_tokens
-from .context import Progress
 from .current import is_inside_a_task
+from .progress import Progress
 
 R = TypeVar("R")
 

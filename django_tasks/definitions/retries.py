@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ..exceptions import Retry, TaskControl
 
 if TYPE_CHECKING:
-    from .task import Task, TaskResult
+    from .results import TaskResult
+    from .task import Task
 
 #: What `backoff` may be: seconds, a timedelta, a list of seconds (the last one repeats), or a
 #: callable (exception, task_result) that returns seconds, or None to stop.

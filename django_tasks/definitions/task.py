@@ -25,7 +25,8 @@ from ..dep14.base import (
 from ..dep14.handler import task_backends
 from ..exceptions import InvalidTask
 from . import declared_schedules, options, registry
-from .context import Progress, TaskContext
+from .context import TaskContext
+from .progress import Progress
 from .results import Subscriptable, TaskError, TaskResult
 from .retries import DEFAULT_BACKOFF, Backoff
 

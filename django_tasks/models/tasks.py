@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from ..definitions.context import Progress
+from ..definitions.progress import Progress
 from ..dep14.mixed_install import overwritten
 from ..ids import uuid7
 from ..statuses import FINAL_STATUSES, AttemptOutcome, Status

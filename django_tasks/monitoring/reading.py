@@ -17,7 +17,7 @@ from django.db.models.functions import Coalesce
 
 from ..definitions import registry
 from ..definitions.backends import database_backends
-from ..definitions.context import Progress
+from ..definitions.progress import Progress
 from ..models import TaskRecord, WorkerRecord
 from ..routing import QueueSelection
 from ..statuses import Status

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from ..definitions.backends import database_backends
-from ..definitions.context import Progress
+from ..definitions.progress import Progress
 from ..models import QueueState, Schedule, TaskRecord, WorkerRecord
 from ..statuses import Status
 from ..store.dialects import status_is

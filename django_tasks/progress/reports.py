@@ -15,7 +15,7 @@ from django.utils.translation import pgettext_lazy
 
 from ..conf import app_settings
 from ..definitions import registry
-from ..definitions.context import Progress
+from ..definitions.progress import Progress
 from ..models import TaskAttempt, TaskRecord
 from ..monitoring.reading import readable_progress
 from ..redaction import arguments

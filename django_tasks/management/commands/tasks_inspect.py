@@ -11,7 +11,7 @@ from uuid import UUID
 from django.core.management.base import CommandError
 
 from ...backends.database import DatabaseBackend
-from ...definitions.context import Progress
+from ...definitions.progress import Progress
 from ...monitoring.diagnosis import Reason
 from ...monitoring.reading import CappedCount
 from ...monitoring.snapshot import (

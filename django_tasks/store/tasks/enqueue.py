@@ -12,7 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ... import serializers
 from ...definitions import propagation, registry
-from ...definitions.context import Progress
+from ...definitions.progress import Progress
 from ...definitions.task import Task, TaskError, TaskResult
 from ...ids import uuid7
 from ...models import TaskAttempt, TaskRecord
