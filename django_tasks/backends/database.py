@@ -22,7 +22,8 @@ from ..brokers.base import Broker, Ready
 from ..conf import app_settings, suggest
 from ..definitions import propagation
 from ..definitions.options import backoff_error
-from ..definitions.retries import DEFAULT_BACKOFF, Backoff
+from ..definitions.protocols import Backoff
+from ..definitions.retries import DEFAULT_BACKOFF
 from ..definitions.signatures import checker_of
 from ..definitions.task import Task, TaskResult
 from ..dep14.backends import BaseTaskBackend

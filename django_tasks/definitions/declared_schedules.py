@@ -14,19 +14,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from ..conf import app_settings, suggest
 from ..exceptions import InvalidTask
 from . import celery_settings, registry
+from .protocols import AnyTask
 from .schedule_options import COLUMNS, InvalidDeclaration, columns_of
-
-if TYPE_CHECKING:
-    from ..schedules import Spec
-    from .task import Task
-
-    #: What ``@task(schedule=…)`` takes.
-    Declarable: TypeAlias = Spec | Mapping[str, Any]
 
 #: Longest name of a schedule: the column's width.
 MOST_CHARACTERS = 200
@@ -109,7 +103,7 @@ def collect() -> Collection:
     return Collection(declarations=declarations, problems=tuple(problems))
 
 
-def check(task: Task[..., Any]) -> None:
+def check(task: AnyTask) -> None:
     """Raise InvalidTask unless the task's own schedules can be read."""
     try:
         for name, options in _of_task(task):
@@ -118,7 +112,7 @@ def check(task: Task[..., Any]) -> None:
         raise InvalidTask(f"{task.module_path}: schedule: {error}") from None
 
 
-def is_schedulable(task: Task[..., Any]) -> bool:
+def is_schedulable(task: AnyTask) -> bool:
     """Tell whether the admin offers `task`: those with a schedule in code unless they refuse."""
     if task.schedulable is not None:
         return task.schedulable
@@ -128,7 +122,7 @@ def is_schedulable(task: Task[..., Any]) -> bool:
     return any(isinstance(e, Mapping) and e.get("task") == task.module_path for e in entries)
 
 
-def schedulable_tasks() -> list[Task[..., Any]]:
+def schedulable_tasks() -> list[AnyTask]:
     """Return the tasks that the admin offers for schedules, ordered by path."""
     return [task for task in registry.known_tasks() if is_schedulable(task)]
 
@@ -216,7 +210,7 @@ def _read_celery(name: Any, entry: Any) -> tuple[Declaration, tuple[str, ...]]:
 
 
 def _read_options(
-    name: str, task: Task[..., Any], options: Mapping[str, Any]
+    name: str, task: AnyTask, options: Mapping[str, Any]
 ) -> tuple[Declaration, tuple[str, ...]]:
     return _declare(name, task, options), ()
 
@@ -232,7 +226,7 @@ def _read_entry(name: Any, entry: Any) -> tuple[Declaration, tuple[str, ...]]:
     return _declare(name, _task_of(entry["task"]), options), ()
 
 
-def _of_task(task: Task[..., Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+def _of_task(task: AnyTask) -> Iterable[tuple[str, Mapping[str, Any]]]:
     """Yield the name and options of each schedule in ``@task(schedule=…)``."""
     from ..schedules import Spec
 
@@ -253,7 +247,7 @@ def _of_task(task: Task[..., Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
             yield f"{path}:{name}", options if is_dict else {"schedule": options}
 
 
-def _task_of(path: Any) -> Task[..., Any]:
+def _task_of(path: Any) -> AnyTask:
     task = registry.find(path) if isinstance(path, str) else None
     if task is None:
         known = [each.module_path for each in registry.known_tasks()]
@@ -261,7 +255,7 @@ def _task_of(path: Any) -> Task[..., Any]:
     return task
 
 
-def _declare(name: Any, task: Task[..., Any], options: Mapping[str, Any]) -> Declaration:
+def _declare(name: Any, task: AnyTask, options: Mapping[str, Any]) -> Declaration:
     if not isinstance(name, str) or not 0 < len(name.strip()) <= MOST_CHARACTERS:
         raise InvalidDeclaration(
             f"its name must be text of 1 to {MOST_CHARACTERS} characters, not {name!r}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from django.utils.timezone import is_aware
@@ -14,9 +14,7 @@ from ..conf import suggest
 from ..exceptions import InvalidTask
 from ..routing import is_queue_name
 from . import propagation
-
-if TYPE_CHECKING:
-    from .task import Task
+from .protocols import AnyTask
 
 ON_LOST = ("retry", "fail")
 MOST_ATTEMPTS = 1_000_000
@@ -66,7 +64,7 @@ def check_names(given: Iterable[str], known: Iterable[str]) -> None:
             raise TypeError(f"@task has no option {name!r}{hint}")
 
 
-def check_values(task: Task[..., Any]) -> None:
+def check_values(task: AnyTask) -> None:
     """Raise InvalidTask for the first option of `task` with a wrong value."""
     for error in _errors(task):
         raise InvalidTask(f"{task.module_path}: {error}")
@@ -84,7 +82,7 @@ def backoff_error(backoff: Any) -> str | None:
     )
 
 
-def _errors(task: Task[..., Any]) -> Iterable[str]:
+def _errors(task: AnyTask) -> Iterable[str]:
     if not is_queue_name(task.queue_name):
         yield (
             f"queue_name must be text of up to 100 characters without spaces, commas or '*',"

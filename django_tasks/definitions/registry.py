@@ -10,14 +10,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ..exceptions import InvalidTask
+from .protocols import AnyTask
 
-if TYPE_CHECKING:
-    from .task import Task
-
-_tasks: dict[str, Task[..., Any]] = {}
+_tasks: dict[str, AnyTask] = {}
 _places: dict[str, _Place] = {}
 
 #: Whose code stands between a task and the line that makes it.
@@ -34,7 +32,7 @@ class _Place(NamedTuple):
     specs: dict[str, Any]
 
     @classmethod
-    def of(cls, task: Task[..., Any]) -> _Place:
+    def of(cls, task: AnyTask) -> _Place:
         frame: FrameType | None = sys._getframe(1)
         while frame and str(frame.f_globals.get("__name__")).startswith(_MAKERS):
             frame = frame.f_back
@@ -57,7 +55,7 @@ class _Place(NamedTuple):
         return f"{self.file}:{self.line}"
 
 
-def register(task: Task[..., Any]) -> None:
+def register(task: AnyTask) -> None:
     """
     Remember `task` under its path; copies made by using() do not replace the original.
 
@@ -67,7 +65,7 @@ def register(task: Task[..., Any]) -> None:
         _remember(task)
 
 
-def register_decorated(task: Task[..., Any]) -> None:
+def register_decorated(task: AnyTask) -> None:
     """
     Raise InvalidTask if a decorator has just made a second task, with other options, of one.
 
@@ -79,7 +77,7 @@ def register_decorated(task: Task[..., Any]) -> None:
         _remember(task)
 
 
-def _remember(task: Task[..., Any]) -> None:
+def _remember(task: AnyTask) -> None:
     path = task.module_path
     place, before = _Place.of(task), _places.get(path)
     if path in _tasks and before and not place.is_run_again(before):
@@ -91,17 +89,17 @@ def _remember(task: Task[..., Any]) -> None:
     _tasks[path], _places[path] = task, place
 
 
-def is_copy(task: Task[..., Any]) -> bool:
+def is_copy(task: AnyTask) -> bool:
     """Tell whether `task` was made of one that is known, by using()."""
     known = _tasks.get(task.module_path)
     return known is not None and known.func is task.func
 
 
-def find(path: str) -> Task[..., Any] | None:
+def find(path: str) -> AnyTask | None:
     """Return the task decorated at `path`, or None."""
     return _tasks.get(path)
 
 
-def known_tasks() -> Iterator[Task[..., Any]]:
+def known_tasks() -> Iterator[AnyTask]:
     """Yield the decorated tasks, ordered by path."""
     return iter([_tasks[path] for path in sorted(_tasks)])

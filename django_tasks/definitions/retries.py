@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..exceptions import Retry, TaskControl
-
-if TYPE_CHECKING:
-    from .results import TaskResult
-    from .task import Task
-
-#: What `backoff` may be: seconds, a timedelta, a list of seconds (the last one repeats), or a
-#: callable (exception, task_result) that returns seconds, or None to stop.
-Backoff = float | timedelta | Sequence[float] | Callable[[BaseException, Any], float | None]
+from .protocols import AnyTask, Backoff
+from .results import TaskResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +55,7 @@ STOP = RetryDecision(None)
 
 
 def decide(
-    task: Task[..., Any],
+    task: AnyTask,
     exception: BaseException,
     attempts: int,
     max_attempts: int,
@@ -82,7 +76,7 @@ def decide(
     return RetryDecision(None if delay is None else min(delay, LONGEST_DELAY))
 
 
-def _is_retryable(task: Task[..., Any], exception: BaseException) -> bool:
+def _is_retryable(task: AnyTask, exception: BaseException) -> bool:
     if isinstance(exception, TaskControl):
         return isinstance(exception, Retry)
     if isinstance(exception, task.give_up_on):

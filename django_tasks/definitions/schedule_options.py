@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from django.utils.timezone import is_aware
 
@@ -12,10 +12,8 @@ from .. import serializers
 from ..conf import app_settings, suggest
 from ..exceptions import InvalidTask, InvalidTaskBackend
 from . import options as task_options
+from .protocols import AnyTask
 from .signatures import checker_of
-
-if TYPE_CHECKING:
-    from .task import Task
 
 OVERLAPS = ("ALLOW", "SKIP", "QUEUE_ONE", "CANCEL_PREVIOUS")
 CATCH_UPS = ("NONE", "LATEST", "ALL")
@@ -94,7 +92,7 @@ class InvalidDeclaration(ValueError):
         self.option = option
 
 
-def columns_of(task: Task[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+def columns_of(task: AnyTask, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return a value for each of `COLUMNS`. Raise InvalidDeclaration for what is wrong."""
     columns = {**COLUMNS, "task_path": task.module_path, **given_columns(options)}
     if options.get("schedule") is None:
@@ -160,7 +158,7 @@ def _dumped(name: str, value: Any) -> str:
         raise InvalidDeclaration(str(error), name) from None
 
 
-def _check_call(task: Task[..., Any], columns: Mapping[str, Any]) -> None:
+def _check_call(task: AnyTask, columns: Mapping[str, Any]) -> None:
     args, kwargs = (serializers.loads(columns[name]) for name in ("args", "kwargs"))
     try:
         checker_of(task.func, task.takes_context).check(args, kwargs)
@@ -178,7 +176,7 @@ def _policy(name: str, value: Any) -> Any:
         raise InvalidDeclaration(f"{name} must be {wanted}, not {value!r}.", name) from None
 
 
-def _check_enqueueing(task: Task[..., Any], columns: Mapping[str, Any]) -> None:
+def _check_enqueueing(task: AnyTask, columns: Mapping[str, Any]) -> None:
     """Ask the rules for tasks whether this one may be enqueued there and so."""
     names = ("backend", "queue_name", "priority")
     given = {name: columns[name] for name in names if columns[name] not in ("", None)}

@@ -27,11 +27,12 @@ from ..exceptions import InvalidTask
 from . import declared_schedules, options, registry
 from .context import TaskContext
 from .progress import Progress
+from .protocols import Backoff
 from .results import Subscriptable, TaskError, TaskResult
-from .retries import DEFAULT_BACKOFF, Backoff
+from .retries import DEFAULT_BACKOFF
 
 if TYPE_CHECKING:
-    from .declared_schedules import Declarable
+    from .protocols import Declarable
 
 __all__ = [
     "DEFAULT_TASK_BACKEND_ALIAS",

@@ -11,12 +11,10 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from .. import serializers
-
-if TYPE_CHECKING:
-    from ..definitions.task import Task
+from ..definitions.protocols import AnyTask
 
 MASK = "********"
 UNREADABLE = "(unreadable: not valid JSON)"
@@ -32,7 +30,7 @@ class MaskedCall(NamedTuple):
     kwargs: Any
 
 
-def mask(args: str, kwargs: str, task: Task[..., Any] | None) -> MaskedCall:
+def mask(args: str, kwargs: str, task: AnyTask | None) -> MaskedCall:
     """
     Read the JSON of a task's arguments and hide what is secret.
 
@@ -42,7 +40,7 @@ def mask(args: str, kwargs: str, task: Task[..., Any] | None) -> MaskedCall:
     return MaskedCall(_positional(_read(args), task), _named(_read(kwargs), task))
 
 
-def mask_value(text: str | None, task: Task[..., Any] | None) -> Any:
+def mask_value(text: str | None, task: AnyTask | None) -> Any:
     """
     Read the JSON of a return value or metadata and hide what lies under a secret's key.
 
@@ -63,7 +61,7 @@ def _read(text: str) -> Any:
         return UNREADABLE
 
 
-def _positional(values: Any, task: Task[..., Any] | None) -> Any:
+def _positional(values: Any, task: AnyTask | None) -> Any:
     if not isinstance(values, list):
         return UNREADABLE
     if task is None:
@@ -72,7 +70,7 @@ def _positional(values: Any, task: Task[..., Any] | None) -> Any:
     return [masker.named(name, v) for name, v in zip(_parameter_names(task), values, strict=False)]
 
 
-def _named(values: Any, task: Task[..., Any] | None) -> Any:
+def _named(values: Any, task: AnyTask | None) -> Any:
     if not isinstance(values, dict):
         return UNREADABLE
     if task is None:
@@ -81,7 +79,7 @@ def _named(values: Any, task: Task[..., Any] | None) -> Any:
     return {name: masker.named(name, value) for name, value in values.items()}
 
 
-def _parameter_names(task: Task[..., Any]) -> Iterator[str]:
+def _parameter_names(task: AnyTask) -> Iterator[str]:
     """Yield the names that the positional arguments have, without end."""
     last = ""
     parameters = list(inspect.signature(task.func).parameters.values())
@@ -98,7 +96,7 @@ def _parameter_names(task: Task[..., Any]) -> Iterator[str]:
 class _Masker:
     """Knows what is secret in the values of one task."""
 
-    def __init__(self, task: Task[..., Any] | None) -> None:
+    def __init__(self, task: AnyTask | None) -> None:
         self.sensitive = frozenset(getattr(task, "sensitive", ()) or ())
         self.pattern = _hidden_pattern()
 

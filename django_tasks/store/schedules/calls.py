@@ -12,8 +12,8 @@ from ... import serializers
 from ...backends.database import DatabaseBackend
 from ...conf import app_settings, suggest
 from ...definitions import registry
+from ...definitions.protocols import AnyTask
 from ...definitions.signatures import checker_of
-from ...definitions.task import Task
 from ...dep14.handler import task_backends
 from ...exceptions import InvalidTask, InvalidTaskBackend
 from ...routing import is_queue_name
@@ -35,7 +35,7 @@ class UnknownTask(ValidationError):
 class ScheduledCall:
     """A call that can be enqueued. `args` and `kwargs` are JSON as records store it."""
 
-    task: Task[..., Any]
+    task: AnyTask
     backend: DatabaseBackend
     args: str
     kwargs: str
@@ -62,7 +62,7 @@ def call_of(row: Schedule, database: str) -> ScheduledCall:
     )
 
 
-def _arguments(row: Schedule, task: Task[..., Any]) -> tuple[str, str]:
+def _arguments(row: Schedule, task: AnyTask) -> tuple[str, str]:
     args = _loaded(row.args, "args", list, _("Not a JSON list, as [1, 2]."))
     kwargs = _loaded(row.kwargs, "kwargs", dict, _('Not a JSON object, as {"x": 1}.'))
     try:
@@ -92,7 +92,7 @@ def _dumped(value: Any, field: str, limit: int) -> str:
         raise ValidationError({field: str(error)}) from None
 
 
-def _misfit(task: Task[..., Any], args: list[Any], kwargs: dict[str, Any]) -> str:
+def _misfit(task: AnyTask, args: list[Any], kwargs: dict[str, Any]) -> str:
     """Return which of the two columns does not fit: missing arguments are a matter of `args`."""
     signature = checker_of(task.func, task.takes_context).signature
     try:
@@ -124,13 +124,13 @@ def _backend(alias: str, database: str) -> DatabaseBackend:
     return backend
 
 
-def _with_options(known: Task[..., Any], row: Schedule, backend: DatabaseBackend) -> Task[..., Any]:
+def _with_options(known: AnyTask, row: Schedule, backend: DatabaseBackend) -> AnyTask:
     options: dict[str, Any] = {"backend": backend.alias}
     if row.queue_name:
         options["queue_name"] = row.queue_name
     if row.priority is not None:
         options["priority"] = row.priority
-    task = known.restored(**options)
+    task: AnyTask = known.restored(**options)
     if not is_queue_name(task.queue_name):
         raise ValidationError(
             {"queue_name": _("Up to 100 characters without spaces, commas or '*'.")}

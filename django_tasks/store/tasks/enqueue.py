@@ -358,7 +358,7 @@ def _task_of(record: TaskRecord) -> Task[..., Any]:
     known = registry.find(record.task_path)
     if known is None:
         return _unknown_task(record)
-    return known.restored(
+    task: Task[..., Any] = known.restored(
         priority=record.priority,
         queue_name=record.queue_name,
         run_after=record.run_after,
@@ -368,6 +368,7 @@ def _task_of(record: TaskRecord) -> Task[..., Any]:
         metadata=propagation.split(record.metadata)[0] or known.metadata,
         **policy.restored(known, record.result_ttl, record.on_lost),
     )
+    return task
 
 
 def _unknown_task(record: TaskRecord) -> Task[..., Any]:

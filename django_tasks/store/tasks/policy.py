@@ -8,18 +8,16 @@ that. Rows that say nothing are kept as the settings of who prunes say.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ...definitions.protocols import AnyTask
 from .retention import seconds
-
-if TYPE_CHECKING:
-    from ...definitions.task import Task
 
 #: Columns that only rows of tasks that say something have set.
 COLUMNS = ("result_ttl", "on_lost")
 
 
-def of(task: Task[..., Any]) -> dict[str, Any]:
+def of(task: AnyTask) -> dict[str, Any]:
     """Return the columns that carry the policy of `task`; nothing where it has the defaults."""
     columns: dict[str, Any] = {}
     if task.result_ttl is not None:
@@ -29,9 +27,7 @@ def of(task: Task[..., Any]) -> dict[str, Any]:
     return columns
 
 
-def restored(
-    known: Task[..., Any], result_ttl: float | None, on_lost: str | None
-) -> dict[str, Any]:
+def restored(known: AnyTask, result_ttl: float | None, on_lost: str | None) -> dict[str, Any]:
     """Return the options of a stored task that its columns say, in the words of `known` code."""
     is_same = known.result_ttl is not None and seconds(known.result_ttl) == result_ttl
     return {

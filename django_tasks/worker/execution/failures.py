@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ...conf import app_settings
+from ...definitions.protocols import AnyTask
+from ...definitions.results import TaskResult
 from ...definitions.retries import decide
-from ...definitions.task import Task, TaskResult
 from ...exceptions import (
     Cancel,
     Retry,
@@ -26,7 +27,7 @@ from ...store.values import Attempt, Claim, Ending, EndingKind
 
 def ending_of(
     claim: Claim,
-    task: Task[..., Any],
+    task: AnyTask,
     exception: BaseException,
     run_time: float | None,
     result: Callable[[], TaskResult[Any]],
@@ -72,7 +73,7 @@ def give_back(claim: Claim, exception: BaseException, run_time: float, delay: fl
 
 def _decide(
     claim: Claim,
-    task: Task[..., Any],
+    task: AnyTask,
     exception: BaseException,
     result: Callable[[], TaskResult[Any]],
 ) -> tuple[AttemptOutcome | None, EndingKind, float]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ...definitions.task import Task
+from ...definitions.protocols import AnyTask
 from ...exceptions import TaskInterruption
 from ...store.values import Claim, Ending, Success
 
@@ -34,7 +34,7 @@ class Job:
         "task",
     )
 
-    def __init__(self, claim: Claim, task: Task[..., Any] | None, entry: int) -> None:
+    def __init__(self, claim: Claim, task: AnyTask | None, entry: int) -> None:
         self.claim = claim
         self.task = task
         self.entry = entry

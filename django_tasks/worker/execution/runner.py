@@ -22,8 +22,10 @@ from django.db import DatabaseError, InterfaceError
 
 from ... import serializers
 from ...conf import app_settings
+from ...definitions.context import TaskContext
 from ...definitions.current import current_task_id
-from ...definitions.task import Task, TaskContext, TaskResult
+from ...definitions.protocols import AnyTask
+from ...definitions.results import TaskResult
 from ...redaction.exceptions import OF_OTHERS, loggable
 from ...signals import task_started
 from ...store.tasks import enqueue, transitions
@@ -141,14 +143,14 @@ class Runner:
             logger.warning("A forked child of a task came back from its body; it ends here.")
             os._exit(0)
 
-    def _start(self, job: Job, task: Task[..., Any]) -> float:
+    def _start(self, job: Job, task: AnyTask) -> float:
         entry = job.entry
         self._started_at[entry] = now = clock()
         self._deadlines[entry] = now + task.time_limit if task.time_limit else NO_LIMIT
         self._states[entry] = STARTED  # last: who reads STARTED may rely on the other cells
         return time.perf_counter()
 
-    def _arguments(self, job: Job, task: Task[..., Any]) -> tuple[Any, Any]:
+    def _arguments(self, job: Job, task: AnyTask) -> tuple[Any, Any]:
         claim = job.claim
         args = serializers.loads(claim.args) if claim.args != "[]" else []
         kwargs = serializers.loads(claim.kwargs) if claim.kwargs != "{}" else {}
@@ -160,7 +162,7 @@ class Runner:
             args = [job.context, *args]
         return args, kwargs
 
-    def _announce_start(self, job: Job, task: Task[..., Any]) -> None:
+    def _announce_start(self, job: Job, task: AnyTask) -> None:
         """Send task_started. That it cannot be told is no error of the task."""
         try:
             result = self.clerk.ask(lambda: enqueue.load(self.database, job.claim.id), wait=True)
@@ -176,20 +178,20 @@ class Runner:
                 shown = loggable(error, OF_OTHERS)
                 logger.error("Receiver %r of task_started failed.", receiver, exc_info=shown)
 
-    def _success(self, job: Job, task: Task[..., Any], value: Any, run_time: float) -> Outcome:
+    def _success(self, job: Job, task: AnyTask, value: Any, run_time: float) -> Outcome:
         success = self._value(job, task, value, run_time)
         if job.context is not None and (fields := job.context.take_pending()):
             job.run.save(fields, wait=False)
         return success
 
-    def _value(self, job: Job, task: Task[..., Any], value: Any, run_time: float) -> Success:
+    def _value(self, job: Job, task: AnyTask, value: Any, run_time: float) -> Success:
         text = None if task.ignore_result or value is None else _value_text(value)
         return Success(job.claim.id, job.claim.claims, text, run_time)
 
     def _run_atomic(
         self,
         job: Job,
-        task: Task[..., Any],
+        task: AnyTask,
         call: Callable[[Any, Any, Any], Any],
         args: Any,
         kwargs: Any,
@@ -219,7 +221,7 @@ class Runner:
         return success
 
     def _failure(
-        self, job: Job, task: Task[..., Any], exception: BaseException, run_time: float
+        self, job: Job, task: AnyTask, exception: BaseException, run_time: float
     ) -> Outcome:
         if isinstance(exception, _ClaimLost):
             return late(job.claim)
