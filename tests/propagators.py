@@ -117,7 +117,7 @@ def tell_at_second(context):
 
 @task(takes_context=True)
 def save_reserved(context):
-    context.metadata["django_tasks.definitions.context"] = {"tests.propagators.Language": "forged"}
+    context.metadata["django_tasks.context"] = {"tests.propagators.Language": "forged"}
     context.save_metadata()
 
 

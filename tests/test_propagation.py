@@ -296,7 +296,7 @@ def test_value_of_an_unknown_propagator_waits(use, caplog):
     assert result.return_value == ["de", {"schema": "acme"}]
 
 
-@pytest.mark.parametrize("metadata", ["{", '{"django_tasks.definitions.context": 1}'])
+@pytest.mark.parametrize("metadata", ["{", '{"django_tasks.context": 1}'])
 def test_corrupt_row_fails_its_own_task(metadata):
     """It does not run without its context, and stops no other."""
     corrupt, other = tell.enqueue(), propagators.tell_async.enqueue()

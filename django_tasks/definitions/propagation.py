@@ -19,7 +19,7 @@ from .. import serializers
 from ..conf import app_settings
 
 #: Under which metadata has what was captured, by the propagators' paths.
-KEY = "django_tasks.definitions.context"
+KEY = "django_tasks.context"
 _SETTING = "DJANGO_TASKS['CONTEXT_PROPAGATORS']"
 
 
