@@ -14,8 +14,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
 from django.utils.functional import cached_property
 
-from ..definitions.backends import task_database
 from ..monitoring.reading import capped_count
+from ..store.databases import task_database
 from .control_characters import with_visible_controls
 from .patience import with_patience
 

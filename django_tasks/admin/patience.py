@@ -12,8 +12,8 @@ from django.db import OperationalError, connections
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
-from ..definitions.backends import task_database
 from ..store import dialects
+from ..store.databases import task_database
 
 logger = logging.getLogger("django_tasks.admin")
 

@@ -57,6 +57,8 @@ class DatabaseBackend(BaseTaskBackend):
     """
 
     task_class = Task
+    #: Its tasks are rows: workers, schedules and the admin serve it.
+    stores_rows = True
     supports_defer = True
     supports_async_task = True
     supports_get_result = True

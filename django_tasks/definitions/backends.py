@@ -1,13 +1,13 @@
-"""The aliases in TASKS, and which of them this package's database backend serves."""
+"""The aliases in TASKS, and which of them store their tasks as rows."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from django.utils.module_loading import import_string
 
-from ..backends.database import DatabaseBackend
 from ..dep14.handler import task_backends
+from .protocols import StoringBackend
 
 
 def backend_classes() -> dict[str, type[Any]]:
@@ -21,33 +21,21 @@ def backend_classes() -> dict[str, type[Any]]:
     return classes
 
 
+def is_storing(backend: Any) -> TypeGuard[StoringBackend]:
+    """Tell whether this backend, or class of backends, stores its tasks as rows."""
+    return bool(getattr(backend, "stores_rows", False))
+
+
 def database_aliases() -> list[str]:
     """Return the aliases whose tasks are rows; "default" first if it is one."""
-    aliases = [
-        alias
-        for alias, backend in backend_classes().items()
-        if isinstance(backend, type) and issubclass(backend, DatabaseBackend)
-    ]
+    aliases = [alias for alias, backend in backend_classes().items() if is_storing(backend)]
     return sorted(aliases, key=lambda alias: alias != "default")
 
 
-def database_backends() -> dict[str, DatabaseBackend]:
-    """Return the database backends by alias, "default" first if it is one."""
-    return {alias: _backend(alias) for alias in database_aliases()}
-
-
-def _backend(alias: str) -> DatabaseBackend:
-    backend = task_backends[alias]
-    assert isinstance(backend, DatabaseBackend)
-    return backend
-
-
-def task_database() -> str:
-    """Return the database that the admin shows: the default backend's, else the first one's."""
-    for backend in database_backends().values():
-        return backend.database
-    from django.db import router
-
-    from ..models import TaskRecord
-
-    return router.db_for_read(TaskRecord)
+def database_backends() -> dict[str, StoringBackend]:
+    """Return the backends that store rows by alias, "default" first if it is one."""
+    return {
+        alias: backend
+        for alias in database_aliases()
+        if is_storing(backend := task_backends[alias])
+    }

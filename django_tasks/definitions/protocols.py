@@ -7,7 +7,7 @@ those take anything that is one of these.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from uuid import UUID
@@ -83,3 +83,27 @@ class AnyTask(Protocol):
     def restored(self, **changes: Any) -> Any: ...
     def call(self, *args: Any, **kwargs: Any) -> Any: ...
     async def acall(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+class StoringBackend(Protocol):
+    """A backend whose tasks are rows: its class has `stores_rows = True`."""
+
+    alias: str
+    #: Names that tasks may use; empty: any.
+    queues: Iterable[str]
+    #: Attempts of a task that does not say.
+    max_attempts: int
+
+    @property
+    def database(self) -> str:
+        """The alias of the database that holds the rows."""
+
+    @property
+    def broker(self) -> Any:
+        """Who hands out ready ids: a `brokers.base.Broker`."""
+
+    def validate_task(self, task: Any) -> None:
+        """Raise InvalidTask unless this backend can run `task`."""
+
+    def announce(self, results: Sequence[Any]) -> None:
+        """Send task_enqueued for each result."""

@@ -351,7 +351,7 @@ class Schedule(models.Model):
             return [*last]
 
     def _database(self, using: str | None = None) -> str:
-        from ..definitions.backends import task_database
+        from ..store.databases import task_database
 
         return using or self._state.db or task_database()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ..backends.database import DatabaseBackend
+from ..definitions.protocols import StoringBackend
 from ..models import RollupMark, Schedule
 from ..store.dialects import DatabaseNow
 from . import health as verdict
@@ -39,7 +39,7 @@ class Glance:
     history: Sequence[Slot]
 
 
-def glance(database: str, backends: Sequence[DatabaseBackend], period: Period) -> Glance:
+def glance(database: str, backends: Sequence[StoringBackend], period: Period) -> Glance:
     """Look at `backends`, whose tasks are in `database`; the history is that of `period`."""
     now, counted_until = _clock(database)
     rows = workers.read_rows(database)

@@ -18,8 +18,8 @@ from django.db import connections
 from django.db.models import Count, F
 from django.db.models.lookups import LessThanOrEqual
 
-from ..backends.database import DatabaseBackend
 from ..definitions import registry
+from ..definitions.protocols import StoringBackend
 from ..models import QueueState, TaskRecord
 from ..statuses import Status
 from ..store import dialects
@@ -97,7 +97,7 @@ def read_running(database: str, live_workers: Set[UUID]) -> RunningTasks:
 
 def read_queues(
     database: str,
-    backends: Sequence[DatabaseBackend],
+    backends: Sequence[StoringBackend],
     running: RunningTasks,
     now: datetime,
     *,
@@ -137,7 +137,7 @@ def _place(aliases: Sequence[str], alias: str) -> int:
     return aliases.index(alias) if alias in aliases else len(aliases)
 
 
-def _known(backends: Iterable[DatabaseBackend]) -> set[Queue]:
+def _known(backends: Iterable[StoringBackend]) -> set[Queue]:
     """Return the queues that settings and code name."""
     listed = {(backend.alias, str(name)) for backend in backends for name in backend.queues}
     aliases = {backend.alias for backend in backends}
@@ -146,7 +146,7 @@ def _known(backends: Iterable[DatabaseBackend]) -> set[Queue]:
 
 
 def _ready(
-    database: str, backends: Iterable[DatabaseBackend], *, counts_all: bool
+    database: str, backends: Iterable[StoringBackend], *, counts_all: bool
 ) -> dict[Queue, tuple[int, float | None]]:
     """Return how many are ready in each queue that has some, and for how long the first is."""
     connection = connections[database]

@@ -12,9 +12,10 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from ...definitions.backends import database_backends, task_database
+from ...definitions.backends import database_backends
 from ...models import Overview, Schedule, TaskRecord, WorkerRecord
 from ...monitoring.overview import glance
+from ...store.databases import task_database
 from ..base import ReadOnlyAdmin
 from ..control_characters import visible
 from . import sections as overview_sections

@@ -20,9 +20,9 @@ from django.utils.translation import ngettext
 from django.views.decorators.csrf import csrf_protect
 
 from ...conf import app_settings
-from ...definitions.backends import task_database
 from ...models import QueueState, TaskRecord
 from ...monitoring.queue_list import QueueKey, Queues, waiting_count
+from ...store.databases import task_database
 from ...store.tasks import deletions
 from ...store.workers import queues
 from ..base import ReadOnlyAdmin

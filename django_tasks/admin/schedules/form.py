@@ -17,13 +17,14 @@ from django.utils.translation import gettext as _
 from ... import serializers
 from ...conf import app_settings
 from ...definitions import registry
-from ...definitions.backends import database_backends, task_database
+from ...definitions.backends import database_backends
 from ...definitions.declared_schedules import schedulable_tasks
 from ...models import Schedule
 from ...models.schedules import ScheduleKind
 from ...monitoring.reading import queue_names
 from ...schedules import SOLAR_EVENTS, InvalidSchedule
 from ...schedules.zones import zone_named
+from ...store.databases import task_database
 from ...store.schedules import edits as store
 from ..widgets import DurationField, SuggestingInput
 from . import secrets

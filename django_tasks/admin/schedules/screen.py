@@ -16,10 +16,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from ...definitions.backends import task_database
 from ...definitions.declared_schedules import drift_of
 from ...models import Schedule, WorkerRecord
 from ...models.schedules import ScheduleKind
+from ...store.databases import task_database
 from ...store.dialects import DatabaseNow
 from ...store.schedules import edits as store
 from ...store.workers.leases import BEAT

@@ -14,8 +14,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from ...definitions.backends import task_database
 from ...models import WorkerRecord
+from ...store.databases import task_database
 from ...store.workers import requests
 from ...store.workers.requests import WishRefused
 from ..base import ReadOnlyAdmin

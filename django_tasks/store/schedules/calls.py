@@ -9,10 +9,10 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from ... import serializers
-from ...backends.database import DatabaseBackend
 from ...conf import app_settings, suggest
 from ...definitions import registry
-from ...definitions.protocols import AnyTask
+from ...definitions.backends import is_storing
+from ...definitions.protocols import AnyTask, StoringBackend
 from ...definitions.signatures import checker_of
 from ...dep14.handler import task_backends
 from ...exceptions import InvalidTask, InvalidTaskBackend
@@ -36,7 +36,7 @@ class ScheduledCall:
     """A call that can be enqueued. `args` and `kwargs` are JSON as records store it."""
 
     task: AnyTask
-    backend: DatabaseBackend
+    backend: StoringBackend
     args: str
     kwargs: str
 
@@ -102,12 +102,12 @@ def _misfit(task: AnyTask, args: list[Any], kwargs: dict[str, Any]) -> str:
     return "kwargs" if kwargs else "args"
 
 
-def _backend(alias: str, database: str) -> DatabaseBackend:
+def _backend(alias: str, database: str) -> StoringBackend:
     try:
         backend = task_backends[alias]
     except InvalidTaskBackend as error:
         raise ValidationError({"backend": str(error)}) from None
-    if not isinstance(backend, DatabaseBackend):
+    if not is_storing(backend):
         raise ValidationError(
             {"backend": _("Backend %(alias)r does not store its tasks.") % {"alias": alias}}
         )
@@ -124,7 +124,7 @@ def _backend(alias: str, database: str) -> DatabaseBackend:
     return backend
 
 
-def _with_options(known: AnyTask, row: Schedule, backend: DatabaseBackend) -> AnyTask:
+def _with_options(known: AnyTask, row: Schedule, backend: StoringBackend) -> AnyTask:
     options: dict[str, Any] = {"backend": backend.alias}
     if row.queue_name:
         options["queue_name"] = row.queue_name

@@ -20,13 +20,13 @@ from django.db.models import Q, QuerySet
 from django.utils.timezone import is_aware
 from django.utils.translation import gettext as _
 
-from ...definitions.backends import task_database
 from ...definitions.task import TaskResult
 from ...models import Schedule, ScheduleRun
 from ...models.schedules import RunOutcome, ScheduleKind
 from ...schedules import InvalidSchedule, MissingLibrary, spec_of
 from ...schedules.planning import TICK, first_undecided, next_slot, planned_slot
 from ...schedules.zones import zone_named
+from ..databases import task_database
 from ..dialects import DatabaseNow
 from ..retrying import repeated
 from ..tasks.enqueue import database_clock, result_of
