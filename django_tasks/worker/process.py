@@ -23,7 +23,7 @@ from .execution.inheritance import inheritance
 from .execution.limits import LOOK, die_with_parent
 from .execution.runner import Runner
 from .execution.uncaught import keep_texts_out_of_logs
-from .pools.main_thread import make_pool
+from .pools.choice import make_pool
 from .quarantine import Offers
 
 logger = logging.getLogger("django_tasks.worker")

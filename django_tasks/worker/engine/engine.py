@@ -29,7 +29,7 @@ from ..config import WorkerConfig
 from ..execution import contexts
 from ..execution.jobs import Job, Outcome
 from ..execution.not_run import expired, given_back
-from ..pools.main_thread import Pool
+from ..pools.base import Pool
 from ..quarantine import Suspects
 from ..reporting.signals import Audience
 from .batch_size import FLUSH_AFTER, FLUSH_AT, BatchSize
