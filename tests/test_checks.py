@@ -378,7 +378,7 @@ def test_i001_a_database_that_cannot_be_reached_is_told(monkeypatch):
 
 def test_every_id_is_documented():
     app = ROOT / "django_tasks"
-    sources = [app / "checks.py", app / "backends/database.py", *app.glob("brokers/*.py")]
+    sources = [app / "checks.py", app / "backends/database.py", *app.glob("brokers/**/*.py")]
     used = {i for s in sources for i in re.findall(r"django_tasks\.([EWI]\d{3})", s.read_text())}
     page = (ROOT / "docs" / "reference" / "checks.md").read_text()
 

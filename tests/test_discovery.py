@@ -59,10 +59,10 @@ settings.configure(
 )
 django.setup()
 from django.core.checks import run_checks
-from django_tasks import declared, registry
+from django_tasks.definitions import declared_schedules, registry
 
 print([task.module_path for task in registry.known_tasks()])
-print(list(declared.collect().declarations))
+print(list(declared_schedules.collect().declarations))
 print([message.id for message in run_checks() if message.is_serious()])
 """
 

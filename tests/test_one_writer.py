@@ -45,6 +45,6 @@ def test_others_do_not_write_status(path):
 
 def test_writer_is_noticed():
     """The test above sees the writes of the one module that may."""
-    tree = ast.parse((PACKAGE / "store" / "transitions.py").read_text(encoding="utf-8"))
+    tree = ast.parse((PACKAGE / "store" / "tasks" / "transitions.py").read_text(encoding="utf-8"))
 
     assert sum(map(writes_status, ast.walk(tree))) >= 2

@@ -80,9 +80,9 @@ def test_cache_must_be_one_of_django_redis(checked):
 def test_missing_package_is_told(checked, monkeypatch):
     """E009 names the extra to install."""
     monkeypatch.setitem(sys.modules, "django_redis", None)
-    for name in ("redis", "redis_lines", "redis_source"):
+    for name in ("redis", "redis.broker", "redis.connections", "redis.source"):
         monkeypatch.delitem(sys.modules, f"django_tasks.brokers.{name}", raising=False)
-        monkeypatch.delattr(f"django_tasks.brokers.{name}", raising=False)
+    monkeypatch.delattr("django_tasks.brokers.redis", raising=False)
 
     [error] = checked("redis", {})
 

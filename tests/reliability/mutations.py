@@ -102,7 +102,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="metadata saved without what was captured",
-        file="context.py",
+        file="definitions/context.py",
         old='captured = getattr(self.task_result, "propagated", {})',
         new="captured: dict[str, Any] = {}",
         tests="../worker/test_tenants.py",
@@ -220,7 +220,7 @@ MUTATIONS = [
     Mutation(
         name="a keeper waits for its pipe to end",
         file="worker/keeper/keeper.py",
-        old="not chunk or obituaries.LAST in reports",
+        old="not chunk or lost_tasks.LAST in reports",
         new="not chunk",
         tests="../worker/test_body_forks.py",
         select="daemon",
@@ -444,7 +444,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="unknown tasks are imported",
-        file="registry.py",
+        file="definitions/registry.py",
         old="    return _tasks.get(path)\n",
         new="    import importlib\n\n    try:\n"
         '        importlib.import_module(path.rpartition(".")[0])\n'
@@ -455,8 +455,8 @@ MUTATIONS = [
     Mutation(
         name="an enqueue commits at once",
         file="backends/database.py",
-        old="            records.insert(self.database, new, task_id, *own, wake=wake)\n",
-        new="            records.insert(self.database, new, task_id, *own, wake=False)\n"
+        old="            enqueue.insert(self.database, new, task_id, *own, wake=wake)\n",
+        new="            enqueue.insert(self.database, new, task_id, *own, wake=False)\n"
         "            from django.db import connections\n\n"
         "            connections[self.database].connection.commit()\n",
         tests="test_transactions.py",
