@@ -298,9 +298,9 @@ def test_migrate_synchronises(capsys):
     assert "Schedules declared in code: 1 created" in capsys.readouterr().out
 
 
-def test_migrate_to_before_schedules_does_not_fail(capsys):
+def test_migrate_to_zero_and_back_does_not_fail(capsys):
     with declare(mine=HOURLY):
-        call_command("migrate", "django_tasks", "0001", verbosity=0)
+        call_command("migrate", "django_tasks", "zero", verbosity=0)
         call_command("migrate", "django_tasks", verbosity=0)
 
     assert row().is_declared
