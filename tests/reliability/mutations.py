@@ -549,8 +549,8 @@ MUTATIONS = [
         file="store/tasks/attempts.py",
         old="is_anybodys = outcome == AttemptOutcome.LOST",
         new="is_anybodys = False",
-        tests="test_rescues.py",
-        select="told_once_however",
+        tests="../worker/test_rescues.py",
+        select="another_keeper",
     ),
     Mutation(
         name="what may be written is forgotten",
