@@ -487,7 +487,7 @@ NAMES = {
         "task",
         "task_backends",
     ],
-    "django_tasks.definitions.task": [
+    "django_tasks.base": [
         "DEFAULT_TASK_BACKEND_ALIAS",
         "DEFAULT_TASK_PRIORITY",
         "DEFAULT_TASK_QUEUE_NAME",
