@@ -259,13 +259,13 @@ def _value_text(value: Any) -> str:
 
 
 #: The packages between the engine and a body.
-_OWN = ("django_tasks.worker", "asyncio")
+_OWN = frozenset({__package__, "django_tasks.worker.pools", "asyncio"})
 
 
 def _drop_own_frames(exception: BaseException) -> None:
     """Let the traceback begin in the body: the frames above it are the worker's and asyncio's."""
     tb = exception.__traceback__
-    while tb is not None and str(tb.tb_frame.f_globals.get("__package__")).startswith(_OWN):
+    while tb is not None and tb.tb_frame.f_globals.get("__package__") in _OWN:
         tb = tb.tb_next
     if tb is not None:
         BaseException.with_traceback(exception, tb)  # a class may have its own, or a __setattr__
