@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from .definitions.context import TaskContext
+from .definitions.progress import Progress
+from .definitions.results import TaskError, TaskResult
 from .definitions.retries import exponential
-from .definitions.task import (
+from .definitions.task import Task, task
+from .dep14.base import (
     DEFAULT_TASK_BACKEND_ALIAS,
     DEFAULT_TASK_PRIORITY,
     DEFAULT_TASK_QUEUE_NAME,
     TASK_MAX_PRIORITY,
     TASK_MIN_PRIORITY,
-    Progress,
-    Task,
-    TaskContext,
-    TaskError,
-    TaskResult,
     TaskResultStatus,
-    task,
 )
 from .dep14.handler import default_task_backend, task_backends
 from .exceptions import (

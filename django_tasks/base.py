@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from .definitions.task import (
+from .definitions.context import TaskContext
+from .definitions.progress import Progress
+from .definitions.results import TaskError, TaskResult
+from .definitions.task import Task, task
+from .dep14.base import (
     DEFAULT_TASK_BACKEND_ALIAS,
     DEFAULT_TASK_PRIORITY,
     DEFAULT_TASK_QUEUE_NAME,
     TASK_MAX_PRIORITY,
     TASK_MIN_PRIORITY,
-    Progress,
-    Task,
-    TaskContext,
-    TaskError,
-    TaskResult,
     TaskResultStatus,
-    task,
 )
 
 __all__ = [

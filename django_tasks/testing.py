@@ -12,7 +12,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from .backends.database import DatabaseBackend
-from .definitions.task import Task, TaskResult
+from .definitions.results import TaskResult
+from .definitions.task import Task
 from .dep14.base import DEFAULT_TASK_BACKEND_ALIAS
 from .dep14.handler import task_backends
 from .models import TaskRecord

@@ -23,9 +23,10 @@ from ..conf import app_settings, suggest
 from ..definitions import propagation
 from ..definitions.options import backoff_error
 from ..definitions.protocols import Backoff
+from ..definitions.results import TaskResult
 from ..definitions.retries import DEFAULT_BACKOFF
 from ..definitions.signatures import checker_of
-from ..definitions.task import Task, TaskResult
+from ..definitions.task import Task
 from ..dep14.backends import BaseTaskBackend
 from ..dep14.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
 from ..dep14.functions import is_module_level_function

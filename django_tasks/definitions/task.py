@@ -18,36 +18,17 @@ from ..dep14.base import (
     DEFAULT_TASK_BACKEND_ALIAS,
     DEFAULT_TASK_PRIORITY,
     DEFAULT_TASK_QUEUE_NAME,
-    TASK_MAX_PRIORITY,
-    TASK_MIN_PRIORITY,
-    TaskResultStatus,
 )
 from ..dep14.handler import task_backends
 from ..exceptions import InvalidTask
 from . import declared_schedules, options, registry
 from .context import TaskContext
-from .progress import Progress
 from .protocols import Backoff
-from .results import Subscriptable, TaskError, TaskResult
+from .results import Subscriptable, TaskResult
 from .retries import DEFAULT_BACKOFF
 
 if TYPE_CHECKING:
     from .protocols import Declarable
-
-__all__ = [
-    "DEFAULT_TASK_BACKEND_ALIAS",
-    "DEFAULT_TASK_PRIORITY",
-    "DEFAULT_TASK_QUEUE_NAME",
-    "TASK_MAX_PRIORITY",
-    "TASK_MIN_PRIORITY",
-    "Progress",
-    "Task",
-    "TaskContext",
-    "TaskError",
-    "TaskResult",
-    "TaskResultStatus",
-    "task",
-]
 
 P = ParamSpec("P")
 R = TypeVar("R")

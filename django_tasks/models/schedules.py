@@ -16,8 +16,9 @@ from django.utils.translation import pgettext_lazy
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from ..definitions.results import TaskResult
     from ..definitions.schedule_options import ScheduleOptions
-    from ..definitions.task import Task, TaskResult
+    from ..definitions.task import Task
     from ..schedules import Spec
 
 # The store imports models: hence the imports inside of methods that pass a schedule on to it.
@@ -243,11 +244,9 @@ class Schedule(models.Model):
         With `update_fields`, the other columns are read from the database. Raise ValidationError
         with the columns' names, Schedule.DoesNotExist for a row that was deleted meanwhile.
         """
-        from ..store.schedules import edits as schedules
+        from ..store.schedules import edits
 
-        schedules.save(
-            self, using=self._database(using), is_new=bool(force_insert), only=update_fields
-        )
+        edits.save(self, using=self._database(using), is_new=bool(force_insert), only=update_fields)
 
     def natural_key(self) -> tuple[str]:
         """Return what it is called in fixtures made by `dumpdata --natural-primary`."""
@@ -279,24 +278,24 @@ class Schedule(models.Model):
 
         One that the code declares comes back with the next migrate: disable it instead.
         """
-        from ..store.schedules import edits as schedules
+        from ..store.schedules import edits
 
-        count = schedules.delete([self.pk], using=self._database(using))
+        count = edits.delete([self.pk], using=self._database(using))
         self.pk = None
         return count, {self._meta.label: count}
 
     def pause(self, until: datetime) -> None:
         """Leave out the slots up to then. Raise ValidationError unless it is ahead, and aware."""
-        from ..store.schedules import edits as schedules
+        from ..store.schedules import edits
 
-        schedules.pause([self.pk], until, using=self._database())
+        edits.pause([self.pk], until, using=self._database())
         self.refresh_from_db()
 
     def resume(self) -> None:
         """End the pause. Slots that passed in it stay left out."""
-        from ..store.schedules import edits as schedules
+        from ..store.schedules import edits
 
-        schedules.pause([self.pk], None, using=self._database())
+        edits.pause([self.pk], None, using=self._database())
         self.refresh_from_db()
 
     def enable(self) -> None:
@@ -311,9 +310,9 @@ class Schedule(models.Model):
 
     def disable(self) -> None:
         """Switch it off until it is enabled again."""
-        from ..store.schedules import edits as schedules
+        from ..store.schedules import edits
 
-        schedules.set_enabled([self.pk], False, using=self._database())
+        edits.set_enabled([self.pk], False, using=self._database())
         self.refresh_from_db()
 
     def run_now(self) -> TaskResult[Any]:
@@ -322,9 +321,9 @@ class Schedule(models.Model):
 
         Raise ValidationError when its task or its arguments are wrong, Schedule.DoesNotExist.
         """
-        from ..store.schedules import edits as schedules
+        from ..store.schedules import edits
 
-        return schedules.run_now(self.pk, using=self._database())
+        return edits.run_now(self.pk, using=self._database())
 
     def next_slots(self, count: int = 1, *, after: datetime | None = None) -> list[datetime]:
         """
@@ -333,9 +332,9 @@ class Schedule(models.Model):
         Pause, start, end and the number of runs left are obeyed; `enabled` is not. Raise
         InvalidSchedule, or ValidationError, if its columns say no time.
         """
-        from ..store.schedules import edits as schedules
+        from ..store.schedules import edits
 
-        return schedules.next_slots(self, count, after=after)
+        return edits.next_slots(self, count, after=after)
 
     @property
     def tasks_in_hand(self) -> list[UUID]:

@@ -10,8 +10,7 @@ from typing import Any
 from ..definitions.protocols import StoringBackend
 from ..models import RollupMark, Schedule
 from ..store.dialects import DatabaseNow
-from . import health as verdict
-from . import workers
+from . import health, workers
 from .health import Verdict
 from .history import Period, Slot, read_history
 from .queues import QueueFigures, read_queues, read_running
@@ -51,7 +50,7 @@ def glance(database: str, backends: Sequence[StoringBackend], period: Period) ->
     return Glance(
         now=now,
         counted_until=counted_until,
-        verdict=verdict.judge(
+        verdict=health.judge(
             queues,
             own,
             has_beat=any(workers.is_live(beat.row, now) for beat in beats),

@@ -18,7 +18,7 @@ from ...monitoring.overview import glance
 from ...store.databases import task_database
 from ..base import ReadOnlyAdmin
 from ..control_characters import visible
-from . import sections as overview_sections
+from . import sections
 from .charts import NAMES, period_named
 from .sections import Reader
 
@@ -70,8 +70,8 @@ class OverviewAdmin(ReadOnlyAdmin):
 
     def figures_view(self, request: HttpRequest) -> HttpResponse:
         """Return what an open page shows anew: the markup of its sections, as JSON."""
-        sections = {name: visible(markup) for name, markup in self._sections(request).items()}
-        return JsonResponse({"sections": sections})
+        shown = {name: visible(markup) for name, markup in self._sections(request).items()}
+        return JsonResponse({"sections": shown})
 
     def _sections(self, request: HttpRequest) -> dict[str, str]:
         if not self.has_view_permission(request):
@@ -84,7 +84,7 @@ class OverviewAdmin(ReadOnlyAdmin):
             may_see_schedules=_may_see(request, Schedule),
             address=self._address_of,
         )
-        return overview_sections.render(glance(database, backends, period), period, reader)
+        return sections.render(glance(database, backends, period), period, reader)
 
     def _address_of(self, model_name: str, pk: Any = None) -> str:
         """Return the address of a list, or of a row's page; "" where this site has none."""

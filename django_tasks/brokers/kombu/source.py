@@ -15,7 +15,7 @@ from ...routing import QueueSelection
 from ...store import dialects
 from ..base import Readable, Ready
 from ..rejects import Complaints
-from . import messages as kombu_queues
+from . import messages
 from .connections import Delivery, Line
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class KombuSource:
             if queue not in names:
                 message.requeue()
                 continue
-            task = kombu_queues.read(message.body, names[queue])
+            task = messages.read(message.body, names[queue])
             if task is None:
                 message.ack()
                 self._complaints.about(names[queue], message.body)
@@ -129,16 +129,16 @@ class KombuSource:
         return found
 
     def _acknowledge(self) -> None:
-        for messages in self._taken.values():
-            for message in messages:
+        for taken in self._taken.values():
+            for message in taken:
                 message.ack()
         self._taken.clear()
 
     def _requeue(self, task: Ready) -> bool:
-        messages = self._taken.pop(task.id, [])
-        for message in messages:
+        taken = self._taken.pop(task.id, [])
+        for message in taken:
             message.requeue()
-        return bool(messages)
+        return bool(taken)
 
     # --- queues -------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from django.db.models import Q, QuerySet
 from django.utils.timezone import is_aware
 from django.utils.translation import gettext as _
 
-from ...definitions.task import TaskResult
+from ...definitions.results import TaskResult
 from ...models import Schedule, ScheduleRun
 from ...models.schedules import RunOutcome, ScheduleKind
 from ...schedules import InvalidSchedule, MissingLibrary, spec_of

@@ -13,7 +13,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from ... import serializers
 from ...definitions import propagation, registry
 from ...definitions.progress import Progress
-from ...definitions.task import Task, TaskError, TaskResult
+from ...definitions.results import TaskError, TaskResult
+from ...definitions.task import Task
 from ...ids import uuid7
 from ...models import TaskAttempt, TaskRecord
 from ...statuses import ERROR_OUTCOMES, FINAL_STATUSES, AttemptOutcome, Status, public_status

@@ -16,7 +16,7 @@ from django.db import IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ... import serializers
-from ...definitions.task import TaskResult
+from ...definitions.results import TaskResult
 from ...exceptions import TaskResultMismatch
 from ...models import TaskRecord
 from .. import dialects

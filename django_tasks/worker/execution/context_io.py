@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from django.db import connections
 
-from ...definitions.task import TaskResult
+from ...definitions.results import TaskResult
 from ...redaction.exceptions import OF_OTHERS, loggable
 from ...runtime.faults import CONNECTION_ERRORS, is_outage
 from ...store.dialects import is_lock_timeout

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.dispatch import Signal
 
 from ...definitions import registry
-from ...definitions.task import TaskResult
+from ...definitions.results import TaskResult
 from ...listeners import has_listeners
 from ...redaction.exceptions import OF_OTHERS, loggable, summary
 from ...runtime.faults import is_outage
