@@ -310,5 +310,5 @@ class _Exchange:
         return self._accepted
 
 
-def _claim_order(claim: Claim) -> tuple[int, UUID]:
-    return -claim.priority, claim.id
+def _claim_order(claim: Claim) -> tuple[int, int]:
+    return -claim.priority, claim.id.int  # UUIDs themselves are compared in Python

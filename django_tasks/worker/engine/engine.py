@@ -286,7 +286,8 @@ class Engine:
             if task is not None and task.backend != self.config.backend:
                 task = task.restored(backend=self.config.backend)  # whose defaults count here
             job = Job(claim, task, self.lane.reserve(claim.id, claim.claims))
-            job.metadata = metadata.get(claim.id)
+            if metadata:
+                job.metadata = metadata.get(claim.id)
             job.announce = audience.listens_to(claim)
             self.held[job.entry] = job
             if claim.is_expired:

@@ -216,12 +216,14 @@ class Recorder:
         if locked:
             self._set_aside.add(pair for pair in batch if pair[1].id in locked)
             batch = [pair for pair in batch if pair[1].id not in locked]
-        for job, success in batch:
+        for job, _ in batch:
             self.on_written(job)
-            if success.id in late:
+        if late:
+            for job in [job for job, success in batch if success.id in late]:
                 log_late(job.claim, self.config)
+            batch = [pair for pair in batch if pair[1].id not in late]
         if batch:
-            self._tell_of_successes([pair for pair in batch if pair[1].id not in late])
+            self._tell_of_successes(batch)
 
     def _write_successes_singly(self) -> None:
         """Write one by one; a result that the database refuses fails its own task only."""

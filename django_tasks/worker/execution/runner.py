@@ -45,6 +45,18 @@ logger = logging.getLogger("django_tasks.worker")
 
 NO_LIMIT = 0.0
 
+#: How many forks lie between this process and the first; read per task, so no call of the kernel.
+_forks = 0
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):  # Windows has none, and runs no worker
+    os.register_at_fork(after_in_child=_count_fork)
+
 
 class _ClaimLost(Exception):
     """The claim of an atomic task no longer holds: roll its body back."""
@@ -65,7 +77,7 @@ class Runner:
         self.database = database
         self.lane = lane
         self.clerk = clerk
-        self._pid = os.getpid()
+        self._forks = _forks
         self._states = lane.board.states
         self._started_at = lane.board.started_at
         self._deadlines = lane.board.deadlines
@@ -139,7 +151,7 @@ class Runner:
 
         It would run what else its parent has claimed, and speak on its parent's connections.
         """
-        if os.getpid() != self._pid:
+        if _forks != self._forks:
             logger.warning("A forked child of a task came back from its body; it ends here.")
             os._exit(0)
 

@@ -100,6 +100,8 @@ class Aside(Executor):
 
     def finish(self) -> Future[None] | None:
         """Put back what the body left; return the future of it, None if there is nothing."""
+        if self._thread is None:  # plain bodies take no lock
+            return None
         with self._lock:
             thread, self._thread, self._ident = self._thread, None, None
         if thread is None:
