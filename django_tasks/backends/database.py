@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -97,23 +97,9 @@ class DatabaseBackend(BaseTaskBackend):
 
     def validate_task(self, task: Any) -> None:
         """Raise InvalidTask unless this backend can run `task`."""
-        if not is_module_level_function(task.func) or task.func.__name__ == "<lambda>":
-            raise InvalidTask(
-                "Task function must be defined at a module level."
-                f" A worker could not find {getattr(task.func, '__qualname__', task.func)!r}."
-            )
-        if not self.supports_async_task and iscoroutinefunction(task.func):
+        _check_function(task.func, task.module_path, task.takes_context)
+        if not self.supports_async_task and is_coroutine_function(task.func):
             raise InvalidTask("Backend does not support async Tasks.")
-        if task.takes_context and get_func_args(task.func)[:1] != ["context"]:
-            raise InvalidTask(
-                "Task takes context but does not have a first argument of 'context'. Write"
-                f" `def {task.func.__name__}(context, ...)`."
-            )
-        if isgeneratorfunction(task.func) or isasyncgenfunction(task.func):
-            raise InvalidTask(
-                f"{task.module_path} is a generator, whose body a call does not run. Return a list,"
-                " or enqueue a task for each item."
-            )
         if not _is_priority(task.priority):
             raise InvalidTask(
                 f"priority must be a whole number between {TASK_MIN_PRIORITY} and"
@@ -130,7 +116,7 @@ class DatabaseBackend(BaseTaskBackend):
                 f"{suggest(task.queue_name, self.queues)}"
                 f' Add it there, or let "QUEUES": [] allow any.'
             )
-        if isinstance(task, Task) and task.atomic and iscoroutinefunction(task.func):
+        if isinstance(task, Task) and task.atomic and is_coroutine_function(task.func):
             raise InvalidTask(
                 f"{task.module_path}: atomic=True needs a plain function; Django has no"
                 " transactions in async code."
@@ -394,6 +380,30 @@ def _imported(alias: str, path: str) -> Backoff:
     if wrong := backoff_error(backoff):
         raise ImproperlyConfigured(f"{where} is {path!r}: {wrong}")
     return DEFAULT_BACKOFF if backoff is None else backoff
+
+
+#: Asked with each call; a function does not change its mind.
+is_coroutine_function = lru_cache(maxsize=None)(iscoroutinefunction)
+
+
+@lru_cache(maxsize=None)  # what it raises is not kept
+def _check_function(function: Callable[..., Any], module_path: str, takes_context: bool) -> None:
+    """Raise InvalidTask unless a worker can find `function` and call it."""
+    if not is_module_level_function(function) or function.__name__ == "<lambda>":
+        raise InvalidTask(
+            "Task function must be defined at a module level."
+            f" A worker could not find {getattr(function, '__qualname__', function)!r}."
+        )
+    if takes_context and get_func_args(function)[:1] != ["context"]:
+        raise InvalidTask(
+            "Task takes context but does not have a first argument of 'context'. Write"
+            f" `def {function.__name__}(context, ...)`."
+        )
+    if isgeneratorfunction(function) or isasyncgenfunction(function):
+        raise InvalidTask(
+            f"{module_path} is a generator, whose body a call does not run. Return a list,"
+            " or enqueue a task for each item."
+        )
 
 
 def _is_priority(value: Any) -> bool:
