@@ -104,8 +104,6 @@ class Aside(Executor):
             return None
         with self._lock:
             thread, self._thread, self._ident = self._thread, None, None
-        if thread is None:
-            return None
         done = thread.submit(tidy_connections)
         done.add_done_callback(lambda _: self._idle.append(thread))
         return done
