@@ -27,7 +27,7 @@ from uuid import UUID
 from django.db import connections, transaction
 from django.db.models import QuerySet
 
-from ...models import TaskRecord
+from ...models import TaskRecord, WorkflowStep
 from ...statuses import PENDING_STATUSES, AttemptOutcome, Status
 from .. import dialects
 from ..dialects import DatabaseNow, PruneAfter, by_id, next_claim, status_is
@@ -384,8 +384,8 @@ def _requeue_chunk(database: str, ids: Sequence[UUID]) -> int:
 
 def _free(database: str, ids: Sequence[UUID]) -> list[UUID]:
     """Return those of `ids` that may run: all but the steps that others have not released."""
-    rows = TaskRecord.objects.using(database).filter(pk__in=ids)
-    stay = set(rows.filter(hooks__gt=0).exclude(joins.IS_FREE).values_list("pk", flat=True))
+    waiting = WorkflowStep.objects.using(database).filter(pk__in=ids).exclude(joins.IS_FREE)
+    stay = set(waiting.values_list("pk", flat=True))
     return [pk for pk in ids if pk not in stay]
 
 

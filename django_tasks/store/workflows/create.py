@@ -49,7 +49,7 @@ def enqueue_plan(plan: Plan, alias: str | None = None) -> WorkflowResult:
     `alias`: of the backend that it belongs to; None: that of its first step. Raise InvalidTask or
     what the backends of its steps raise, with the name of the step, before anything is stored.
     """
-    backend = task_backends[alias or _alias_of(plan)]
+    backend: Any = task_backends[alias or _alias_of(plan)]
     if not getattr(backend, "stores_rows", False):
         raise InvalidTask(
             f"Workflow {plan.name!r}: the backend {backend.alias!r} stores no tasks in the"
@@ -115,7 +115,8 @@ def _new(task: Any, database: str) -> enqueue.NewTask:
             f"{task.module_path} belongs to the backend {task.backend!r}, which does not store its"
             f" tasks in the database {database!r} of this workflow. All steps share one."
         )
-    return backend.prepare(task)
+    new: enqueue.NewTask = backend.prepare(task)
+    return new
 
 
 def _row(step: StepPlan, task_id: UUID, new: enqueue.NewTask, step_ids: Sequence[UUID]) -> _Row:
@@ -171,7 +172,9 @@ def _join(record: WorkflowRecord, join: JoinPlan) -> WorkflowJoin:
 
 def _uncovered(plan: Plan) -> list[int]:
     """Return the steps of which no other step needs the success: they say how the whole ends."""
-    covered = {step for join in plan.joins if join.kind == JoinKind.SUCCESS for step in join.after}
+    covered = {
+        step for join in plan.joins if int(join.kind) == JoinKind.SUCCESS for step in join.after
+    }
     return [n for n in range(len(plan.steps)) if n not in covered]
 
 

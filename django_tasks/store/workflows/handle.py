@@ -217,8 +217,8 @@ class WorkflowResult:
 
         What they had cancelled waits again.
         """
-        again = self._tasks().filter(
-            Q(status=Status.FAILED) | Q(status=Status.CANCELLED) & joins.IS_FREE
+        again = self._steps().filter(
+            Q(task__status=Status.FAILED) | Q(task__status=Status.CANCELLED) & joins.IS_FREE
         )
         done = transitions.requeue(self.database, list(again.values_list("pk", flat=True)))
         self.refresh()

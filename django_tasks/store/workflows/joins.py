@@ -30,11 +30,9 @@ from ..values import Change, Counted
 #: How often in one transaction what is cancelled may cancel more.
 WAVES = 8
 
-#: Of tasks: what they wait for, if they are steps that do, has released them.
-IS_FREE = (
-    Q(workflow_step__isnull=True)
-    | Q(workflow_step__waits_for__isnull=True)
-    | Q(workflow_step__waits_for__state__in=(JoinState.RELEASING, JoinState.RELEASED))
+#: Of steps: what they wait for, if they do, has released them.
+IS_FREE = Q(waits_for__isnull=True) | Q(
+    waits_for__state__in=(JoinState.RELEASING, JoinState.RELEASED)
 )
 
 _CARRIED_OUT = {
@@ -158,7 +156,7 @@ def _carry_out(database: str, found: Sequence[WorkflowJoin]) -> Outcome:
             status = Status.SCHEDULED if step.delay > 0 else Status.READY
             outcome.released.append(Change(step.id, step.claims, status, max(step.delay, 0.0)))
         elif join.state == JoinState.CANCELLING:
-            outcome.cancelled.append(Cancelled(step, reasons[join.pk], Ended.BADLY))
+            outcome.cancelled.append(Cancelled(step, reasons.get(join.pk, _TOO_MANY), Ended.BADLY))
         else:
             outcome.cancelled.append(Cancelled(step, _NOTHING_FAILED, Ended.SKIPPED))
     for join in joins.values():
@@ -167,6 +165,7 @@ def _carry_out(database: str, found: Sequence[WorkflowJoin]) -> Outcome:
     return outcome
 
 
+_TOO_MANY = "Too many of the steps that it needs did not succeed."
 _NOTHING_FAILED = "Nothing failed that this step is for."
 
 
@@ -220,7 +219,11 @@ def _delay(delay: float | None, run_after: datetime | None, now: datetime | None
 
 def _reasons(database: str, joins: Iterable[WorkflowJoin]) -> dict[UUID, str]:
     """Return why the steps at joins that cancel do not run."""
-    failed = {join.pk: join.failed_step for join in joins if join.state == JoinState.CANCELLING}
+    failed = {
+        join.pk: join.failed_step
+        for join in joins
+        if join.state == JoinState.CANCELLING and join.failed_step is not None
+    }
     if not failed:
         return {}
     steps = WorkflowStep.objects.using(database).filter(pk__in=failed.values())

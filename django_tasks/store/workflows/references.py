@@ -146,7 +146,7 @@ class _Lookup:
             raise BadReference(
                 f"Step {name!r} has no result: it is {Status(status).label.lower()}."
             )
-        value = None if text is None else loads(text)
+        value: Any = None if text is None else loads(text)
         for key in path:
             try:
                 value = value[key]
@@ -191,7 +191,9 @@ def _needs_failure(call: Any) -> bool:
 def _failures(database: str, ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
     """Return what is told of the failed step, for each of these steps that are for one."""
     steps = WorkflowStep.objects.using(database)
-    failed = dict(steps.filter(pk__in=ids).values_list("pk", "waits_for__failed_step"))
+    found = steps.filter(pk__in=ids)
+    pairs = found.values_list("pk", "waits_for__failed_step")
+    failed = {pk: step for pk, step in pairs if step is not None}
     names = dict(steps.filter(pk__in=failed.values()).values_list("pk", "name"))
     paths = dict(
         TaskRecord.objects.using(database)

@@ -73,7 +73,8 @@ class Recorder:
     @property
     def waiting(self) -> int:
         """How many outcomes are to be written with the next batch."""
-        return sum(map(len, (self._successes, self._endings, self._steps, self._settled)))
+        kinds = (self._successes, self._steps, self._settled)
+        return len(self._endings) + sum(len(kind) for kind in kinds)
 
     @property
     def is_waiting(self) -> bool:
