@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
-from ..definitions.canvas import Signature, chain, chord, chunks, group, map, starmap
+from ..definitions.canvas import Signature, chain, chord, group
+from ..definitions.mapping import chunks, map, starmap
+from .graph import Workflow
+from .steps import Step
 
-__all__ = ["Signature", "chain", "chord", "chunks", "group", "map", "starmap"]
+__all__ = [
+    "Signature",
+    "Step",
+    "Workflow",
+    "chain",
+    "chord",
+    "chunks",
+    "group",
+    "map",
+    "starmap",
+]

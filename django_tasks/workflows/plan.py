@@ -93,3 +93,25 @@ class Plan:
     joins: tuple[JoinPlan, ...]
     #: The value of the whole: Ref, Gather, plain JSON, or a dict of them.
     value: Any
+
+
+def required_steps(plan: Plan) -> tuple[int, ...]:
+    """
+    Return the indexes of the steps that must succeed for the whole to succeed, ascending.
+
+    Not among them: steps whose failure a SUCCESS join answers for, by cancelling what waits for it
+    or by allowing it; and what runs on failure only.
+    """
+    answered: set[int] = set()
+    on_failure: set[int] = set()
+    for index, step in enumerate(plan.steps):
+        if step.waits_for is None:
+            continue
+        join = plan.joins[step.waits_for]
+        if join.kind is JoinKind.FAILURE or not on_failure.isdisjoint(join.after):
+            on_failure.add(index)
+    for join_index in {step.waits_for for step in plan.steps} - {None}:
+        join = plan.joins[join_index]  # type: ignore[index] # None is taken out
+        if join.kind is JoinKind.SUCCESS:
+            answered.update(join.after)
+    return tuple(i for i in range(len(plan.steps)) if i not in answered and i not in on_failure)
