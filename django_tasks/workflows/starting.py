@@ -23,7 +23,7 @@ def plan_of(content: Startable) -> Plan:
 
 def enqueue(content: Startable) -> Any:
     """See Canvas.enqueue()."""
-    from ..store.workflows.create import enqueue_plan  # type: ignore[import-not-found]
+    from ..store.workflows.create import enqueue_plan
 
     plan = plan_of(content)
     return enqueue_plan(plan, backend_of(plan))

@@ -73,7 +73,7 @@ def test_a_failure_cancels_what_needs_it_and_says_why():
         "step-0": "FAILED", "step-1": "CANCELLED", "step-2": "CANCELLED", "step-3": "CANCELLED",
     }  # fmt: skip
     assert "Step 'step-0', which it needs, did not succeed." in reason(handle, "step-1")
-    assert "Step 'step-2', which it needs, did not succeed." in reason(handle, "step-3")
+    assert "Step 'step-0', which it needs, did not succeed." in reason(handle, "step-3")
     assert handle.status == Status.FAILED
     with pytest.raises(TaskFailed, match="step 'step-0' failed"):
         handle.wait(0)

@@ -15,7 +15,7 @@ from ...statuses import FINAL_STATUSES, PENDING_STATUSES, Status
 from ..dialects import status_is
 from ..locking import CHUNK, lock_ids
 from ..retrying import repeated
-from ..workflows.joins import Ended
+from ..workflows.joins import Ended, How
 from . import ends
 
 
@@ -69,7 +69,7 @@ def _end_steps(database: str, ids: Sequence[UUID]) -> None:
     steps = TaskRecord.objects.using(database).filter(
         pk__in=ids, hooks__gt=0, status__in=PENDING_STATUSES
     )
-    if ended := dict.fromkeys(steps.values_list("pk", flat=True), Ended.BADLY):
+    if ended := dict.fromkeys(steps.values_list("pk", flat=True), Ended(How.BADLY)):
         ends.carry_on(database, ended)
 
 

@@ -20,7 +20,7 @@ from .. import dialects
 from ..retrying import repeated
 from ..values import AttemptRow, Change
 from ..workflows import joins
-from ..workflows.joins import Ended
+from ..workflows.joins import Ended, How
 from . import attempts, publishing
 from .ready import tell_of_ready
 
@@ -42,7 +42,7 @@ def write(
         carry_on(
             database,
             {
-                change.id: Ended.WELL if change.status == Status.SUCCESSFUL else Ended.BADLY
+                change.id: Ended(How.WELL if change.status == Status.SUCCESSFUL else How.BADLY)
                 for change in changes
                 if change.id in hooked and change.status in FINAL_STATUSES
             },

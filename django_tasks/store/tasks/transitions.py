@@ -35,7 +35,7 @@ from ..locking import CHUNK, handled_along, lock_all, lock_available, lock_in_or
 from ..retrying import repeated
 from ..values import AttemptRow, Change, Ending, EndingKind, Held, Hook, Success, Writer
 from ..workflows import joins
-from ..workflows.joins import Ended
+from ..workflows.joins import Ended, How
 from . import attempts, ends, policy, publishing
 from .ready import tell_of_ready
 
@@ -227,7 +227,7 @@ def succeed_in_transaction(
     }
     is_written = bool(_owned(database, success.id, success.claims).update(**changes))
     if is_written and hooks & Hook.STEP:
-        ends.carry_on(database, {success.id: Ended.WELL})
+        ends.carry_on(database, {success.id: Ended(How.WELL)})
     return is_written
 
 

@@ -72,6 +72,20 @@ def enqueue_plan(plan: Plan, alias: str | None = None) -> WorkflowResult:
     return WorkflowResult(database, record)
 
 
+def enqueue_plan_on_commit(plan: Plan, alias: str | None = None, *, using: str) -> None:
+    """
+    Store a workflow when the transaction on `using` commits; at once if that is where it is stored.
+
+    For work in another database than that of the tasks. What is wrong is raised now.
+    """
+    backend: Any = task_backends[alias or _alias_of(plan)]
+    if getattr(backend, "database", None) == using:
+        enqueue_plan(plan, alias)
+        return
+    _rows(plan, [ids.uuid7() for _ in plan.steps], backend.database)
+    transaction.on_commit(lambda: enqueue_plan(plan, alias), using=using)
+
+
 def _alias_of(plan: Plan) -> str:
     return plan.steps[0].task.backend if plan.steps else "default"
 

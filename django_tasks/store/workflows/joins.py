@@ -42,12 +42,19 @@ _CARRIED_OUT = {
 }
 
 
-class Ended(Enum):
+class How(Enum):
     """How a step ended, for those that wait for it. SKIPPED: it had nothing to do."""
 
     WELL = "well"
     BADLY = "badly"
     SKIPPED = "skipped"
+
+
+class Ended(NamedTuple):
+    """How a step ended, and the step whose failure is the reason; None: its own."""
+
+    how: How
+    cause: UUID | None = None
 
 
 class Waiting(NamedTuple):
@@ -118,7 +125,7 @@ def _locked(database: str, which: Q) -> list[WorkflowJoin]:
 
 
 def _count(join: WorkflowJoin, steps: Sequence[UUID], ended: Mapping[UUID, Ended]) -> None:
-    bad = [step for step in steps if ended[step] is Ended.BADLY]
+    bad = [ended[step].cause or step for step in steps if ended[step].how is How.BADLY]
     join.done += len(steps) - len(bad)
     join.failed += len(bad)
     if bad and join.failed_step is None:
@@ -156,9 +163,11 @@ def _carry_out(database: str, found: Sequence[WorkflowJoin]) -> Outcome:
             status = Status.SCHEDULED if step.delay > 0 else Status.READY
             outcome.released.append(Change(step.id, step.claims, status, max(step.delay, 0.0)))
         elif join.state == JoinState.CANCELLING:
-            outcome.cancelled.append(Cancelled(step, reasons.get(join.pk, _TOO_MANY), Ended.BADLY))
+            reason = reasons.get(join.pk, _TOO_MANY)
+            cancelled = Cancelled(step, reason, Ended(How.BADLY, join.failed_step))
+            outcome.cancelled.append(cancelled)
         else:
-            outcome.cancelled.append(Cancelled(step, _NOTHING_FAILED, Ended.SKIPPED))
+            outcome.cancelled.append(Cancelled(step, _NOTHING_FAILED, Ended(How.SKIPPED)))
     for join in joins.values():
         if join.pk not in left:
             join.state = _CARRIED_OUT[JoinState(join.state)]
