@@ -39,8 +39,25 @@ class Canvas(Generic[R]):
     def __or__(self, other: Canvas[S]) -> chain[S]:
         """Return the chain of this and `other`; ``a | b | c`` is one chain of three."""
         if not isinstance(other, Canvas):
-            raise TypeError(f"| {_no_canvas(other)}")
+            raise TypeError(f"|: what stands on its right {_no_canvas(other)}")
         return chain(self, other)
+
+    def as_dict(self) -> dict[str, Any]:
+        """
+        Return it as plain data, which json can write, for from_dict().
+
+        Raise TypeError or ValueError for arguments that JSON does not have.
+        """
+        from . import canvas_data
+
+        return canvas_data.to_data(self)
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> Canvas[Any]:
+        """Return the canvas that as_dict() made this of. Raise ValueError for other data."""
+        from . import canvas_data
+
+        return canvas_data.from_data(data)
 
     def enqueue(self) -> Any:
         """

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from ..definitions.canvas import Signature, chain, chord, group
+from ..definitions.canvas import Canvas, Signature, chain, chord, group
 from ..definitions.mapping import chunks, map, starmap
 from .graph import Workflow
 from .steps import Step
 
 __all__ = [
+    "Canvas",
     "Signature",
     "Step",
     "Workflow",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from ..definitions.canvas import Canvas, Signature, chain, chord, find_task, group
 from ..definitions.nesting import Walk, walk
@@ -80,6 +81,7 @@ class _Compiler:
         self.steps: list[StepPlan] = []
         self.joins: dict[JoinPlan, int] = {}
         self.names = _Names()
+        self.ids: dict[UUID, str] = {}
         #: Of the workflow whose steps are being compiled.
         self.values = Values()
 
@@ -116,13 +118,19 @@ class _Compiler:
             task = find_task(content.task)
             if content.options:
                 task = task.using(**content.options)
+            self.take_id(task.task_id, name)
             given = () if content.immutable or entry.value is NOTHING else (entry.value,)
             checker_of(task.func, task.takes_context).check(given + content.args, content.kwargs)
-            args = self.values.fill(content.args, "args")
+            args = [self.values.fill(v, f"args[{i}]") for i, v in enumerate(content.args)]
             kwargs = self.values.fill(content.kwargs, "kwargs")
         except (InvalidTask, LookupError, TypeError, ValueError) as error:
             raise type(error)(f"{where}: {error.args[0]}") from None
         return self.take_step(name, task, (*given, *args), kwargs, entry)
+
+    def take_id(self, task_id: UUID | None, name: str) -> None:
+        """Note the id that a caller gave a step. Raise ValueError if another step has it."""
+        if task_id is not None and self.ids.setdefault(task_id, name) != name:
+            raise ValueError(f"its task_id is that of step {self.ids[task_id]!r}, too.")
 
     def take_step(
         self, name: str, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], entry: Entry
@@ -154,7 +162,8 @@ class _Compiler:
             return self.passed(entry, [], prefix)
         values = tuple(part.value for part in parts)
         value = Gather(values, skip_failed=content.allow_failures != 0)
-        return Exit([part.ends for part in parts], value, content.allow_failures)
+        left = Exit([part.ends for part in parts], value, content.allow_failures)
+        return self.guarded(left, entry, prefix)
 
     # --- workflows --------------------------------------------------------------------------------
 
@@ -228,11 +237,35 @@ class _Compiler:
         return self.collected(value, entry, prefix)
 
     def closed(self, left: Exit, prefix: str = "", *, one_end: bool = False) -> Exit:
-        """Return an exit whose ends must all succeed; with `one_end`, of no more than one."""
-        if left.allow_failures == 0 and not (one_end and len(_indexes(left.ends)) > 1):
+        """
+        Return an exit whose ends must all succeed.
+
+        `one_end`: it has one end, and the value of that, so that it counts as one failure and its
+        value can be left out.
+        """
+        is_open = left.allow_failures != 0
+        if one_end and not is_open:
+            is_open = not isinstance(left.value, Ref) or _indexes(left.ends) != (left.value.step,)
+        if not is_open:
             return left
         entry = Entry(left.ends, allow_failures=left.allow_failures)
         return self.collected(left.value, entry, prefix)
+
+    def guarded(self, left: Exit, entry: Entry, prefix: str) -> Exit:
+        """
+        Return an exit that fails if the entry does, however many members of a group may fail.
+
+        When a step before the group fails, all members are cancelled. That is no failure that the
+        group allows.
+        """
+        may_all_fail = (
+            left.allow_failures == -1 or 0 < len(_indexes(left.ends)) <= left.allow_failures
+        )
+        if not may_all_fail or entry.kind is not JoinKind.SUCCESS or not _indexes(entry.ends):
+            return left
+        before = entry.ends if entry.is_plain else self.collected(None, entry, prefix).ends
+        part = self.closed(left, prefix)
+        return self.collected(part.value, Entry([part.ends, before]), prefix)
 
     def collected(self, value: Any, entry: Entry, prefix: str) -> Exit:
         """Append a step that hands on a value: the one end of what comes before it."""

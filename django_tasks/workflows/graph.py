@@ -221,7 +221,6 @@ class Workflow:
         self, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Canvas[Any] | Workflow:
         if canvas.is_task(task):
-            checker_of(task.func, task.takes_context).check(args, kwargs)
             return canvas.sign(task, args, kwargs, immutable=True)
         if not isinstance(task, (Canvas, Workflow)):
             raise TypeError(
@@ -232,6 +231,9 @@ class Workflow:
             raise TypeError(
                 f"add: {task!r} has its arguments already; give those of a signature to .s()."
             )
+        if isinstance(task, Signature):
+            known = canvas.find_task(task.task)
+            checker_of(known.func, known.takes_context).check(task.args, task.kwargs)
         if isinstance(task, Workflow) and any(each is self for each in _within(task)):
             raise ValueError(f"add: {task!r} is, or has in it, {self!r}: a cycle.")
         return task
