@@ -22,7 +22,7 @@ from ..values import AttemptRow, Change
 from ..workflows import joins
 from ..workflows.joins import Ended, How
 from . import attempts, publishing
-from .ready import tell_of_ready
+from .ready import notify_ready
 
 
 def write(
@@ -94,8 +94,8 @@ def tell_of_released(database: str, outcome: joins.Outcome) -> None:
     if not outcome.released:
         return
     connection = connections[database]
-    dialects.of(connection).change(connection, outcome.released, (Status.WAITING,))
-    tell_of_ready(database, [each.id for each in outcome.released if each.delay <= 0])
+    dialects.dialect_for(connection).change(connection, outcome.released, (Status.WAITING,))
+    notify_ready(database, [each.id for each in outcome.released if each.delay <= 0])
     if any(each.delay > 0 for each in outcome.released):
         publishing.expect(database)
 
@@ -128,7 +128,7 @@ def _write(
     expected: Sequence[Status],
 ) -> int:
     connection = connections[database]
-    dialect = dialects.of(connection)
+    dialect = dialects.dialect_for(connection)
     changed = dialect.change(connection, changes, expected) if changes else 0
     if rows:
         dialect.insert_attempts(connection, rows)

@@ -3,7 +3,7 @@ The only writer of ``status``.
 
 Each change is one compare-and-set: it names the status it expects and, for a running task, the
 claim. No row changed means that somebody else was first; their change stands. Whatever makes tasks
-ready tells of it (see `ready`).
+ready notifies of it (see `ready`).
 
     enqueue -> READY | SCHEDULED          (records.insert)
     claim: READY -> RUNNING               (dialects.claim)
@@ -12,7 +12,7 @@ ready tells of it (see `ready`).
     release of steps: WAITING -> READY | SCHEDULED    (ends)
     promote: SCHEDULED -> READY
     cancel, expire: WAITING, SCHEDULED, READY -> CANCELLED
-    hurry: SCHEDULED -> READY, before its time
+    run now: SCHEDULED -> READY, before its time
     requeue: FAILED, CANCELLED -> READY
     copy: SUCCESSFUL stays, a new record -> READY
 """
@@ -37,7 +37,7 @@ from ..values import AttemptRow, Change, Ending, EndingKind, Held, Hook, Success
 from ..workflows import joins
 from ..workflows.joins import Ended, How
 from . import attempts, ends, policy, publishing
-from .ready import tell_of_ready
+from .ready import notify_ready
 
 
 class _Effect(NamedTuple):
@@ -93,7 +93,7 @@ def settle(
     connection = connections[database]
     with transaction.atomic(using=database):
         ids = [ending.id for ending in ordered if ending.kind is not EndingKind.LATE]
-        held = dialects.of(connection).lock_running(connection, ids) if ids else {}
+        held = dialects.dialect_for(connection).lock_running(connection, ids) if ids else {}
         changes: list[Change] = []
         rows: list[AttemptRow] = []
         others: list[Ending] = []
@@ -117,7 +117,7 @@ def settle(
             rows += _look_into(database, others, writer, settled, writes_late=writes_late)
         ends.write(database, changes, rows, steps)
         again = [ending for ending in ordered if ending.kind in _RUNS_AGAIN]
-        tell_of_ready(database, (e.id for e in again if e.delay <= 0))
+        notify_ready(database, (e.id for e in again if e.delay <= 0))
         if any(ending.delay > 0 for ending in again):
             publishing.expect(database)
     return settled
@@ -177,7 +177,7 @@ def succeed_steps(database: str, successes: Sequence[Success]) -> int:
     connection = connections[database]
     with transaction.atomic(using=database):
         ids = [success.id for success in successes]
-        held = dialects.of(connection).lock_running(connection, ids)
+        held = dialects.dialect_for(connection).lock_running(connection, ids)
         changes = [
             Change(
                 success.id,
@@ -209,7 +209,7 @@ def save_fields(
         return bool(_owned(database, task_id, claims).update(**fields))
     connection = connections[database]
     with transaction.atomic(using=database):
-        if dialects.of(connection).lock_running(connection, [task_id]):
+        if dialects.dialect_for(connection).lock_running(connection, [task_id]):
             return bool(_owned(database, task_id, claims).update(**fields))
         return None if _owned(database, task_id, claims).exists() else False
 
@@ -260,7 +260,7 @@ def promote(database: str, *, at_any_time: bool = False, seconds: float | None =
     def make_ready(picked: list[tuple[Any, ...]]) -> None:
         ids = [row[0] for row in picked]
         tasks.filter(pk__in=ids, status=Status.SCHEDULED).update(status=Status.READY)
-        tell_of_ready(database, ids)
+        notify_ready(database, ids)
 
     chunks = handled_along(
         database, rows, "run_after", make_ready, also=("queue_name",), seconds=seconds
@@ -378,7 +378,7 @@ def _requeue_chunk(database: str, ids: Sequence[UUID]) -> int:
             pk__in=ids, status=Status.READY, hooks__gt=0
         )
         joins.reopen(database, steps.values_list("pk", flat=True))
-        tell_of_ready(database, ids)
+        notify_ready(database, ids)
     return changed
 
 
@@ -389,17 +389,17 @@ def _free(database: str, ids: Sequence[UUID]) -> list[UUID]:
     return [pk for pk in ids if pk not in stay]
 
 
-def hurry(database: str, task_ids: Iterable[UUID]) -> int:
+def run_now(database: str, task_ids: Iterable[UUID]) -> int:
     """Make scheduled tasks ready before their time; return how many."""
-    return _per_chunk(database, task_ids, _hurry_chunk)
+    return _per_chunk(database, task_ids, _run_now_chunk)
 
 
-def _hurry_chunk(database: str, ids: Sequence[UUID]) -> int:
+def _run_now_chunk(database: str, ids: Sequence[UUID]) -> int:
     scheduled = TaskRecord.objects.using(database).filter(pk__in=ids, status=Status.SCHEDULED)
     with transaction.atomic(using=database):
         lock_in_order(database, scheduled)
         changed = scheduled.update(status=Status.READY, run_after=None)
-        tell_of_ready(database, ids)
+        notify_ready(database, ids)
     return changed
 
 
@@ -414,7 +414,7 @@ def _copy_chunk(database: str, ids: Sequence[UUID]) -> int:
         TaskRecord(status=Status.READY, enqueued_at=DatabaseNow(), **call)
         for call in done.order_by("pk").values(*_CALL)
     )
-    tell_of_ready(database, (made.pk for made in copies))
+    notify_ready(database, (made.pk for made in copies))
     return len(copies)
 
 

@@ -24,7 +24,7 @@ from ...statuses import Status
 from ...workflows.plan import JoinPlan, Plan, StepPlan
 from .. import dialects
 from ..tasks import enqueue, policy, publishing
-from ..tasks.ready import tell_of_ready
+from ..tasks.ready import notify_ready
 from ..values import Hook, NewRows
 from . import references
 from .handle import WorkflowResult
@@ -166,7 +166,7 @@ def _insert(database: str, record: WorkflowRecord, plan: Plan, rows: Sequence[_R
         record.refresh_from_db(using=database)
         return
     ready = [row for row in rows if not row.waits]
-    tell_of_ready(database, [row.own[0] for row in ready if row.new.run_after is None])
+    notify_ready(database, [row.own[0] for row in ready if row.new.run_after is None])
     if any(row.new.run_after is not None for row in ready):
         publishing.expect(database)
 
@@ -227,7 +227,7 @@ def _insert_tasks(database: str, rows: Iterable[_Row]) -> None:
     for row in rows:
         alike[id(row.new), row.hooks, row.waits].append(row)
     connection = connections[database]
-    dialect = dialects.of(connection)
+    dialect = dialects.dialect_for(connection)
     for (_, hooks, waits), group in alike.items():
         new = group[0].new
         # Kept as long as the workflow is: whoever prunes that deletes its steps.

@@ -215,7 +215,7 @@ def _now(
     if all(run_after is None for _, _, _, run_after in found):
         return None
     connection = connections[database]
-    return dialects.of(connection).clock(connection)
+    return dialects.dialect_for(connection).clock(connection)
 
 
 def _delay(delay: float | None, run_after: datetime | None, now: datetime | None) -> float:
@@ -247,7 +247,7 @@ def _save(database: str, joins: Sequence[WorkflowJoin]) -> None:
     if joins:
         connection = connections[database]
         counted = [Counted(j.pk, j.done, j.failed, j.state, j.failed_step) for j in joins]
-        dialects.of(connection).count_ends(connection, counted)
+        dialects.dialect_for(connection).count_ends(connection, counted)
 
 
 def _finish(database: str, ends: Sequence[WorkflowJoin]) -> None:
