@@ -195,7 +195,7 @@ def test_control_from_python():
     assert control.resume_queue("mail")
     assert control.scale_worker(worker.id, 2)
     assert control.stop_worker(worker.id, by="deploy")
-    with pytest.raises(control.WishRefused, match="is stopping"):
+    with pytest.raises(control.RequestRefused, match="is stopping"):
         control.scale_worker(worker.id, 3)
     with pytest.raises(ValueError, match="is no queue name"):
         control.pause_queue("a b")

@@ -121,11 +121,11 @@ class Queues:
             paused_at=state.paused_at if state else None,
             paused_by=state.paused_by if state else "",
             workers=len(serving),
-            workers_behind=sum(is_paused and not leaves_out(w, key.name) for w in serving),
+            workers_behind=sum(is_paused and not excludes(w, key.name) for w in serving),
         )
 
 
-def leaves_out(worker: WorkerRecord, queue_name: str) -> bool:
+def excludes(worker: WorkerRecord, queue_name: str) -> bool:
     """Tell whether all processes of a worker say that they claim nothing of a queue."""
     return queue_name in (worker.paused_queues or "").split(",")
 

@@ -119,9 +119,9 @@ def test_counts_stop_at_the_cap(root, monkeypatch):
 
 
 def test_pause_is_told_with_who_and_who_has_not_obeyed(root):
-    obedient = make_worker()
+    applying = make_worker()
     make_worker(pid=2)
-    WorkerRecord.objects.filter(pk=obedient.pk).update(paused_queues="fax,mail")
+    WorkerRecord.objects.filter(pk=applying.pk).update(paused_queues="fax,mail")
     queues.pause("default", "default", "mail", "<b>anna</b>")
 
     html = page(root, LIST)

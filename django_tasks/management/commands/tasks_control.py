@@ -19,7 +19,7 @@ from ...monitoring.queue_list import known_names
 from ...routing import is_queue_name
 from ...store.workers import queues, requests
 from ...store.workers.leases import BEAT
-from ...store.workers.requests import WishRefused
+from ...store.workers.requests import RequestRefused
 from ..tasks_command import TasksCommand, counted
 
 
@@ -155,7 +155,7 @@ def _ask(
         try:
             each["changed"], line = ask(worker)
             lines.append(line)
-        except WishRefused as error:
+        except RequestRefused as error:
             each |= {"changed": False, "refused": str(error)}
             refused.append(str(error))
         document.append(each)

@@ -25,7 +25,7 @@ from django.db.models import (
 from django.db.models.expressions import RawSQL
 
 from ...statuses import Status
-from .base import NEXT_CLAIM, NOTIFY_CHANNEL, WISH, Dialect
+from .base import CONTROL_REQUEST, NEXT_CLAIM, NOTIFY_CHANNEL, Dialect
 from .batches import TABLE, by_id
 from .conflicts import is_conflict, is_lock_timeout
 from .mysql import MySQL
@@ -33,9 +33,9 @@ from .postgresql import PostgreSQL
 from .sqlite import SQLite
 
 __all__ = [
+    "CONTROL_REQUEST",
     "NOTIFY_CHANNEL",
     "TABLE",
-    "WISH",
     "DatabaseNow",
     "Dialect",
     "PruneAfter",

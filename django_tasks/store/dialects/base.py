@@ -18,7 +18,7 @@ from .batches import TABLE, BatchWrites, by_id
 
 NOTIFY_CHANNEL = "django_tasks_ready"
 #: Sent there when people ask something of workers. No queue can have this name.
-WISH = "*"
+CONTROL_REQUEST = "*"
 #: A counter at the column's end stays there: it must not stop the whole queue.
 MOST_ATTEMPTS = 2**31 - 2
 #: Which claim it is, is asked for equality alone: behind the column's end it goes on at the other.

@@ -110,9 +110,9 @@ class GuidedClaimer(Claimer):
             self.outage.began(error)
             return ()
 
-    def leave_out(self, paused: frozenset[str]) -> None:
+    def exclude(self, paused: frozenset[str]) -> None:
         """Claim nothing of these queues from now on, and wait for no id of theirs."""
-        super().leave_out(paused)
+        super().exclude(paused)
         self.rest()
 
     def rest(self) -> None:

@@ -66,7 +66,7 @@ class Claimer:
         self._turn = 0
         self._queue_names: list[str] = []
         self._queues_are_good_until = float("-inf")
-        #: Queues that are left out, see leave_out().
+        #: Queues that are left out, see exclude().
         self.paused: frozenset[str] = frozenset()
         #: Whether the last claim left ready tasks, as far as it looked.
         self.may_have_more = False
@@ -175,7 +175,7 @@ class Claimer:
     def close(self) -> None:
         """Claim no more."""
 
-    def leave_out(self, paused: frozenset[str]) -> None:
+    def exclude(self, paused: frozenset[str]) -> None:
         """Claim nothing of these queues from now on, and of others again."""
         self.paused = paused
 

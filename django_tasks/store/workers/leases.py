@@ -107,7 +107,7 @@ class Signs(NamedTuple):
     has_dead_workers: bool = True
     has_orphans: bool = True
     has_own_orphans: bool = True
-    has_wishes: bool = True
+    has_control_requests: bool = True
 
 
 def signs(database: str, info: WorkerInfo, live_processes: Sequence[int]) -> Signs:

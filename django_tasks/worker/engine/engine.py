@@ -162,7 +162,7 @@ class Engine:
     def _work(self, now: float) -> None:
         try:
             if self.pauses.have_changed:
-                self._obey_pauses()
+                self._apply_pauses()
             self.suspects.look_after_offers(self.claimer)
             room = self._room(now)
             if not (room or self.errands or self._is_flush_due(now) or self._must_adopt):
@@ -177,9 +177,9 @@ class Engine:
             self.outage.over()
             self._run_suspect()
 
-    def _obey_pauses(self) -> None:
+    def _apply_pauses(self) -> None:
         """Leave out the queues that are paused now, and give back what of them has not started."""
-        self.pauses.obey(self.claimer)
+        self.pauses.apply(self.claimer)
         for job in list(self.held.values()):
             if self.is_to_go(job) and self._is_unstarted(job):
                 self.give_back(job)

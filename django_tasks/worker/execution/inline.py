@@ -71,7 +71,7 @@ class InlineWorker:
 
         What is paused is asked each time: the task before may have paused a queue.
         """
-        self.claimer.leave_out(queues.paused_names(self.config.database, self.config.backend))
+        self.claimer.exclude(queues.paused_names(self.config.database, self.config.backend))
         claims = self.claimer.claim(1)
         if not claims:
             return None

@@ -29,7 +29,7 @@ from ...runtime.faults import CONNECTION_ERRORS, is_outage
 from ...runtime.outages import Outage
 from ...runtime.wakeups import WakeUp
 from ...store import dialects
-from ...store.dialects import WISH
+from ...store.dialects import CONTROL_REQUEST
 from ...store.rollups import counting
 from ...store.tasks import pruning, transitions
 from ...store.workers import leases
@@ -38,7 +38,7 @@ from ..config import WorkerConfig
 from ..execution.limits import LOOK
 from . import lost_tasks
 from .reconciler import Reconciler
-from .requests import Obedience
+from .requests import RequestReader
 from .rescues import Rescues
 
 logger = logging.getLogger("django_tasks.keeper")
@@ -91,7 +91,7 @@ class Keeper:
         self._rescues = Rescues(config)
         self.outage = Outage("the task database")
         self.is_stopping = False
-        self.obedience = Obedience(config, board)
+        self.request_reader = RequestReader(config, board)
         self._is_registered = False
         self._unread = b""
         self._dead: list[dict[str, Any]] = []
@@ -104,7 +104,9 @@ class Keeper:
         settings = app_settings
         duties = [
             Duty(self._renew, settings.LEASE / BEATS_PER_LEASE),
-            Duty(self._obey, self._reconciler.longest_rest),  # whoever asks for something wakes it
+            Duty(
+                self._apply_requests, self._reconciler.longest_rest
+            ),  # whoever asks for something wakes it
             Duty(self._report, settings.POLL_INTERVAL),
             Duty(self._bury, 0.05),
             Duty(self._tell, math.inf),
@@ -185,7 +187,7 @@ class Keeper:
             self.info,
             concurrency=self.board.concurrency or self.info.concurrency,
             is_stopping=self.board.is_stopping,
-            paused=self.obedience.obeyed_pauses,
+            paused=self.request_reader.applied_pauses,
         )
 
     def _leave(self) -> None:
@@ -198,12 +200,12 @@ class Keeper:
 
     # --- wishes -------------------------------------------------------------------------------
 
-    def _obey(self) -> None:
+    def _apply_requests(self) -> None:
         """Do what people ask for from afar."""
-        if self.obedience.look():
+        if self.request_reader.look():
             self._wake_all()
         if not self.board.is_listening:  # at most the broker will tell of the next wish
-            self._duties.of(self._obey).next_in(self._reconciler.rest)
+            self._duties.of(self._apply_requests).next_in(self._reconciler.rest)
 
     def _report(self) -> None:
         """Have the worker's row say how it is now."""
@@ -249,8 +251,8 @@ class Keeper:
         """Rescue tasks of dead workers, and of processes of this one that nobody reported."""
         self._finish_rescues()
         signs = leases.signs(self.database, self.info, self._accounted_for())
-        if not (signs.has_wishes or self.obedience.leaves_queues_out):
-            self._duties.of(self._obey).put_off()
+        if not (signs.has_control_requests or self.request_reader.excludes_queues):
+            self._duties.of(self._apply_requests).put_off()
         has_more = False
         if signs.has_own_orphans:
             own = leases.lock_orphans_of_process
@@ -300,7 +302,7 @@ class Keeper:
         promoted, expired = set[str](), 0
         if due_in <= 0:
             promoted = transitions.promote(self.database, seconds=PROMOTE_FOR)
-            if any(map(self.obedience.serves, promoted)):
+            if any(map(self.request_reader.serves, promoted)):
                 self._wake_all()
         if expiry_in <= 0:
             expired = transitions.expire(self.database, seconds=EXPIRE_FOR)
@@ -353,7 +355,7 @@ class Keeper:
         self.board.is_listening = self._listener is not None
         if self._listener is not None:
             self._wake_all()  # for what came before it listened
-            self._duties.of(self._obey).hurry()
+            self._duties.of(self._apply_requests).hurry()
 
     def _wake_all(self) -> None:
         self.wake_up.send(max(self.config.processes, self.board.process_count))
@@ -367,13 +369,13 @@ class Keeper:
             self._duties.cut_off(error)
             self._stop_listening()
             return False
-        has_wish = WISH in queues
-        queues.discard(WISH)
-        if matching := sum(map(self.obedience.serves, queues)):
+        has_control_request = CONTROL_REQUEST in queues
+        queues.discard(CONTROL_REQUEST)
+        if matching := sum(map(self.request_reader.serves, queues)):
             self.wake_up.send(matching)
-        if has_wish:
-            self._duties.of(self._obey).hurry()
-        return not has_wish
+        if has_control_request:
+            self._duties.of(self._apply_requests).hurry()
+        return not has_control_request
 
     def _stop_listening(self) -> None:
         listener, self._listener = self._listener, None
@@ -394,7 +396,7 @@ class Keeper:
             self._wake_all()
         if findings.has_later:
             self._duties.of(self._promote_and_expire).hurry()
-            self._duties.of(self._obey).hurry()
+            self._duties.of(self._apply_requests).hurry()
 
     # --- counting and pruning -----------------------------------------------------------------
 

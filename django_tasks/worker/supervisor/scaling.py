@@ -37,13 +37,13 @@ class Scaling:
     def step(self, children: Collection[Child]) -> None:
         """Decide anew."""
         if self.fewest is None:
-            self._obey(children)
+            self._apply_request(children)
         else:
             self._autoscale(children, self.fewest)
 
     # --- as somebody asked ------------------------------------------------------------------------
 
-    def _obey(self, children: Collection[Child]) -> None:
+    def _apply_request(self, children: Collection[Child]) -> None:
         concurrency = self.board.wanted_concurrency
         if concurrency and concurrency != self.board.concurrency:
             logger.info("Slots: %d instead of %d.", concurrency, self.board.concurrency)
