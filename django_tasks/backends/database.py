@@ -139,7 +139,7 @@ class DatabaseBackend(BaseTaskBackend):
             return there
         self._publish(new, [task_id])
         result = new.result(task_id, *own)
-        self.announce([result])
+        self.send_enqueued([result])
         return result
 
     def _insert_given(
@@ -182,7 +182,7 @@ class DatabaseBackend(BaseTaskBackend):
         if own:
             enqueue.insert_many(self.database, new, own, wake=self.broker.wakes(task.queue_name))
             self._publish(new, [task_id for task_id, _, _ in own])
-            self.announce(results)
+            self.send_enqueued(results)
         return results
 
     def _store_given(
@@ -196,7 +196,7 @@ class DatabaseBackend(BaseTaskBackend):
         stored = [row for row in own if row[0] not in there]
         if stored:
             self._publish(new, [task_id for task_id, _, _ in stored])
-            self.announce(enqueue.EnqueuedMany(new, stored))
+            self.send_enqueued(enqueue.EnqueuedMany(new, stored))
         publishing.publish_again(self.database, there)
         return enqueue.EnqueuedMany(new, own, there)
 
@@ -253,7 +253,7 @@ class DatabaseBackend(BaseTaskBackend):
         left = limit - len(args_json)
         return args_json, serializers.dumps(kwargs, "kwargs", left) if kwargs else "{}"
 
-    def announce(self, results: Sequence[TaskResult[Any]]) -> None:
+    def send_enqueued(self, results: Sequence[TaskResult[Any]]) -> None:
         """Send task_enqueued for each."""
         if has_listeners(task_enqueued, type(self)):
             for result in results:

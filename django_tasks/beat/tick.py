@@ -85,7 +85,7 @@ def enqueue_due(database: str) -> int:
             raise
         logger.debug("A chunk of schedules is written one by one: %s", summary(error))
         changes = _change_one_by_one(database)
-    _tell(database, changes)
+    _report(database, changes)
     return len(changes)
 
 
@@ -275,13 +275,13 @@ def _first_line(error: Exception) -> str:
 # --- after the commit ---------------------------------------------------------------------------
 
 
-def _tell(database: str, changes: Sequence[Change]) -> None:
+def _report(database: str, changes: Sequence[Change]) -> None:
     """Log a line per slot and send the signals of enqueued tasks."""
     for change in changes:
         for task in change.tasks:
             _log(change.row, task)
     made = [(task.call, task.record.pk) for change in changes for task in change.tasks]
-    records.announce(database, made)
+    records.send_enqueued(database, made)
 
 
 def _log(row: Any, task: SlotTask) -> None:

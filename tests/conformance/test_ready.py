@@ -110,7 +110,7 @@ COVERED = {
     moves: {"move"},
     edits: {"run_now"},
     due: {"write"},
-    records: {"tell_of_tasks"},
+    records: {"hand_out"},
     Intervention: {"requeue", "hurry", "move"},
     DatabaseBackend: {"enqueue", "enqueue_many", "enqueue_on_commit", "requeue"},
 }
@@ -131,10 +131,10 @@ SILENT = {
         *("look", "lock_due", "lock_due_one", "due_ids", "unfinished", "taken_slots"),
         *("unreadable", "disable", "count_enabled", "prune_runs", "prunable_runs"),
     },
-    records: {"record_of", "announce"},
+    records: {"record_of", "send_enqueued"},
     Intervention: {"cancel", "delete"},
     DatabaseBackend: {
-        *("validate_task", "announce", "get_result", "exists", "cancel", "check"),
+        *("validate_task", "send_enqueued", "get_result", "exists", "cancel", "check"),
         *("check_wait", "explain"),
     },
 }

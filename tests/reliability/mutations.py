@@ -523,7 +523,7 @@ MUTATIONS = [
     Mutation(
         name="nobody hears of tasks that were moved",
         file="store/tasks/moves.py",
-        old="        tell_of_ready(database, ids)\n",
+        old="        notify_ready(database, ids)\n",
         new="        pass\n",
         tests="../conformance/test_ready.py",
         select="published",

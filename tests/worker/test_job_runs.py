@@ -169,7 +169,7 @@ def test_start_that_cannot_be_told_spends_no_attempt(lane, book, caplog):
         told.append(kwargs)
 
     job = job_of(lane, tasks.process_id, book)
-    job.announce = True
+    job.sends_started = True
     task_started.connect(receiver)
     try:
         outcome = Runner("default", lane, AbsentClerk()).run(job, SyncCaller())

@@ -175,9 +175,9 @@ class ScheduleActions(ScheduleFields):
             if changes := before[row.pk].changes_to(Snapshot.of(row)):
                 self._log(request, row, message(changes))
                 changed += 1
-        self._tell(request, changed, len(rows) - changed)
+        self._report(request, changed, len(rows) - changed)
 
-    def _tell(self, request: HttpRequest, changed: int, same: int) -> None:
+    def _report(self, request: HttpRequest, changed: int, same: int) -> None:
         texts = [
             ngettext("%d schedule was changed.", "%d schedules were changed.", changed) % changed
             if changed

@@ -112,11 +112,11 @@ class TaskPage(TaskActions):
     def _buttons(self, request: HttpRequest, record: TaskRecord) -> list[tuple[str, str]]:
         """Return the names and titles of what the user may do to the task as it is."""
         status = record.status
-        is_told = status == Status.RUNNING and record.cancel_requested
+        is_stopping = status == Status.RUNNING and record.cancel_requested
         buttons = {
             "_run_now": (status == Status.SCHEDULED, _("Run now")),
             "_requeue": (status in (*REQUEUABLE, Status.SUCCESSFUL), _("Run again")),
-            "_cancel": (status in CANCELLABLE and not is_told, _("Cancel task")),
+            "_cancel": (status in CANCELLABLE and not is_stopping, _("Cancel task")),
         }
         return [
             (name, title)

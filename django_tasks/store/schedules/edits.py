@@ -191,7 +191,7 @@ def run_now(schedule_id: int, *, using: str) -> TaskResult[Any]:
     Raise ValidationError when its task or arguments are wrong, Schedule.DoesNotExist.
     """
     call, result = repeated(using, partial(_run_now, schedule_id, using))
-    call.backend.announce([result])
+    call.backend.send_enqueued([result])
     return result
 
 
@@ -206,7 +206,7 @@ def _run_now(schedule_id: int, using: str) -> tuple[ScheduledCall, TaskResult[An
         _rows(using).filter(pk=row.pk).update(
             last_run_at=now, last_task_id=record.pk, earlier_task_ids=_still_in_hand(row, using)
         )
-        records.tell_of_tasks(using, [(call, record)])
+        records.hand_out(using, [(call, record)])
         return call, result_of(record, [])
 
 

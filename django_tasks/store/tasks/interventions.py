@@ -77,7 +77,7 @@ class Intervention:
     """
 
     tasks: QuerySet[TaskRecord]
-    tell: Listener = len
+    listener: Listener = len
     seconds: float | None = None
 
     def requeue(self, *, copies: bool = False) -> Report:
@@ -148,7 +148,7 @@ class Intervention:
             report.skipped.update(task.status for task in chunk if task.status not in statuses)
             if chosen := [task for task in chunk if task.status in statuses]:
                 yield chosen
-                self.tell(chosen)
+                self.listener(chosen)
 
 
 def _chunks(tasks: QuerySet[TaskRecord]) -> Iterator[list[TaskRecord]]:

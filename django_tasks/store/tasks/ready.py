@@ -15,7 +15,7 @@ from .. import dialects
 from . import publishing
 
 
-def tell_of_ready(database: str, task_ids: Iterable[UUID]) -> None:
+def notify_ready(database: str, task_ids: Iterable[UUID]) -> None:
     """
     Have tasks that may be READY now, or READY elsewhere than before, found at once.
 

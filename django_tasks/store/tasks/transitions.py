@@ -34,7 +34,7 @@ from ..locking import CHUNK, handled_along, lock_all, lock_available, lock_in_or
 from ..retrying import repeated
 from ..values import AttemptRow, Change, Ending, EndingKind, Success, Writer
 from . import attempts, policy, publishing
-from .ready import tell_of_ready
+from .ready import notify_ready
 
 
 class _Effect(NamedTuple):
@@ -111,7 +111,7 @@ def settle(
             rows += _look_into(database, others, writer, settled, writes_late=writes_late)
         _write(database, changes, rows)
         again = [ending for ending in ordered if ending.kind in _RUNS_AGAIN]
-        tell_of_ready(database, (e.id for e in again if e.delay <= 0))
+        notify_ready(database, (e.id for e in again if e.delay <= 0))
         if any(ending.delay > 0 for ending in again):
             publishing.expect(database)
     return settled
@@ -245,7 +245,7 @@ def promote(database: str, *, at_any_time: bool = False, seconds: float | None =
     def make_ready(picked: list[tuple[Any, ...]]) -> None:
         ids = [row[0] for row in picked]
         tasks.filter(pk__in=ids, status=Status.SCHEDULED).update(status=Status.READY)
-        tell_of_ready(database, ids)
+        notify_ready(database, ids)
 
     chunks = handled_along(
         database, rows, "run_after", make_ready, also=("queue_name",), seconds=seconds
@@ -354,7 +354,7 @@ def _requeue_chunk(database: str, ids: Sequence[UUID]) -> int:
             meta=None,
             return_value=None,
         )
-        tell_of_ready(database, ids)
+        notify_ready(database, ids)
     return changed
 
 
@@ -368,7 +368,7 @@ def _hurry_chunk(database: str, ids: Sequence[UUID]) -> int:
     with transaction.atomic(using=database):
         lock_in_order(database, scheduled)
         changed = scheduled.update(status=Status.READY, run_after=None)
-        tell_of_ready(database, ids)
+        notify_ready(database, ids)
     return changed
 
 
@@ -383,7 +383,7 @@ def _copy_chunk(database: str, ids: Sequence[UUID]) -> int:
         TaskRecord(status=Status.READY, enqueued_at=DatabaseNow(), **call)
         for call in done.order_by("pk").values(*_CALL)
     )
-    tell_of_ready(database, (made.pk for made in copies))
+    notify_ready(database, (made.pk for made in copies))
     return len(copies)
 
 

@@ -31,7 +31,7 @@ from ..execution.jobs import Job, Outcome
 from ..execution.not_run import expired, given_back
 from ..pools.base import Pool
 from ..quarantine import Suspects
-from ..reporting.signals import Audience
+from ..reporting.signals import Listeners
 from .batch_size import FLUSH_AFTER, FLUSH_AT, BatchSize
 from .calls import Errands
 from .claimers import make_claimer
@@ -261,8 +261,8 @@ class Engine:
         elif self.claimer.may_have_more:  # in queues that were not looked into
             self.lookout.look_with_next_write()
         else:
-            is_told = self.lane.board.is_listening or self.claimer.is_guided
-            self.lookout.look_later(is_listening=is_told)
+            is_notified = self.lane.board.is_listening or self.claimer.is_guided
+            self.lookout.look_later(is_listening=is_notified)
             if self.config.burst and not got and not self.held and not self.recorder.is_waiting:
                 self.is_stopping = self.is_drained = True
 
@@ -278,7 +278,7 @@ class Engine:
     def _hand_over(self, claims: Sequence[Claim]) -> None:
         jobs = []
         metadata = contexts.metadata_of(self.config.database, claims)
-        audience = Audience(task_started)
+        listeners = Listeners(task_started)
         for claim in claims:
             if self.claims_left is not None:
                 self.claims_left -= 1
@@ -288,7 +288,7 @@ class Engine:
             job = Job(claim, task, self.lane.reserve(claim.id, claim.claims))
             if metadata:
                 job.metadata = metadata.get(claim.id)
-            job.announce = audience.listens_to(claim)
+            job.sends_started = listeners.listens_to(claim)
             self.held[job.entry] = job
             if claim.is_expired:
                 self._end_unstarted(job, expired(claim))

@@ -79,7 +79,9 @@ class InlineWorker:
         task = registry.find(claim.task_path)
         job = Job(claim, task, self.lane.reserve(claim.id, claim.claims))
         job.metadata = contexts.metadata_of(self.config.database, claims).get(claim.id)
-        job.announce = task is not None and has_listeners(task_started, type(task.get_backend()))
+        job.sends_started = task is not None and has_listeners(
+            task_started, type(task.get_backend())
+        )
         if claim.is_expired:
             outcome: Any = expired(claim)
         else:

@@ -91,8 +91,8 @@ class Runner:
         started = self._start(job, task)
         try:
             captured = None if job.metadata is None else contexts.captured_in(job.metadata)
-            if job.announce:
-                self._announce_start(job, task)
+            if job.sends_started:
+                self._send_started(job, task)
             args, kwargs = self._arguments(job, task)
             if task.atomic:
                 with contexts.restored(captured):  # also while callbacks of on_commit() run
@@ -119,9 +119,9 @@ class Runner:
         started = self._start(job, task)
         try:
             captured = None if job.metadata is None else contexts.captured_in(job.metadata)
-            if job.announce:  # receivers may query, which a coroutine must not
-                announce = sync_to_async(self._announce_start, thread_sensitive=False)
-                await announce(job, task)
+            if job.sends_started:  # receivers may query, which a coroutine must not
+                send = sync_to_async(self._send_started, thread_sensitive=False)
+                await send(job, task)
             args, kwargs = self._arguments(job, task)
             raise_if_interrupted(self.lane.board, job)
             try:
@@ -174,7 +174,7 @@ class Runner:
             args = [job.context, *args]
         return args, kwargs
 
-    def _announce_start(self, job: Job, task: AnyTask) -> None:
+    def _send_started(self, job: Job, task: AnyTask) -> None:
         """Send task_started. That it cannot be told is no error of the task."""
         try:
             result = self.clerk.ask(lambda: enqueue.load(self.database, job.claim.id), wait=True)

@@ -109,7 +109,7 @@ class Keeper:
             ),  # whoever asks for something wakes it
             Duty(self._report, settings.POLL_INTERVAL),
             Duty(self._bury, 0.05),
-            Duty(self._tell, math.inf),
+            Duty(self._send_signals, math.inf),
             Duty(self._promote_and_expire, self._reconciler.longest_rest, keeps_to_share=True),
             Duty(self._sweep, settings.SWEEP_INTERVAL, keeps_to_share=True),
             Duty(self._pass_cancellations_on, CANCEL_INTERVAL, keeps_to_share=True),
@@ -126,11 +126,11 @@ class Keeper:
 
     def run(self) -> None:
         """Keep until the supervisor says that it was the last report, and all are written."""
-        while not (self.is_stopping and not self._dead and not self._rescues.has_untold):
+        while not (self.is_stopping and not self._dead and not self._rescues.has_unsent):
             self._round()
             if not self.is_stopping:
                 self._sleep()
-            elif self._dead or self._rescues.has_untold:
+            elif self._dead or self._rescues.has_unsent:
                 time.sleep(self.outage.seconds_left(time.monotonic()) or 0.01)
             if self.is_stopping and clock() > self.board.lease_until:
                 break  # the database is away for longer than the lease: others take over
@@ -277,12 +277,12 @@ class Keeper:
 
     def _note_rescues(self) -> None:
         """Have processes look at once for what runs again, and receivers told of the others."""
-        if self._rescues.has_untold:
-            self._duties.of(self._tell).hurry()
+        if self._rescues.has_unsent:
+            self._duties.of(self._send_signals).hurry()
             self._wake_all()
 
-    def _tell(self) -> bool:
-        return self._rescues.tell()
+    def _send_signals(self) -> bool:
+        return self._rescues.send_signals()
 
     def _accounted_for(self) -> list[int]:
         """Return this worker's processes that live, or whose death was reported."""

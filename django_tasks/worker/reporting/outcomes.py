@@ -14,7 +14,7 @@ from ...store.values import Claim, Ending, EndingKind
 Ended = tuple[Claim, Ending, BaseException | None]
 
 
-class Telling(NamedTuple):
+class OutcomeText(NamedTuple):
     """`verb` may name the ending's `delay`. Without a `signal` nobody is told but the log."""
 
     verb: str
@@ -22,16 +22,16 @@ class Telling(NamedTuple):
     signal: Signal | None
 
 
-TELLINGS = {
-    EndingKind.FAIL: Telling("failed", ERROR, task_finished),
-    EndingKind.POISON: Telling("failed: its worker was lost too often", ERROR, task_finished),
-    EndingKind.CANCEL: Telling("cancelled", INFO, task_finished),
-    EndingKind.EXPIRE: Telling("expired before it started", WARNING, task_finished),
-    EndingKind.RETRY: Telling("failed, next attempt in {delay:.1f} s", WARNING, task_retried),
-    EndingKind.SNOOZE: Telling("snoozed for {delay:.1f} s", INFO, None),
-    EndingKind.RELEASE: Telling("given back", INFO, None),
-    EndingKind.LOSE: Telling("lost its worker, runs again", WARNING, None),
-    EndingKind.LATE: Telling(
+OUTCOME_TEXTS = {
+    EndingKind.FAIL: OutcomeText("failed", ERROR, task_finished),
+    EndingKind.POISON: OutcomeText("failed: its worker was lost too often", ERROR, task_finished),
+    EndingKind.CANCEL: OutcomeText("cancelled", INFO, task_finished),
+    EndingKind.EXPIRE: OutcomeText("expired before it started", WARNING, task_finished),
+    EndingKind.RETRY: OutcomeText("failed, next attempt in {delay:.1f} s", WARNING, task_retried),
+    EndingKind.SNOOZE: OutcomeText("snoozed for {delay:.1f} s", INFO, None),
+    EndingKind.RELEASE: OutcomeText("given back", INFO, None),
+    EndingKind.LOSE: OutcomeText("lost its worker, runs again", WARNING, None),
+    EndingKind.LATE: OutcomeText(
         "result refused, the task belongs to another worker now", WARNING, None
     ),
 }
