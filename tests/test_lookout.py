@@ -38,7 +38,7 @@ def lookout(wake_up):
 
 def looked(lookout):
     """Let it have looked, and found all that was there."""
-    lookout.begin(is_guided=False)
+    lookout.begin(uses_broker=False)
     lookout.look_later(is_listening=False)
     return time.monotonic()
 
@@ -85,7 +85,7 @@ def test_glance_ends_the_wait(lookout, wake_up):
     lookout.wait([wake_up], 60)
 
     assert lookout.is_time(0.0, is_writing=False)
-    lookout.begin(is_guided=False)
+    lookout.begin(uses_broker=False)
     assert not lookout.is_time(0.0, is_writing=False)
 
 

@@ -91,7 +91,7 @@ class DatabaseBackend(BaseTaskBackend):
     @property
     def broker(self) -> Broker:
         """Who hands out ready ids."""
-        return known_brokers.of(self.alias)
+        return known_brokers.broker_for(self.alias)
 
     # --- validation -----------------------------------------------------------------------------
 

@@ -77,7 +77,7 @@ class Source(Protocol):
     def watch(self, without: Collection[str]) -> Sequence[Readable]:
         """Return what becomes readable when `take` is worth a call; called before each sleep."""
 
-    def rest(self) -> None:
+    def unwatch(self) -> None:
         """Hold nothing back from other processes: this one has no room for a while."""
 
     def close(self) -> None:

@@ -31,7 +31,7 @@ _brokers: dict[str, Broker] = {}
 _lock = threading.Lock()
 
 
-def of(alias: str) -> Broker:
+def broker_for(alias: str) -> Broker:
     """
     Return the broker of a backend, the same for all threads of this process.
 

@@ -13,7 +13,7 @@ INTERVAL = 60.0
 SHOWN = 60
 
 
-class Complaints:
+class Rejects:
     """Logs the first of many; the next line says how many were left out."""
 
     def __init__(self, where: str) -> None:
@@ -21,7 +21,7 @@ class Complaints:
         self._silent_until = float("-inf")
         self._left_out = 0
 
-    def about(self, queue_name: str, found: object) -> None:
+    def log(self, queue_name: str, found: object) -> None:
         """Tell that what was found in a queue is dropped."""
         now = time.monotonic()
         if now < self._silent_until:

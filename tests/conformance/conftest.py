@@ -69,7 +69,7 @@ def broker(request, settings):
         claimer.close()
     used.delete_all()
     # Else claims came from the table.
-    assert configured.of("default").outage.since is None
+    assert configured.broker_for("default").outage.since is None
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from django_tasks.statuses import Status
 from django_tasks.store import dialects
 from django_tasks.store.dialects import TABLE, base
 from django_tasks.store.dialects.mysql import NAMES_READ
-from django_tasks.store.values import ClaimRequest, PointedRequest, Success
+from django_tasks.store.values import BrokerClaimRequest, ClaimRequest, Success
 from tests.conformance.steps import (
     FAR_AHEAD,
     IS_MYSQL,
@@ -209,14 +209,14 @@ def check_kept_plans():
             kinds = {node.get("Node Type") for node in found}
             assert kinds.isdisjoint(OF_MANY_ROWS), (name, kinds)
             assert indexes(found) == {READY_INDEX, PRIMARY_KEY}, name
-        pointed = kept_plan(own, lambda d, c: d.claim(c, POINTED))
-        assert indexes(pointed) == {PRIMARY_KEY}
+        by_broker = kept_plan(own, lambda d, c: d.claim(c, BROKER_CLAIM))
+        assert indexes(by_broker) == {PRIMARY_KEY}
 
 
 OF_MANY_ROWS = {"Sort", "Incremental Sort", "Merge Join", "Hash Join", "Seq Scan"}
 OF_MANY_ROWS |= {"Bitmap Heap Scan", "Bitmap Index Scan"}
 READY_INDEX, PRIMARY_KEY = "django_tasks_ready", "django_tasks_taskrecord_pkey"
-POINTED = PointedRequest([uuid7()], ["default"], uuid4(), 1, "default")
+BROKER_CLAIM = BrokerClaimRequest([uuid7()], ["default"], uuid4(), 1, "default")
 
 
 def indexes(found):

@@ -213,7 +213,7 @@ def test_rollback_publishes_nothing(way, recording):
 @pytest.mark.parametrize("way", WAYS)
 def test_what_becomes_ready_wakes_the_workers_of_its_queue(way):
     """By NOTIFY, when no broker hands it out."""
-    broker = configured.of("default")
+    broker = configured.broker_for("default")
     broker._sent.clear()  # a process under load sends only a few
     act = WAYS[way]()
     before = ready_tasks()

@@ -9,11 +9,11 @@ from uuid import uuid4
 from ..base import BrokerAway, Pulse
 
 if TYPE_CHECKING:
-    from .amqp import AMQPLine
+    from .amqp import AMQPConnection
     from .connections import Transport
 
 
-class Marks:
+class ChangeSignals:
     """
     A connection that hears marks, and whose end says that RabbitMQ may have been restarted.
 
@@ -24,7 +24,7 @@ class Marks:
     def __init__(self, transport: Transport, name: str) -> None:
         self._transport = transport
         self._name = name
-        self._line: AMQPLine | None = None
+        self._connection: AMQPConnection | None = None
         self._pid = os.getpid()
         self._generation = b""
         self._later = 0
@@ -32,28 +32,28 @@ class Marks:
     def pulse(self) -> Pulse:
         """Return the number of the connection and that of the last mark. Raise BrokerAway."""
         if self._pid != os.getpid():
-            self._pid, self._line = os.getpid(), None
-        if self._line is not None:
+            self._pid, self._connection = os.getpid(), None
+        if self._connection is not None:
             try:
-                return self._listen(self._line)
+                return self._listen(self._connection)
             except BrokerAway as error:
                 if isinstance(error.__cause__, TimeoutError):
                     raise
                 # It was cut since the last time: RabbitMQ may be back already.
         return self._listen(self._new())
 
-    def _new(self) -> AMQPLine:
-        self._line = cast("AMQPLine", self._transport.line())
+    def _new(self) -> AMQPConnection:
+        self._connection = cast("AMQPConnection", self._transport.connect())
         self._generation = uuid4().bytes
         self._later += 1
-        return self._line
+        return self._connection
 
-    def _listen(self, line: AMQPLine) -> Pulse:
+    def _listen(self, connection: AMQPConnection) -> Pulse:
         try:
             with self._transport.away():
-                self._later += line.has_mark(self._name)
+                self._later += connection.has_change(self._name)
         except BaseException:
-            self._line = None
-            line.drop()
+            self._connection = None
+            connection.drop()
             raise
         return Pulse(self._generation, str(self._later).encode())

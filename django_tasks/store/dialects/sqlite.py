@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ..values import AnyRequest, Claim, PointedRequest, Success
+from ..values import AnyRequest, BrokerClaimRequest, Claim, Success
 from .base import MOST_ATTEMPTS, NEXT_CLAIM, Dialect, columns
 from .batches import TABLE, Columns, as_json
 
@@ -29,7 +29,7 @@ RETURNING {columns()}, COALESCE(expires_at <= {{now}}, 0)"""
 SELECT id FROM {TABLE} WHERE status = 'READY' AND queue_name = %s AND backend = %s
 ORDER BY (priority * -1), id LIMIT %s"""
     # By ids: the unary plus keeps the index of ready tasks out of it.
-    _PICK_POINTED = f"""
+    _PICK_FOR_BROKER = f"""
 SELECT id FROM {TABLE} WHERE id IN (SELECT value FROM json_each(%s)) AND status = 'READY'
   AND +queue_name IN (SELECT value FROM json_each(%s)) AND +backend = %s"""
     _FINISH = f"""
@@ -93,9 +93,9 @@ WHERE {TABLE}.id = json_extract(done.value, '$[0]') AND claims = json_extract(do
         return [Claim._make((UUID(row[0]), *row[1:])) for row in rows]
 
     def _picking(self, request: AnyRequest) -> tuple[str, list[Any]]:
-        if isinstance(request, PointedRequest):
+        if isinstance(request, BrokerClaimRequest):
             ids = json.dumps([task_id.hex for task_id in request.ids])
-            return self._PICK_POINTED, [ids, json.dumps(request.queue_names), request.backend]
+            return self._PICK_FOR_BROKER, [ids, json.dumps(request.queue_names), request.backend]
         return self._PICK, [request.queue_name, request.backend, request.limit]
 
     def _succeed(self, connection: BaseDatabaseWrapper, successes: Sequence[Success]) -> int:

@@ -161,7 +161,7 @@ class Claimer:
         return ClaimRequest(queue_name, limit, self.worker_id, self.process, self.backend)
 
     @property
-    def is_guided(self) -> bool:
+    def uses_broker(self) -> bool:
         """Whether somebody tells where ready tasks are, so that the table need not be looked at."""
         return False
 
@@ -169,7 +169,7 @@ class Claimer:
         """Return what becomes readable when there may be something to claim."""
         return ()
 
-    def rest(self) -> None:
+    def release(self) -> None:
         """Note that this process has no room for a while."""
 
     def close(self) -> None:

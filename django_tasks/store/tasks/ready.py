@@ -32,7 +32,7 @@ def notify_ready(database: str, task_ids: Iterable[UUID]) -> None:
 
 
 def _wakes(alias: str, queue_name: str) -> bool:
-    return alias in task_backends.settings and configured.of(alias).wakes(queue_name)
+    return alias in task_backends.settings and configured.broker_for(alias).wakes(queue_name)
 
 
 def wake(database: str, queue_names: Iterable[str]) -> None:

@@ -240,7 +240,7 @@ class Engine:
         """Write the outcomes and claim, in one statement where the database can."""
         self._flush_at = None
         if room:
-            self.lookout.begin(is_guided=self.claimer.is_guided)
+            self.lookout.begin(uses_broker=self.claimer.uses_broker)
         claims = self.recorder.write(room, is_woken=self.lookout.take_woken())
         self._must_adopt |= self.recorder.may_have_forgotten
         self.recorder.may_have_forgotten = False
@@ -255,13 +255,13 @@ class Engine:
 
     def _plan_next_look(self, asked: int, got: int) -> None:
         self._note_hunger(got)
-        if self.claimer.may_have_more and (got == asked or self.claimer.is_guided):
+        if self.claimer.may_have_more and (got == asked or self.claimer.uses_broker):
             self.lookout.look_at_once()
             self.wake_up.send()  # for another process, too
         elif self.claimer.may_have_more:  # in queues that were not looked into
             self.lookout.look_with_next_write()
         else:
-            is_notified = self.lane.board.is_listening or self.claimer.is_guided
+            is_notified = self.lane.board.is_listening or self.claimer.uses_broker
             self.lookout.look_later(is_listening=is_notified)
             if self.config.burst and not got and not self.held and not self.recorder.is_waiting:
                 self.is_stopping = self.is_drained = True
@@ -387,7 +387,7 @@ class Engine:
         if self._free() and self.outage.allows(time.monotonic()):
             waits += [self.wake_up, *self.claimer.watch()]
         else:
-            self.claimer.rest()
+            self.claimer.release()
         held, waiting = len(self.held) - self.suspects.offered, self.recorder.waiting
         self._wake_at = 1 if self.is_stopping else self.batch.outcomes_to_wake_for(held, waiting)
         self.is_sleeping = True

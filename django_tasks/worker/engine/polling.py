@@ -48,13 +48,13 @@ class Lookout:
             return True
         return is_due or self._glanced_a_change(now)
 
-    def begin(self, *, is_guided: bool) -> None:
+    def begin(self, *, uses_broker: bool) -> None:
         """
         Note how things are before a look: a commit after this is seen at the next glance.
 
-        `is_guided`: a broker tells what there is, so that there is nothing to glance at.
+        `uses_broker`: a broker tells what there is, so that there is nothing to glance at.
         """
-        self._marker = None if is_guided else self.dialect.change_marker(self.connection)
+        self._marker = None if uses_broker else self.dialect.change_marker(self.connection)
         self._has_changed = False
 
     def take_woken(self) -> bool:
