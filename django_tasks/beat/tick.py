@@ -210,7 +210,7 @@ def _decided(
         row.runs += len(tasks)
     left_out = [
         ScheduleRun(schedule=row, slot_at=slot, outcome=outcome, left_out=besides, created_at=now)
-        for outcome, slot, besides in decision.left_out
+        for outcome, slot, besides in decision.excluded
     ]
     return Change(
         row=row,

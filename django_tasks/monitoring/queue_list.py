@@ -95,7 +95,7 @@ class Queues:
     def look_at(self, keys: Sequence[QueueKey]) -> list[QueueOverview]:
         """Return these queues with what is ready in them."""
         connection = connections[self.database]
-        dialect = dialects.of(connection)
+        dialect = dialects.dialect_for(connection)
         ready = dialect.look_at_ready(connection, keys, counted=CAP + 1, aged=AHEAD)
         priorities: dict[QueueKey, list[tuple[int, int]]] = {key: [] for key in keys}
         for backend, name, priority, count in dialect.ready_priorities(connection, keys, AHEAD):
@@ -145,7 +145,7 @@ def _with_ready_tasks(database: str) -> Iterable[QueueKey]:
     connection = connections[database]
     for alias, backend in database_backends().items():
         if backend.database == database:
-            names = dialects.of(connection).ready_queues(connection, alias)
+            names = dialects.dialect_for(connection).ready_queues(connection, alias)
             yield from (QueueKey(alias, name) for name in names)
 
 

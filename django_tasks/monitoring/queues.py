@@ -150,7 +150,7 @@ def _ready(
 ) -> dict[Queue, tuple[int, float | None]]:
     """Return how many are ready in each queue that has some, and for how long the first is."""
     connection = connections[database]
-    dialect = dialects.of(connection)
+    dialect = dialects.dialect_for(connection)
     queues = [
         (backend.alias, name)
         for backend in backends

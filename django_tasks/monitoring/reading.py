@@ -51,7 +51,7 @@ def database_now(database: str) -> datetime:
     connection = connections[database]
     clock = DatabaseNow()
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {dialects.of(connection).now()}", [])
+        cursor.execute(f"SELECT {dialects.dialect_for(connection).now()}", [])
         [value] = cursor.fetchone()
     field = clock.output_field
     for convert in connection.ops.get_db_converters(clock) + field.get_db_converters(connection):

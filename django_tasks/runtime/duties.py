@@ -71,7 +71,7 @@ class Duty:
         """Plan the next time as if it had just been done."""
         self._due_at = time.monotonic() + self._pause
 
-    def hurry(self) -> None:
+    def make_due(self) -> None:
         """Do it at the next chance."""
         self._due_at = min(self._due_at, max(time.monotonic(), self._rests_until))
 
@@ -137,7 +137,7 @@ class Duties:
         """Note that the database is away, and drop the connection."""
         self._outage.began(error)
         for duty in self._duties:
-            duty.hurry()
+            duty.make_due()
         try:
             connections[self._database].close()
         except (DatabaseError, InterfaceError) as closing:

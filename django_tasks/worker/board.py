@@ -78,7 +78,7 @@ class Board:
         self.processes = _whole(lanes)
         self.finished = _whole(lanes)
         self.beats = _real(lanes)
-        self.starved_at = _real(lanes)
+        self.idle_since = _real(lanes)
         #: Tasks that the process may run at the same time; 0: as many as at the start.
         self.slots = _whole(lanes)
         #: The `pauses` that the process has obeyed.
@@ -299,7 +299,7 @@ class Lane:
         board.processes[self.index] = process
         board.finished[self.index] = 0
         board.retiring[self.index] = 0
-        board.starved_at[self.index] = 0.0
+        board.idle_since[self.index] = 0.0
         board.applied[self.index] = 0
         board.beats[self.index] = clock()
         self._free = list(range(end - 1, self.base - 1, -1))

@@ -148,7 +148,7 @@ for _ in range(2):
         broker.publish([Ready(uuid7(), "default", 0)])
         sys.exit(broker.outage.since is not None)  # with all that is done at an exit
     assert os.waitpid(child, 0)[1] == 0
-assert len(broker.lines._spare) == 1
+assert len(broker.pool._spare) == 1
 sys.exit(broker.outage.since is not None)
 """
 

@@ -16,7 +16,7 @@ from django_tasks.models.rollups import Span
 from django_tasks.monitoring import history, queues, reading
 from django_tasks.monitoring.health import State
 from django_tasks.monitoring.history import PERIODS, read_history, read_rates
-from django_tasks.monitoring.overview import NEXT_RUNS, glance
+from django_tasks.monitoring.overview import NEXT_RUNS, read_overview
 from django_tasks.monitoring.reading import CappedCount, database_now
 from django_tasks.statuses import Status
 from django_tasks.store.workers import leases
@@ -46,7 +46,7 @@ def now():
 
 
 def look(period="hour"):
-    return glance(DATABASE, list(database_backends().values()), PERIODS[period])
+    return read_overview(DATABASE, list(database_backends().values()), PERIODS[period])
 
 
 def queue(name, backend="default"):

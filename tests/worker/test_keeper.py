@@ -15,7 +15,7 @@ from django_tasks.runtime import duties
 from django_tasks.runtime.duties import LOCK_PAUSE
 from django_tasks.runtime.wakeups import WakeUp
 from django_tasks.statuses import Status
-from django_tasks.store.dialects import CONTROL_REQUEST, of
+from django_tasks.store.dialects import CONTROL_REQUEST, dialect_for
 from django_tasks.store.tasks import transitions
 from django_tasks.store.tasks.cursors import SHARE
 from django_tasks.store.workers import leases, queues
@@ -63,7 +63,7 @@ def keep(wake_up, ends):
 
     def keep(broker):
         # This thread's connection is that of the tests: it stays as it is.
-        with mock.patch.object(type(of(connection)), "prepare_worker_connection"):
+        with mock.patch.object(type(dialect_for(connection)), "prepare_worker_connection"):
             return Keeper(config, Board(2, 4), wake_up, ends[0], broker)
 
     return keep
@@ -200,7 +200,7 @@ def test_sweep_that_sees_no_wish_is_as_good_as_a_look(keep):
     look = keeper._duties.of(keeper._apply_requests)
 
     def is_put_off():
-        look.hurry()
+        look.make_due()
         keeper._sweep()
         return not look.is_due(time.monotonic())
 
@@ -273,8 +273,8 @@ def test_report_that_mysql_refuses_stops_no_other(keep, monkeypatch, caplog):
     keeper = keep(SilentBroker())
     keeper._dead = [{"process": 1}, {"process": 2}]
 
-    assert keeper._bury()  # there is more
-    assert not keeper._bury()
+    assert keeper._record_lost()  # there is more
+    assert not keeper._record_lost()
 
     assert seen.call_count == 2
     assert not keeper._dead

@@ -120,7 +120,7 @@ class TaskActions(TaskFields):
         if self._is_across(request) and not self._is_confirmed(request):
             question = _("Run all of these tasks now that are scheduled for later?")
             return self._ask(request, queryset, _("Run now"), question)
-        report = self._begin(request, queryset, _("Run now, before its time.")).hurry()
+        report = self._begin(request, queryset, _("Run now, before its time.")).run_now()
         done = ngettext(
             "%(count)d task is ready to run now.",
             "%(count)d tasks are ready to run now.",

@@ -211,10 +211,10 @@ class TaskPage(TaskActions):
             (_("priority"), str(record.priority)),
             (_("attempts"), self.tries(record)),
             (_("enqueued"), formats.timestamp(record.enqueued_at)),
-            (_("runs after"), _moment(due, now)),
-            (_("expires"), _moment(record.expires_at, now)),
-            (_("last started"), _moment(record.last_attempted_at, now)),
-            (_("finished"), _moment(record.finished_at, now)),
+            (_("runs after"), _when(due, now)),
+            (_("expires"), _when(record.expires_at, now)),
+            (_("last started"), _when(record.last_attempted_at, now)),
+            (_("finished"), _when(record.finished_at, now)),
             (_("run time"), formats.duration(record.run_time) if record.run_time else ""),
             (_("schedule"), self._schedule(request, record)),
             (_("worker"), place),
@@ -246,7 +246,7 @@ class TaskPage(TaskActions):
         return format_html('{} <span class="quiet">{}</span>', name, slot)
 
 
-def _moment(moment: datetime | None, now: datetime) -> str:
+def _when(moment: datetime | None, now: datetime) -> str:
     """Return the time with how far away it is; empty when there is none."""
     if moment is None:
         return ""

@@ -165,7 +165,7 @@ class KombuSource:
             return
         alias = self._broker.alias
         connection = connections[database_backends()[alias].database]
-        ready = dialects.of(connection).ready_queues(connection, alias)
+        ready = dialects.dialect_for(connection).ready_queues(connection, alias)
         declared = [t.queue_name for t in registry.known_tasks() if t.backend == alias]
         self._seen_at |= dict.fromkeys([*ready, *declared], now)
         self._seen_at = {n: at for n, at in self._seen_at.items() if now < at + REMEMBER_FOR}

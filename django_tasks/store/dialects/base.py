@@ -117,7 +117,7 @@ class Dialect(BatchWrites):
         connection: BaseDatabaseWrapper,
         successes: Sequence[Success],
         *,
-        carefully: bool = False,
+        skip_locked: bool = False,
     ) -> int:
         """
         RUNNING to SUCCESSFUL for each claim that still holds; return how many did.
@@ -125,7 +125,7 @@ class Dialect(BatchWrites):
         Rows are locked in the order of their ids. One that somebody else has locked is waited for,
         as long as the connection allows; `carefully` leaves it as it is.
         """
-        if not carefully:
+        if not skip_locked:
             return self._succeed(connection, sorted(successes, key=by_id))
         with transaction.atomic(using=connection.alias):
             held = self.lock_running(connection, [success.id for success in successes])
@@ -141,10 +141,10 @@ class Dialect(BatchWrites):
         successes: Sequence[Success],
         request: AnyRequest,
         *,
-        carefully: bool = False,
+        skip_locked: bool = False,
     ) -> tuple[int, list[Claim]]:
         """Do both, in one statement where the database can."""
-        accepted = self.succeed(connection, successes, carefully=carefully)
+        accepted = self.succeed(connection, successes, skip_locked=skip_locked)
         return accepted, self.claim(connection, request)
 
     def ready_queues(self, connection: BaseDatabaseWrapper, backend: str) -> list[str]:

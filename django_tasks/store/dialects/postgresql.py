@@ -197,9 +197,9 @@ held AS MATERIALIZED (
         connection: BaseDatabaseWrapper,
         successes: Sequence[Success],
         *,
-        carefully: bool = False,
+        skip_locked: bool = False,
     ) -> int:
-        finish, parameters = self._finishing(connection, successes, carefully)
+        finish, parameters = self._finishing(connection, successes, skip_locked)
         sql = finish if finish is self._FINISH else f"WITH {self._HELD} {finish}"
         with _claiming_cursor(connection) as cursor:
             cursor.execute(sql, parameters)
@@ -211,9 +211,9 @@ held AS MATERIALIZED (
         successes: Sequence[Success],
         request: AnyRequest,
         *,
-        carefully: bool = False,
+        skip_locked: bool = False,
     ) -> tuple[int, list[Claim]]:
-        finish, parameters = self._finishing(connection, successes, carefully)
+        finish, parameters = self._finishing(connection, successes, skip_locked)
         with _claiming_cursor(connection) as cursor:
             cursor.execute(
                 _ending_and_claiming(finish, self._pick(request)),
@@ -223,10 +223,10 @@ held AS MATERIALIZED (
         return counts[len(CLAIMED) - 1], [Claim._make(row) for row in claimed]
 
     def _finishing(
-        self, connection: BaseDatabaseWrapper, successes: Sequence[Success], carefully: bool
+        self, connection: BaseDatabaseWrapper, successes: Sequence[Success], skip_locked: bool
     ) -> tuple[str, list[Any]]:
         parameters = self._success_parameters(successes)
-        if not (carefully or vars(connection).get(_WAITS)):
+        if not (skip_locked or vars(connection).get(_WAITS)):
             return self._FINISH, parameters
         ids, *_rest = parameters
         return self._FINISH_HELD, [ids, *parameters]

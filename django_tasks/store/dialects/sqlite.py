@@ -40,11 +40,11 @@ WHERE {TABLE}.id = json_extract(done.value, '$[0]') AND claims = json_extract(do
   AND status = 'RUNNING'"""
 
     def now(self, delay: float = 0.0) -> str:
-        return _moment("'now'", f"'{delay:+.3f} seconds'" if delay else None)
+        return _datetime("'now'", f"'{delay:+.3f} seconds'" if delay else None)
 
     def later(self, since: str, seconds: str) -> str:
         # Rounded, as it reads no exponents; not by printf(), which makes 0 of NULL.
-        return _moment(since, f"round({seconds}, 3) || ' seconds'")
+        return _datetime(since, f"round({seconds}, 3) || ' seconds'")
 
     def _given(self, columns: Columns) -> str:
         values = ", ".join(
@@ -107,7 +107,7 @@ WHERE {TABLE}.id = json_extract(done.value, '$[0]') AND claims = json_extract(do
             return int(cursor.rowcount)
 
 
-def _moment(*arguments: str | None) -> str:
+def _datetime(*arguments: str | None) -> str:
     """Return SQL for a moment, shifted or not, in Django's own text format."""
     # Microseconds, which SQLite has none of, as zeros. Doubled percent signs: Django formats
     # statements with parameters.

@@ -42,7 +42,7 @@ TIMING = (
 #: Years that moments are in. Close to the ends of Python's calendar (1 and 9999) the offset of a
 #: time zone leads out of it.
 FIRST_YEAR, LAST_YEAR = 1900, 2999
-MOMENTS = ("anchor_at", "clocked_at", "start_at", "end_at")
+DATETIMES = ("anchor_at", "clocked_at", "start_at", "end_at")
 #: Columns that only beats and run_now() change.
 BOOKKEEPING = (
     "last_slot_at", "last_run_at", "last_task_id", "earlier_task_ids", "runs", "created_at",
@@ -306,11 +306,11 @@ def _check_numbers(row: Schedule) -> None:
 
 
 def _check_years(row: Schedule) -> None:
-    moments = {name: getattr(row, name) for name in MOMENTS}
+    datetimes = {name: getattr(row, name) for name in DATETIMES}
     errors = {
         name: _("The year must be one from %(first)s to %(last)s.")
         % {"first": FIRST_YEAR, "last": LAST_YEAR}
-        for name, moment in moments.items()
+        for name, moment in datetimes.items()
         if moment is not None and not FIRST_YEAR <= moment.year <= LAST_YEAR
     }
     if errors:

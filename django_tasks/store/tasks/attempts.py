@@ -124,7 +124,7 @@ def refused_successes(
             Ending(s.id, s.claims, number=0, kind=EndingKind.LATE, fields={}) for s in refused
         ]
         connection = connections[database]
-        dialects.of(connection).insert_attempts(
+        dialects.dialect_for(connection).insert_attempts(
             connection, [row for e in endings for row in of_ending(e, late(e), writer)]
         )
     return [s.id for s in refused], [s.id for s, status in fates if status == Status.RUNNING]

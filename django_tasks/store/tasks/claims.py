@@ -26,7 +26,7 @@ QUEUES_INTERVAL = 0.25
 
 
 #: Seconds for which successes are recorded carefully after somebody's lock was met.
-CAREFUL_FOR = 5.0
+SKIP_LOCKED_FOR = 5.0
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class Claimer:
         backend: str = DEFAULT_TASK_BACKEND_ALIAS,
     ) -> None:
         self.connection: BaseDatabaseWrapper = connections[database]
-        self.dialect = dialects.of(self.connection)
+        self.dialect = dialects.dialect_for(self.connection)
         self.queues = queues
         self.worker_id = worker_id
         self.process = process
@@ -62,7 +62,7 @@ class Claimer:
         self._cursors: dict[str, QueueCursor] = {}
         #: Seconds that a claim takes which goes on behind a cursor.
         self._usual_cost = 0.0
-        self._careful_until = 0.0
+        self._skip_locked_until = 0.0
         self._turn = 0
         self._queue_names: list[str] = []
         self._queues_are_good_until = float("-inf")
@@ -190,20 +190,20 @@ class Claimer:
             partial(self.dialect.succeed_and_claim, self.connection, successes, request)
         )
 
-    def be_careful(self) -> None:
+    def skip_locked_for_a_while(self) -> None:
         """Wait for no lock for a while: where one row is locked for long, others may be, too."""
-        self._careful_until = time.monotonic() + CAREFUL_FOR
+        self._skip_locked_until = time.monotonic() + SKIP_LOCKED_FOR
 
     def _record(self, succeed: Callable[..., T]) -> T:
         """Record successes by the quick statement; carefully after it met somebody's lock."""
-        if time.monotonic() >= self._careful_until:
+        if time.monotonic() >= self._skip_locked_until:
             try:
                 return repeated(self.connection.alias, succeed)
             except DatabaseError as error:
                 if not dialects.is_lock_timeout(error):
                     raise
-            self.be_careful()
-        return succeed(carefully=True)
+            self.skip_locked_for_a_while()
+        return succeed(skip_locked=True)
 
     def _candidates(self, claimed: list[Claim], unsure: list[str], is_woken: bool) -> Iterable[str]:
         """Yield the queues to look into, in order; `claimed` grows in the meantime."""

@@ -37,7 +37,7 @@ def insert(
     None: it has been stored. Raise TaskResultMismatch if the id is that of another call.
     """
     connection = connections[database]
-    dialect = dialects.of(connection)
+    dialect = dialects.dialect_for(connection)
     row = new.row(connection, dialect.to_id(task_id), args, kwargs)
     is_new = False
 

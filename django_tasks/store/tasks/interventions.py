@@ -107,11 +107,11 @@ class Intervention:
             report.overtaken += len(chosen) - done - told
         return report
 
-    def hurry(self) -> Report:
+    def run_now(self) -> Report:
         """Make scheduled tasks ready before their time."""
         report = Report()
         for chosen in self._chosen((Status.SCHEDULED,), report):
-            done = transitions.hurry(self.tasks.db, _ids(chosen))
+            done = transitions.run_now(self.tasks.db, _ids(chosen))
             report.done += done
             report.overtaken += len(chosen) - done
         return report

@@ -25,7 +25,7 @@ def notify_ready(database: str, task_ids: Iterable[UUID]) -> None:
     """
     ids = list(task_ids)
     publishing.publish_again(database, ids)
-    if ids and dialects.of(connections[database]).has_notify:
+    if ids and dialects.dialect_for(connections[database]).has_notify:
         rows = TaskRecord.objects.using(database).filter(pk__in=ids, status=Status.READY)
         queues = rows.order_by().values_list("backend", "queue_name").distinct()
         wake(database, {name for alias, name in queues if _wakes(alias, name)})
@@ -39,4 +39,4 @@ def wake(database: str, queue_names: Iterable[str]) -> None:
     """Wake the workers of these queues with the caller's commit, where the database can."""
     connection = connections[database]
     for queue_name in queue_names:
-        dialects.of(connection).notify(connection, queue_name)
+        dialects.dialect_for(connection).notify(connection, queue_name)

@@ -90,7 +90,7 @@ def settle(
     connection = connections[database]
     with transaction.atomic(using=database):
         ids = [ending.id for ending in ordered if ending.kind is not EndingKind.LATE]
-        held = dialects.of(connection).lock_running(connection, ids) if ids else {}
+        held = dialects.dialect_for(connection).lock_running(connection, ids) if ids else {}
         changes: list[Change] = []
         rows: list[AttemptRow] = []
         others: list[Ending] = []
@@ -175,7 +175,7 @@ def _write(
     belongs here.
     """
     connection = connections[database]
-    dialect = dialects.of(connection)
+    dialect = dialects.dialect_for(connection)
     changed = dialect.change(connection, changes, expected)
     if rows:
         dialect.insert_attempts(connection, rows)
@@ -199,7 +199,7 @@ def save_fields(
         return bool(_owned(database, task_id, claims).update(**fields))
     connection = connections[database]
     with transaction.atomic(using=database):
-        if dialects.of(connection).lock_running(connection, [task_id]):
+        if dialects.dialect_for(connection).lock_running(connection, [task_id]):
             return bool(_owned(database, task_id, claims).update(**fields))
         return None if _owned(database, task_id, claims).exists() else False
 
@@ -358,12 +358,12 @@ def _requeue_chunk(database: str, ids: Sequence[UUID]) -> int:
     return changed
 
 
-def hurry(database: str, task_ids: Iterable[UUID]) -> int:
+def run_now(database: str, task_ids: Iterable[UUID]) -> int:
     """Make scheduled tasks ready before their time; return how many."""
-    return _per_chunk(database, task_ids, _hurry_chunk)
+    return _per_chunk(database, task_ids, _run_now_chunk)
 
 
-def _hurry_chunk(database: str, ids: Sequence[UUID]) -> int:
+def _run_now_chunk(database: str, ids: Sequence[UUID]) -> int:
     scheduled = TaskRecord.objects.using(database).filter(pk__in=ids, status=Status.SCHEDULED)
     with transaction.atomic(using=database):
         lock_in_order(database, scheduled)

@@ -14,17 +14,17 @@ from .batch_size import PollPace
 
 #: Seconds between two glances for changes, where the database can tell of them for next to
 #: nothing: while there was work lately, and after LIVELY seconds without any.
-GLANCE_INTERVAL, QUIET_GLANCE_INTERVAL, LIVELY = 0.02, 0.05, 5.0
+CHECK_INTERVAL, QUIET_CHECK_INTERVAL, LIVELY = 0.02, 0.05, 5.0
 #: Seconds for which a look that may wait joins the next write of outcomes.
 JOIN_WITHIN = 0.005
 
 
-class Lookout:
+class Polling:
     """Knows the time of the next look, takes wake-ups, and glances at changes in between."""
 
     def __init__(self, connection: BaseDatabaseWrapper, wake_up: WakeUp) -> None:
         self.connection = connection
-        self.dialect = dialects.of(connection)
+        self.dialect = dialects.dialect_for(connection)
         self.wake_up = wake_up
         #: When to look at the latest, by the monotonic clock.
         self.poll_at = 0.0
@@ -34,7 +34,7 @@ class Lookout:
         #: What the database's mark of changes was before the last look; None: it has none.
         self._marker: int | None = None
         self._has_changed = False
-        self._glance_at = 0.0
+        self._check_at = 0.0
         self._found_at = float("-inf")
 
     def is_time(self, now: float, *, is_writing: bool) -> bool:
@@ -46,7 +46,7 @@ class Lookout:
                 self._pace.found()
                 self._is_woken = True
             return True
-        return is_due or self._glanced_a_change(now)
+        return is_due or self._saw_change(now)
 
     def begin(self, *, uses_broker: bool) -> None:
         """
@@ -83,7 +83,7 @@ class Lookout:
         delay = self._pace.next_delay(is_listening=is_listening)
         self.poll_at = now + (delay if self._marker is None else self._pace.longest)
         self._joins_next_write = False
-        self._glance_at = now + self._glance_interval(now)
+        self._check_at = now + self._check_interval(now)
 
     def wait(self, waits: list[Any], timeout: float) -> list[Any]:
         """
@@ -92,21 +92,21 @@ class Lookout:
         While it waits for wake-ups, too, it also ends when a glance shows that others committed.
         """
         until = time.monotonic() + timeout
-        glances = self._marker is not None and self.wake_up in waits
+        checks = self._marker is not None and self.wake_up in waits
         while (left := until - (now := time.monotonic())) > 0:
-            pause = min(left, max(0.0, self._glance_at - now)) if glances else left
+            pause = min(left, max(0.0, self._check_at - now)) if checks else left
             if readable := select.select(waits, [], [], pause)[0]:
                 return readable
-            if glances and self._glanced_a_change(time.monotonic()):
+            if checks and self._saw_change(time.monotonic()):
                 break
         return []
 
-    def _glanced_a_change(self, now: float) -> bool:
+    def _saw_change(self, now: float) -> bool:
         """Ask, where that is nearly free, whether anybody committed since the last look."""
-        if self._marker is not None and now >= self._glance_at and not self._has_changed:
-            self._glance_at = now + self._glance_interval(now)
+        if self._marker is not None and now >= self._check_at and not self._has_changed:
+            self._check_at = now + self._check_interval(now)
             self._has_changed = self.dialect.change_marker(self.connection) != self._marker
         return self._has_changed
 
-    def _glance_interval(self, now: float) -> float:
-        return GLANCE_INTERVAL if now < self._found_at + LIVELY else QUIET_GLANCE_INTERVAL
+    def _check_interval(self, now: float) -> float:
+        return CHECK_INTERVAL if now < self._found_at + LIVELY else QUIET_CHECK_INTERVAL

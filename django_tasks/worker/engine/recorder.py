@@ -93,7 +93,7 @@ class Recorder:
         Raise OperationalError and its like with what is not written kept for the next call.
         """
         for job, outcome in self._set_aside.take():
-            self.claimer.be_careful()
+            self.claimer.skip_locked_for_a_while()
             self.add(job, outcome)
         self._keep_unsaved()
         self._write_endings()

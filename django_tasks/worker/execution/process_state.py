@@ -8,7 +8,7 @@ import os
 logger = logging.getLogger("django_tasks.worker")
 
 
-class Surroundings:
+class ProcessState:
     """
     The working directory, umask and environment of this process, to be put back after a body.
 

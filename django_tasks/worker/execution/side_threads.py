@@ -53,7 +53,7 @@ def one_thread() -> Executor:
     return ThreadPoolExecutor(1, thread_name_prefix="aside")
 
 
-class Aside(Executor):
+class SideThreads(Executor):
     """
     The thread of the thread-sensitive calls of one body at a time.
 

@@ -86,7 +86,7 @@ class Keeper:
             lease=app_settings.LEASE,
         )
         self.connection = connections[self.database]
-        self.dialect = dialects.of(self.connection)
+        self.dialect = dialects.dialect_for(self.connection)
         self.dialect.prepare_worker_connection(self.connection)
         self._rescues = Rescues(config)
         self.outage = Outage("the task database")
@@ -108,7 +108,7 @@ class Keeper:
                 self._apply_requests, self._reconciler.longest_rest
             ),  # whoever asks for something wakes it
             Duty(self._report, settings.POLL_INTERVAL),
-            Duty(self._bury, 0.05),
+            Duty(self._record_lost, 0.05),
             Duty(self._send_signals, math.inf),
             Duty(self._promote_and_expire, self._reconciler.longest_rest, keeps_to_share=True),
             Duty(self._sweep, settings.SWEEP_INTERVAL, keeps_to_share=True),
@@ -149,7 +149,9 @@ class Keeper:
 
     def _sleep(self) -> None:
         """Sleep until a duty is due, and pass wake-ups on in the meantime."""
-        until = time.monotonic() + self._duties.pause(without=None if self._dead else self._bury)
+        until = time.monotonic() + self._duties.pause(
+            without=None if self._dead else self._record_lost
+        )
         waits: list[Any] = [self.reports]
         if self._listener is not None:
             waits.append(self._listener)
@@ -210,7 +212,7 @@ class Keeper:
     def _report(self) -> None:
         """Have the worker's row say how it is now."""
         if self._now() != self.info:
-            self._duties.of(self._renew).hurry()
+            self._duties.of(self._renew).make_due()
 
     # --- the dead -----------------------------------------------------------------------------
 
@@ -225,7 +227,7 @@ class Keeper:
             self.is_stopping = not chunk or lost_tasks.LAST in reports
             self._dead += [report for report in reports if report != lost_tasks.LAST]
 
-    def _bury(self) -> bool:
+    def _record_lost(self) -> bool:
         """Write the ends of what a dead process of this worker had claimed."""
         self._finish_rescues()
         if not self._dead:
@@ -278,7 +280,7 @@ class Keeper:
     def _note_rescues(self) -> None:
         """Have processes look at once for what runs again, and receivers told of the others."""
         if self._rescues.has_unsent:
-            self._duties.of(self._send_signals).hurry()
+            self._duties.of(self._send_signals).make_due()
             self._wake_all()
 
     def _send_signals(self) -> bool:
@@ -355,7 +357,7 @@ class Keeper:
         self.board.is_listening = self._listener is not None
         if self._listener is not None:
             self._wake_all()  # for what came before it listened
-            self._duties.of(self._apply_requests).hurry()
+            self._duties.of(self._apply_requests).make_due()
 
     def _wake_all(self) -> None:
         self.wake_up.send(max(self.config.processes, self.board.process_count))
@@ -374,7 +376,7 @@ class Keeper:
         if matching := sum(map(self.request_reader.serves, queues)):
             self.wake_up.send(matching)
         if has_control_request:
-            self._duties.of(self._apply_requests).hurry()
+            self._duties.of(self._apply_requests).make_due()
         return not has_control_request
 
     def _stop_listening(self) -> None:
@@ -395,8 +397,8 @@ class Keeper:
             self.board.is_broker_refusing = findings.is_refused
             self._wake_all()
         if findings.has_later:
-            self._duties.of(self._promote_and_expire).hurry()
-            self._duties.of(self._apply_requests).hurry()
+            self._duties.of(self._promote_and_expire).make_due()
+            self._duties.of(self._apply_requests).make_due()
 
     # --- counting and pruning -----------------------------------------------------------------
 

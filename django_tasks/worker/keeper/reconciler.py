@@ -61,7 +61,7 @@ class Reconciler:
         self, connection: BaseDatabaseWrapper, backend: str, queues: QueueSelection, broker: Broker
     ) -> None:
         self.connection = connection
-        self.dialect = dialects.of(connection)
+        self.dialect = dialects.dialect_for(connection)
         self.backend = backend
         self.queues = queues
         self.broker = broker

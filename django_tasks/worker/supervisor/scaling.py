@@ -97,5 +97,5 @@ class Scaling:
         """Return for how many seconds the process has found nothing and run nothing."""
         if self.board.lane(child.lane).is_running_tasks:
             return 0.0
-        starved_at = self.board.starved_at[child.lane]
-        return now - starved_at if starved_at else 0.0
+        idle_since = self.board.idle_since[child.lane]
+        return now - idle_since if idle_since else 0.0

@@ -14,7 +14,7 @@ logger = logging.getLogger("django_tasks.supervisor")
 LEAST_PAUSE = 1.0
 
 
-class Companion:
+class ManagedProcess:
     """
     Keeps one process alive for the supervisor.
 
