@@ -12,7 +12,7 @@ from django_tasks.worker.engine.polling import CHECK_INTERVAL, QUIET_CHECK_INTER
 
 
 class ChangeMarker:
-    """A dialect whose mark of changes is set by hand."""
+    """A dialect whose marker of changes is set by hand."""
 
     def __init__(self, marker=None):
         self.marker, self.looks = marker, 0
@@ -76,7 +76,7 @@ def test_look_joins_the_next_write(polling):
     assert polling.is_time(now + 1, is_writing=False)
 
 
-def test_glance_ends_the_wait(polling, wake_up):
+def test_change_ends_the_wait(polling, wake_up):
     """Where the database tells of commits, the sleep ends when there was one."""
     polling.dialect = ChangeMarker(1)
     looked(polling)
@@ -89,7 +89,7 @@ def test_glance_ends_the_wait(polling, wake_up):
     assert not polling.is_time(0.0, is_writing=False)
 
 
-def test_no_glance_without_room(polling, wake_up):
+def test_no_check_without_room(polling, wake_up):
     """A process that can take nothing does not ask either."""
     polling.dialect = ChangeMarker(1)
     looked(polling)
@@ -105,7 +105,7 @@ def test_no_glance_without_room(polling, wake_up):
 @pytest.mark.parametrize(
     ("has_found", "interval"), [(True, CHECK_INTERVAL), (False, QUIET_CHECK_INTERVAL)]
 )
-def test_glances_are_rarer_when_quiet(polling, has_found, interval):
+def test_checks_are_rarer_when_quiet(polling, has_found, interval):
     """Often while there was work lately, seldom after that."""
     polling.dialect = ChangeMarker(1)
     if has_found:

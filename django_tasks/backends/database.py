@@ -214,7 +214,7 @@ class DatabaseBackend(BaseTaskBackend):
         return result
 
     def _publish(self, new: NewTask, task_ids: Sequence[UUID]) -> None:
-        """Hand out tasks once they are committed, or tell of them if they are to run later."""
+        """Hand out tasks once they are committed; notify keepers of those that are to run later."""
         if not self.broker.publishes:
             return
         from ..store.tasks import publishing

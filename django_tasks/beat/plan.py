@@ -1,4 +1,4 @@
-"""What becomes of a schedule that is due, decided from its columns alone."""
+"""Decide which slots of a due schedule to enqueue, from its columns alone."""
 
 from __future__ import annotations
 

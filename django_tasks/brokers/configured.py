@@ -1,4 +1,4 @@
-"""Which broker a backend has, by its ``TASKS[alias]["OPTIONS"]["broker"]``; one per process."""
+"""Find the broker of a backend, by its ``TASKS[alias]["OPTIONS"]["broker"]``; one per process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tasks_inspect says of one task. Its arguments, result and tracebacks are not in it."""
+"""The report of tasks_inspect on one task. Its arguments, result and tracebacks are not in it."""
 
 from __future__ import annotations
 

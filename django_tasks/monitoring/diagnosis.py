@@ -1,4 +1,4 @@
-"""Why a task does not run: the answer in words, from its row and a few bounded queries."""
+"""Diagnose why a task does not run: reasons in words, from its row and a few bounded queries."""
 
 from __future__ import annotations
 

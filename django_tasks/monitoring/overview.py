@@ -1,4 +1,4 @@
-"""All that the overview shows, in ten queries and one per further backend."""
+"""Read the data of the overview, in ten queries and one per further backend."""
 
 from __future__ import annotations
 

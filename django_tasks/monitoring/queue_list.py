@@ -1,5 +1,5 @@
 """
-What there is to see of queues: of each backend, by name.
+Read the list of queues: of each backend, by name.
 
 Counts stop at CAP, so that a look costs the same however many tasks there are.
 """

@@ -1,5 +1,5 @@
 """
-How the queues stand.
+Read figures of queues: waiting, running, oldest.
 
 Ready and scheduled tasks are not counted beyond CAP, running ones are as few as there are slots,
 and what finished comes from the rollups: a look costs the same however many tasks there are.

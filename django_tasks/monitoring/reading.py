@@ -96,7 +96,7 @@ def served_queues(worker: WorkerRecord) -> QueueSelection:
 
 
 def wanted_slots(worker: WorkerRecord) -> int | None:
-    """Return the slots that a worker was asked to have and has not yet; None: there is no wish."""
+    """Return the slots that a worker was asked to have and has not yet; None: no request."""
     wanted = worker.wanted_concurrency
     return None if wanted == worker.concurrency else wanted
 

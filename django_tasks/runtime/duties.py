@@ -1,4 +1,4 @@
-"""What keepers and beats do again and again."""
+"""Run the periodic duties of keepers and beats."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Duty:
     The action returns True when there is more to do: it is due again at once, after other duties
     that are due. `keeps_to_share`: it is a look that may get dearer than its interval allows, as a
     held snapshot makes it walk over all that was there since. After a round that leaves nothing to
-    do it then rests in proportion to what the round took, whoever hurries it.
+    do it then rests in proportion to what the round took, whoever makes it due.
     """
 
     def __init__(

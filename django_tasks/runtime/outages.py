@@ -1,4 +1,4 @@
-"""Living through something that is gone: pauses that grow, and one log line per change."""
+"""Wait out an outage: pauses that grow, and one log line per change."""
 
 from __future__ import annotations
 

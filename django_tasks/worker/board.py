@@ -81,7 +81,7 @@ class Board:
         self.idle_since = _real(lanes)
         #: Tasks that the process may run at the same time; 0: as many as at the start.
         self.slots = _whole(lanes)
-        #: The `pauses` that the process has obeyed.
+        #: The `pauses` that the process has applied.
         self.applied = _whole(lanes)
         self.retiring = _small(lanes)
         self.states = _small(total)

@@ -1,5 +1,5 @@
 """
-Where a task runs that lost its worker before and so may kill this one, too.
+Quarantine: run tasks alone that lost their worker before, and so may kill this one, too.
 
 In a pool of one slot it is enough that the process holds nothing else when its turn comes. A pool
 of many slots is never empty while it is busy. So its processes offer such tasks on the board, and
@@ -119,7 +119,7 @@ class Offers:
 
 
 class Holder(Protocol):
-    """What a process does with the suspects that it holds."""
+    """What a process does with the quarantined tasks that it holds."""
 
     lane: Lane
 

@@ -1,4 +1,4 @@
-"""Starting a worker from its configuration."""
+"""Start a worker from its configuration."""
 
 from __future__ import annotations
 

@@ -263,7 +263,7 @@ def test_garbage_is_dropped_with_one_line(broker, caplog):
         assert len(line) < 4 * rejects.SHOWN + 100
 
 
-def test_task_that_is_pointed_to_often_runs_once(broker):
+def test_task_that_is_handed_out_often_runs_once(broker):
     """Whether its ids come together or after the claim."""
     result = tasks.add.enqueue(1, 2)
     broker.point_to(*[result.id] * 4)
@@ -424,7 +424,7 @@ def test_keeper_asks_in_each_round_whether_the_broker_is_back(broker):
 
 
 @able
-def test_keeper_is_wary_after_an_outage(broker):
+def test_keeper_waits_for_grace_after_an_outage(broker):
     """What those enqueue who do not know yet that it is over is found, though all was quiet."""
     keeper = steps.make_reconciler()
     configured.broker_for("default").outage.began(BrokerAway("so says the test"))

@@ -231,7 +231,7 @@ def test_loss_of_some_costs_each_one_message_more(rabbitmq):
     rabbitmq.await_held(3 + 4)
 
 
-def test_rough_counts_are_doubted_for_a_minute(moto, settings, monkeypatch):
+def test_rough_counts_are_confirmed_after_a_minute(moto, settings, monkeypatch):
     """SQS counts late: tasks are missing when they have been for long, and then published once."""
     post = sqs(moto)
     post.use(settings)

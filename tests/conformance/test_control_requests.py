@@ -80,7 +80,7 @@ def test_claims_leave_out_a_queue_that_they_knew():
 # --- workers -------------------------------------------------------------------------------------
 
 
-def test_worker_reads_all_wishes_by_one_statement():
+def test_worker_reads_all_requests_by_one_statement():
     worker = registered(max_concurrency=8)
     requests.ask_for_concurrency(DATABASE, worker.id, 6, "someone")
     requests.ask_to_stop(DATABASE, worker.id, "another")
@@ -106,7 +106,7 @@ def test_worker_reads_all_wishes_by_one_statement():
         (lambda worker: requests.ask_to_stop(DATABASE, registered().id), False),
     ],
 )
-def test_sweeps_see_whether_there_are_wishes(ask, is_seen):
+def test_sweeps_see_whether_there_are_requests(ask, is_seen):
     """By the statement that they need anyway; those of others are none."""
     worker = registered(max_concurrency=8)
     assert not leases.signs(DATABASE, worker, []).has_control_requests
@@ -136,7 +136,7 @@ def test_worker_that_stops_already_is_not_asked():
 
 
 def test_concurrency_is_asked_for_once():
-    """The same wish again, or what it has, changes nothing; the way back is another wish."""
+    """The same request again, or what it has, changes nothing; the way back is another request."""
     worker = registered(concurrency=4, max_concurrency=8)
 
     assert not requests.ask_for_concurrency(DATABASE, worker.id, 4)
@@ -150,7 +150,7 @@ def test_concurrency_is_asked_for_once():
 
 
 def refused(ask, *arguments):
-    """Return the words with which a wish is refused, which changes nothing."""
+    """Return the words with which a request is refused, which changes nothing."""
     before = list(WorkerRecord.objects.values())
     with pytest.raises(RequestRefused) as error:
         ask(DATABASE, *arguments)

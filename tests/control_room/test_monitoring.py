@@ -350,7 +350,7 @@ def test_without_schedules_no_beat_is_missed():
 # --- what it costs -------------------------------------------------------------------------------
 
 
-def test_a_glance_takes_ten_queries(now, django_assert_num_queries):
+def test_an_overview_takes_ten_queries(now, django_assert_num_queries):
     RollupMark.objects.create(pk=1, counted_until=now)
     for name in "abcdef":
         make(2, queue_name=name)

@@ -76,7 +76,7 @@ def test_versions_are_shown(root):
     assert VERSIONS not in page(root, f"{LIST}{old.pk}/change/")
 
 
-def test_wishes_are_shown_with_who_asked(root):
+def test_requests_are_shown_with_who_asked(root):
     worker = make_worker(max_concurrency=16)
     act(root, "scale", worker, concurrency="8")
     WorkerRecord.objects.update(paused_queues="fax,mail", wanted_by="<i>anna</i>")

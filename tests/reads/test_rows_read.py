@@ -97,7 +97,7 @@ BEATS = {
 }
 LOOKS = {
     **{
-        f"a glance at the {name}": lambda period=period: overview.read_overview(
+        f"an overview of the {name}": lambda period=period: overview.read_overview(
             DATABASE, list(database_backends().values()), period
         )
         for name, period in counted.PERIODS.items()

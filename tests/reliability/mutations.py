@@ -162,7 +162,7 @@ MUTATIONS = [
         select="blind_retry",
     ),
     Mutation(
-        name="suspects run among others",
+        name="quarantined tasks run among others",
         file="worker/engine/engine.py",
         old="            elif claim.lost:\n",
         new="            elif False:\n",

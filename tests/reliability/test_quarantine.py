@@ -35,7 +35,7 @@ def gate(tmp_path):
 
 @pytest.mark.parametrize("pool", POOLS)
 @pytest.mark.parametrize("lost", [1, 2])
-def test_suspect_runs_beside_a_busy_process(project, gate, pool, lost):
+def test_quarantined_task_runs_beside_a_busy_process(project, gate, pool, lost):
     """It starts although its process is never empty; claimed once, and taken over once."""
     project.worker("--pool", pool, "--concurrency", SLOTS)
     project.enqueue(tasks.wait_for, range(SLOTS - 1), str(gate))
@@ -43,7 +43,7 @@ def test_suspect_runs_beside_a_busy_process(project, gate, pool, lost):
 
     quarantined = enqueue_quarantined(project, tasks.work, "quarantined", lost=lost)
 
-    wait_until(lambda: project.status(quarantined) == "SUCCESSFUL", "the suspect succeeds")
+    wait_until(lambda: project.status(quarantined) == "SUCCESSFUL", "the quarantined task succeeds")
     assert project.records.get(pk=quarantined).claims == 2
     assert project.records.filter(status="RUNNING").count() == SLOTS - 1
     [own] = {event.pid for event in project.ledger.events("start") if event.key == "quarantined"}
@@ -53,8 +53,8 @@ def test_suspect_runs_beside_a_busy_process(project, gate, pool, lost):
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_slots_go_on_while_suspects_wait(project, gate, pool):
-    """Any number of suspects before it keep no task from its slot."""
+def test_slots_go_on_while_quarantined_tasks_wait(project, gate, pool):
+    """Any number of quarantined tasks before it keep no task from its slot."""
     project.worker("--pool", pool, "--concurrency", SLOTS)
     for number in range(2 * SLOTS):
         enqueue_quarantined(project, tasks.wait_for, f"quarantined {number}", str(gate), lost=2)
@@ -67,8 +67,8 @@ def test_slots_go_on_while_suspects_wait(project, gate, pool):
 
     await_starts(project, len(others) + 1)
     running = project.records.filter(status="RUNNING")
-    wait_until(lambda: running.count() == 2 * SLOTS, "all suspects are claimed")
-    assert project.ledger.count("start") == len(others) + 1  # one suspect at a time
+    wait_until(lambda: running.count() == 2 * SLOTS, "all quarantined tasks are claimed")
+    assert project.ledger.count("start") == len(others) + 1  # one of them at a time
     gate.touch()
     project.drain()
     assert not project.records.exclude(status="SUCCESSFUL").exists()
@@ -92,7 +92,7 @@ def test_poison_takes_no_neighbour_along_again(project, gate, pool):
         assert (row.status, row.attempts, row.lost) == ("SUCCESSFUL", 1, 0)
 
 
-def test_suspects_of_a_process_with_one_slot_run_one_by_one(project):
+def test_quarantined_tasks_of_a_process_with_one_slot_run_one_by_one(project):
     """Many that are claimed at once run there, each when the one before it is written."""
     for number in range(50):
         enqueue_quarantined(project, tasks.work, f"quarantined {number}")
@@ -109,7 +109,7 @@ def test_suspects_of_a_process_with_one_slot_run_one_by_one(project):
 
 @pytest.mark.parametrize("pool", POOLS)
 def test_stop_gives_back_what_is_offered(project, gate, pool):
-    """SIGTERM: suspects that wait are READY again, without an attempt; none waits for its turn."""
+    """SIGTERM: those that wait are READY again, without an attempt; none waits for its turn."""
     worker = project.worker("--pool", pool, "--concurrency", SLOTS)
     project.enqueue(tasks.wait_for, range(SLOTS - 1), str(gate))
     waiting = [
@@ -145,7 +145,7 @@ def test_one_of_two_takes_an_offer(project):
     assert stranger.claim_again(task_id, taken.claims) is None
 
 
-def test_burst_waits_for_its_suspects(project, gate):
+def test_burst_waits_for_its_quarantined_tasks(project, gate):
     """A worker that ends when nothing is left ends after what the quarantine ran and enqueued."""
     gate.touch()
     waiting = [

@@ -351,7 +351,7 @@ class Fork:
         return 2**22 + self.count  # beyond the kernel's largest pid
 
 
-def test_companion_is_not_started_again_at_once():
+def test_managed_process_is_not_started_again_at_once():
     """One that dies at its start burns no core; a stopped one is not started."""
     fork = Fork()
     managed_process = ManagedProcess("beat", fork, lambda: None, lambda: 0.0)
@@ -367,7 +367,7 @@ def test_companion_is_not_started_again_at_once():
     assert fork.count == 2
 
 
-def test_silent_companion_is_killed():
+def test_silent_managed_process_is_killed():
     """What has shown no life for the limit is killed, to be replaced."""
     silence = 0.0
     managed_process = ManagedProcess("beat", lambda: pid, lambda: None, lambda: silence)

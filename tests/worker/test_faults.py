@@ -102,7 +102,7 @@ def test_only_an_outage_has_all_duties_wait(error, caplog):
     assert CANARY not in caplog.text
 
 
-def test_errand_that_meets_an_odd_value_is_answered():
+def test_call_that_meets_an_odd_value_is_answered():
     """It would be done again for ever, and nothing else in the meantime."""
     calls = EngineCalls()
     refused, after = calls.add(failing(REFUSED)), calls.add(lambda: "done")
@@ -113,7 +113,7 @@ def test_errand_that_meets_an_odd_value_is_answered():
     assert after.result() == "done"
 
 
-def test_errand_that_meets_an_outage_is_kept():
+def test_call_that_meets_an_outage_is_kept():
     calls = EngineCalls()
     kept = calls.add(failing(LOST))
 

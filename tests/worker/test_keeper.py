@@ -116,7 +116,7 @@ def test_processes_look_once_when_listening_begins(keep, wake_up):
     assert keeper.board.is_listening
 
 
-def test_wish_has_the_keeper_look_at_once(keep, wake_up):
+def test_request_has_the_keeper_look_at_once(keep, wake_up):
     """What people ask of workers arrives beside the names of queues, and wakes no process."""
     keeper = keep(SilentBroker(mock.Mock(read=lambda: {CONTROL_REQUEST})))
     keeper._listen()
@@ -161,7 +161,7 @@ def sleep(keeper, words, *, duty_in):
 
 
 def test_wake_ups_are_passed_on_while_the_keeper_sleeps(keep, wake_up):
-    """Each at once and without a round; a wish ends the sleep."""
+    """Each at once and without a round; a request ends the sleep."""
     keeper = keep(SilentBroker())
 
     duty = sleep(keeper, ["default", "mail", "default", CONTROL_REQUEST], duty_in=0.9)
@@ -180,7 +180,7 @@ def test_wake_ups_do_not_keep_the_keeper_from_its_duties(keep, wake_up):
 
 
 def test_keeper_that_is_not_told_looks_at_each_poll(keep):
-    """With a listener it looks at each heartbeat only, in case that a wish was lost."""
+    """With a listener it looks at each heartbeat only, in case that a request was lost."""
     waits = []
     for listener in (None, mock.Mock(read=set)):
         keeper = keep(SilentBroker(listener))
@@ -193,7 +193,7 @@ def test_keeper_that_is_not_told_looks_at_each_poll(keep):
     assert waits[0] <= app_settings.POLL_INTERVAL < waits[1]
 
 
-def test_sweep_that_sees_no_wish_is_as_good_as_a_look(keep):
+def test_sweep_that_sees_no_request_is_as_good_as_a_look(keep):
     """The look is put off, unless queues are paused, or were at the last look."""
     keeper = keep(SilentBroker(mock.Mock(read=set)))
     keeper._listen(), keeper._renew(), keeper._apply_requests()

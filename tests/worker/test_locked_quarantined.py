@@ -78,7 +78,7 @@ def test_quarantine_passes_over_a_locked_offer(start, book, gate):
     until(lambda: succeeded(lost) == 3, "all")
 
 
-def test_suspects_that_are_taken_back_start(start, book, gate):
+def test_quarantined_tasks_that_are_taken_back_start(start, book, gate):
     """They waited for longer than what else has not started may, and are not given back for it."""
     start(*THREADS, patches={"django_tasks.worker.quarantine.QUARANTINE_WAIT": 1.5})
     occupy_quarantine(book, gate)
@@ -107,7 +107,7 @@ def test_outcome_that_was_locked_is_written_while_others_fail(start, book, gate)
     until(is_written, "the outcome")
 
 
-def test_a_suspect_beside_a_locked_row_stops_no_process_of_one_slot(start, book, gate):
+def test_a_quarantined_task_beside_a_locked_row_stops_no_process_of_one_slot(start, book, gate):
     """It leaves for a while: that row may be locked for as long as somebody likes."""
     worker = start("-c", 1)
     first = tasks.wait_for.enqueue(str(gate), book)

@@ -4,6 +4,6 @@ from django_tasks.store.values import EndingKind
 from django_tasks.worker.reporting.outcomes import OUTCOME_TEXTS
 
 
-def test_every_ending_is_told_in_some_way():
-    """No kind of ending can be added without saying how it is logged and announced."""
+def test_every_ending_has_an_outcome_text():
+    """No kind of ending can be added without saying how it is logged and signalled."""
     assert OUTCOME_TEXTS.keys() == set(EndingKind)

@@ -59,7 +59,7 @@ def test_last_run_is_never_among_others(start, book, gate):
     assert TaskRecord.objects.get(pk=waiting.id).claims == 2
 
 
-def test_crowd_of_suspects_runs_among_others(start, book, gate):
+def test_crowd_of_quarantined_tasks_runs_among_others(start, book, gate):
     """With many at once their worker died for another reason: they do not queue up."""
     start(
         "--pool", "threads", "-c", 4,

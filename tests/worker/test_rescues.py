@@ -1,4 +1,4 @@
-"""What a keeper tells of rescues that may be written or not, beside another keeper."""
+"""What a keeper reports of rescues that may be written or not, beside another keeper."""
 
 from functools import partial
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""The parts of the overview: each a template of its own, on the page and when it is renewed."""
+"""Render the parts of the overview: each a template, on the page and when it is renewed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people do to schedules from the list and from a schedule's page."""
+"""Actions on schedules, from the list and from a schedule's page."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class ScheduleActions(ScheduleFields):
         return None
 
     def _run_one(self, request: HttpRequest, row: Schedule) -> str:
-        """Return a link to the task; an empty text when there is none, after telling why."""
+        """Return a link to the task; an empty text when there is none, after saying why."""
         try:
             result = store.run_now(row.pk, using=row._state.db or "default")
         except (ValidationError, Schedule.DoesNotExist) as error:

@@ -1,4 +1,4 @@
-"""What people do to tasks, from the list and from a task's page."""
+"""Actions on tasks, from the list and from a task's page."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from ..widgets import SuggestingInput
 from .fields import TaskFields
 from .filters import MetadataFilter
 
-#: Seconds after which a request begins nothing more: it must end before the web server loses
-#: patience. What was done until then stays done.
+#: Seconds after which a request begins nothing more: it must end before the web server
+#: gives up. What was done until then stays done.
 MOST_SECONDS = 20.0
 #: Tasks of one action that have an entry in their own history. One entry stands for those beyond.
 MOST_LOGGED = 100
@@ -252,7 +252,7 @@ class AuditLog:
         self.summary: LogEntry | None = None
 
     def write(self, tasks: Sequence[TaskRecord]) -> None:
-        """Tell of these tasks."""
+        """Log these tasks."""
         if self.user_id is None:
             return
         own = tasks[: max(0, MOST_LOGGED - self.count)]

@@ -1,4 +1,4 @@
-"""What people ask of workers, from the list and from a worker's page."""
+"""Actions on workers, from the list and from a worker's page."""
 
 from __future__ import annotations
 

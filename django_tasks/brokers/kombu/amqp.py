@@ -15,7 +15,7 @@ from ...runtime.wakeups import WakeUp
 from ..base import BrokerAway, Readable
 from .connections import TIMEOUT, BrokerConnection, Delivery, Message
 
-#: Letters that are sent before the server has confirmed any.
+#: Messages that are sent before the server has confirmed any.
 UNCONFIRMED = 1000
 
 
@@ -36,7 +36,7 @@ class AMQPConnection(BrokerConnection):
         self._sent = 0
         self._unconfirmed: set[int] = set()
         self._is_refused = False
-        #: The queue of this connection that marks arrive in.
+        #: The queue of this connection that change signals arrive in.
         self._changes: str | None = None
         #: Where messages arrive that are waited for, and from which queues.
         self._waiting: Any = None
@@ -47,7 +47,7 @@ class AMQPConnection(BrokerConnection):
     # --- publishing ---------------------------------------------------------------------------
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """Send letters and wait until the server has confirmed them."""
+        """Send messages and wait until the server has confirmed them."""
         for start in range(0, len(messages), UNCONFIRMED):
             self._send(messages[start : start + UNCONFIRMED])
             self._await_confirms()
@@ -90,10 +90,10 @@ class AMQPConnection(BrokerConnection):
         self._is_refused = True
         self._confirm(tag, is_multiple)
 
-    # --- marks --------------------------------------------------------------------------------
+    # --- change signals -------------------------------------------------------------------------
 
     def signal_change(self, exchange: str) -> None:
-        """Let all who hear marks of this name have one."""
+        """Send a change signal to all who listen by this name."""
         self._declare_exchange(exchange)
         self._post(self._channel.prepare_message("", content_encoding="utf-8"), exchange, "")
         self._await_confirms()
@@ -105,7 +105,7 @@ class AMQPConnection(BrokerConnection):
         self._await_confirms()
 
     def has_change(self, exchange: str) -> bool:
-        """Tell whether there was a mark since the last call. The first call begins to hear."""
+        """Tell whether there was a signal since the last call. The first call begins to listen."""
         self._declare_exchange(exchange)
         if self._changes is None:
             self._changes = f"{exchange}-{uuid4().hex}"

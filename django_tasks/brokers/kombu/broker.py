@@ -90,7 +90,7 @@ class KombuBroker:
         return True
 
     def expect(self) -> None:
-        """Leave a mark where keepers hear of it; elsewhere they look for themselves."""
+        """Send a change signal where keepers listen; elsewhere they look for themselves."""
         if self.transport.is_amqp and self.outage.grants_try():
             self._try(lambda connection: connection.signal_change(self.queues.later))
 
@@ -166,7 +166,7 @@ class MissingTracker:
         return [t for t in ready if now - self._since.setdefault(t.id, now) >= MISSING_FOR]
 
     def forget(self, ready: Iterable[Ready]) -> None:
-        """Doubt tasks no more."""
+        """Forget that tasks seemed to be missing."""
         if self._since:
             for task in ready:
                 self._since.pop(task.id, None)

@@ -1,4 +1,4 @@
-"""What a keeper hears from RabbitMQ: that something is for later, and that all may be lost."""
+"""Signal changes through RabbitMQ: tasks for later were committed, or its messages may be lost."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 class ChangeSignals:
     """
-    A connection that hears marks, and whose end says that RabbitMQ may have been restarted.
+    A connection that hears change signals, and whose end says that RabbitMQ may have restarted.
 
     Its queue ends with it, so what is published meanwhile is unknown: each new one counts as a
-    mark. It does not cross a fork. Used by one thread at a time.
+    signal. It does not cross a fork. Used by one thread at a time.
     """
 
     def __init__(self, transport: Transport, name: str) -> None:
@@ -30,7 +30,7 @@ class ChangeSignals:
         self._later = 0
 
     def pulse(self) -> Pulse:
-        """Return the number of the connection and that of the last mark. Raise BrokerAway."""
+        """Return the number of the connection and that of the last signal. Raise BrokerAway."""
         if self._pid != os.getpid():
             self._pid, self._connection = os.getpid(), None
         if self._connection is not None:

@@ -20,11 +20,11 @@ T = TypeVar("T")
 
 #: Seconds for a connection to be made, and for a request to be answered.
 TIMEOUT = 2.0
-#: Queues that a line knows to be there; then it asks anew.
+#: Queues that a connection knows to be there; then it asks anew.
 MOST_DECLARED = 1000
 #: Seconds for which ids are fetched, or published, one by one where that is how it goes.
 FETCH_FOR, PUBLISH_FOR = 0.2, 2.0
-#: Lines that a process keeps open while nobody uses them.
+#: Connections that a process keeps open while nobody uses them.
 SPARE = 4
 #: Transports that know at each moment how many messages a queue has.
 COUNT_EXACTLY = ("amqp", "memory", "redis")
@@ -46,7 +46,7 @@ class BrokerConnection:
     """
     One connection, with kombu's means alone: one round trip per id. Used by one thread at a time.
 
-    Each method raises whatever the transport raises; `Lines` and sources make it BrokerAway.
+    Each method raises whatever the transport raises; the pool and sources make it BrokerAway.
     """
 
     def __init__(self, connection: Connection, arguments: dict[str, Any]) -> None:
@@ -56,7 +56,7 @@ class BrokerConnection:
         self._declared: set[str] = set()
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """Send letters for a while; the keeper publishes again what is left."""
+        """Send messages for a while; the keeper publishes again what is left."""
         until = time.monotonic() + PUBLISH_FOR
         for message in messages:
             if message.queue not in self._declared:
@@ -65,13 +65,13 @@ class BrokerConnection:
             if time.monotonic() > until:
                 break
 
-    def _written(self, message: Message) -> Any:
+    def _written(self, task: Message) -> Any:
         # Not durable: what RabbitMQ forgets when it restarts is published again, and what it
         # writes to a disk costs each enqueue. It expires for the case that nobody consumes.
         properties = {"delivery_mode": 1, "expiration": "86400000"}
         message = self._channel.prepare_message(
-            message.body,
-            priority=message.level,
+            task.body,
+            priority=task.level,
             content_type="text/plain",
             content_encoding="utf-8",
             properties=properties,
@@ -79,7 +79,7 @@ class BrokerConnection:
         return message
 
     def signal_change(self, exchange: str) -> None:
-        """Let all who hear marks of this name have one."""
+        """Send a change signal to all who listen by this name."""
         raise NotImplementedError
 
     def prove(self) -> None:
@@ -278,8 +278,8 @@ class ConnectionPool:
             connection.close()
 
     @staticmethod
-    def _drop(pool: Iterable[BrokerConnection]) -> None:
-        for connection in pool:
+    def _drop(connections: Iterable[BrokerConnection]) -> None:
+        for connection in connections:
             connection.drop()
 
 

@@ -1,4 +1,4 @@
-"""How one process gets ids from a kombu broker: many at a time, or waiting for the next one."""
+"""Get ids for one process from a kombu broker: many at a time, or waiting for the next one."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class KombuSource:
                 connection.close()
 
     def _use(self, action: Callable[[BrokerConnection], T]) -> T:
-        """Use no line any more that something went wrong on."""
+        """Use a connection; drop it when something went wrong on it."""
         try:
             if self._connection is None:
                 self._connection = self._broker.transport.connect()
@@ -111,7 +111,7 @@ class KombuSource:
         return found[:limit]
 
     def _read(self, deliveries: Iterable[Delivery], names: dict[str, str]) -> list[Ready]:
-        """Return what points to tasks, each once; tell of what does not."""
+        """Return what points to tasks, each once; log what does not."""
         found = []
         for queue, message in deliveries:
             if queue not in names:

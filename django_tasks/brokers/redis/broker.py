@@ -90,12 +90,12 @@ class RedisBroker:
             yield "ZADD", self.keys.ready(queue_name), *scored
 
     def expect(self) -> None:
-        """Leave a new mark, whatever is there: nothing that is in its place can refuse it."""
+        """Leave a new value, whatever is there: nothing that is in its place can refuse it."""
         self._send([[("SET", self.keys.later, str(uuid4()))]])
 
     def pulse(self) -> Pulse:
         """
-        Return the mark of `expect`, and one that is there for as long as nothing is lost.
+        Return the value of `expect`, and one that is there for as long as nothing is lost.
 
         A Redis that is full hands out as before, and refuses the SET.
         """

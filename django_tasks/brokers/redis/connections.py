@@ -18,7 +18,7 @@ from ..base import BrokerAway
 
 #: Seconds for a connection to be made, and for a command to be answered.
 TIMEOUT = 0.5
-#: Lines that a process keeps open while nobody uses them.
+#: Connections that a process keeps open while nobody uses them.
 SPARE = 8
 
 
@@ -90,7 +90,7 @@ class ConnectionPool:
         self._pid = os.getpid()
 
     def new(self) -> BrokerConnection:
-        """Return a line of one's own. Raise BrokerAway if the cache's settings are of no use."""
+        """Return a new connection. Raise BrokerAway if the cache's settings are of no use."""
         try:
             return BrokerConnection(get_redis_connection(self._cache).connection_pool)
         except Exception as error:  # noqa: BLE001

@@ -1,4 +1,4 @@
-"""How one process gets ids from Redis: many at a time, or waiting for the next one."""
+"""Get ids for one process from Redis: many at a time, or waiting for the next one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 #: Seconds for which Redis is asked to wait for an id. At the end the queues are asked for anew.
 WAIT = 1
-#: Seconds after which a line that should have said something is dead.
+#: Seconds after which a connection that should have said something is dead.
 TOO_LONG = 3.0
 #: Seconds of waiting after which an id that arrives is likely to be alone: it is not kept waiting
 #: for the answer to whether there are more.
@@ -99,7 +99,7 @@ class RedisSource:
             connection.close()
 
     def _use(self, action: Callable[[], T]) -> T:
-        """Use no line any more that something went wrong on."""
+        """Use the connection; drop it when something went wrong on it."""
         try:
             with away():
                 return action()
@@ -185,7 +185,7 @@ class RedisSource:
         return declared | {member.decode(errors="replace") for member in members}
 
     def _read(self, popped: Sequence[tuple[str, bytes, Any]]) -> list[Ready]:
-        """Return what are ids; tell of what is none."""
+        """Return what are ids; log what is none."""
         found = []
         for queue_name, member, score in popped:
             task_id = _id_of(member)

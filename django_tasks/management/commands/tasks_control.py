@@ -80,7 +80,7 @@ def _pause(command: Command, backend: DatabaseBackend, options: dict[str, Any]) 
         for name, is_new in changed.items()
     ]
     if any(changed.values()):
-        lines.append(f"Workers obey within {app_settings.POLL_INTERVAL:g} s.")
+        lines.append(f"Workers apply it within {app_settings.POLL_INTERVAL:g} s.")
     command.answer(options, {"queues": _changes(changed)}, lines)
 
 

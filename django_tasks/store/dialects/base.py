@@ -123,7 +123,7 @@ class Dialect(BatchWrites):
         RUNNING to SUCCESSFUL for each claim that still holds; return how many did.
 
         Rows are locked in the order of their ids. One that somebody else has locked is waited for,
-        as long as the connection allows; `carefully` leaves it as it is.
+        as long as the connection allows; `skip_locked` leaves it as it is.
         """
         if not skip_locked:
             return self._succeed(connection, sorted(successes, key=by_id))

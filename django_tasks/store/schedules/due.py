@@ -1,4 +1,4 @@
-"""What beats read and write: schedules that are due, and the slots that were decided on."""
+"""Read due schedules for beats, and write the slots that were decided on."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Writing schedules: what people and code do to them. What beats do is in `slots`.
+Edit schedules, for people and code: save, pause, run now. What beats write is in `due`.
 
 Every change locks the row first, so that a beat decides on the slot before it or after it. The
 database's clock says what is past.

@@ -1,4 +1,4 @@
-"""Attempts: the rows that say what became of a claim."""
+"""Write attempts: the rows of claims that did not succeed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def of_ending(ending: Ending, attempt: Attempt | None, writer: Writer) -> Iterat
 
 
 def late(ending: Ending) -> Attempt:
-    """Return the attempt that tells of a refused ending."""
+    """Return the attempt that records a refused ending."""
     what = "success" if ending.kind is EndingKind.LATE else ending.kind
     return Attempt(outcome=AttemptOutcome.LATE, traceback=f"{what} refused")
 

@@ -1,4 +1,4 @@
-"""Taking the tasks that a broker points to."""
+"""Claim the tasks that a broker hands out."""
 
 from __future__ import annotations
 
@@ -132,6 +132,6 @@ class BrokerClaimer(Claimer):
 
 
 def _in_order(claims: list[Claim], pointers: Sequence[Ready]) -> list[Claim]:
-    """Return claims in the order in which the broker pointed to them."""
+    """Return claims in the order in which the broker handed them out."""
     found = {claim.id: claim for claim in claims}
     return [found.pop(pointer.id) for pointer in pointers if pointer.id in found]

@@ -1,4 +1,4 @@
-"""Taking ready tasks, in order, without walking over what was taken before."""
+"""Claim ready tasks, in order, without walking over what was claimed before."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .cursors import QueueCursor, Range, pause_after
 QUEUES_INTERVAL = 0.25
 
 
-#: Seconds for which successes are recorded carefully after somebody's lock was met.
+#: Seconds for which locked rows are skipped after somebody's lock was met.
 SKIP_LOCKED_FOR = 5.0
 
 T = TypeVar("T")
@@ -162,7 +162,7 @@ class Claimer:
 
     @property
     def uses_broker(self) -> bool:
-        """Whether somebody tells where ready tasks are, so that the table need not be looked at."""
+        """Whether a broker hands out ready tasks, so that the table need not be polled."""
         return False
 
     def watch(self) -> Sequence[Readable]:
@@ -195,7 +195,7 @@ class Claimer:
         self._skip_locked_until = time.monotonic() + SKIP_LOCKED_FOR
 
     def _record(self, succeed: Callable[..., T]) -> T:
-        """Record successes by the quick statement; carefully after it met somebody's lock."""
+        """Record successes by the quick statement; skip locked rows after it met a lock."""
         if time.monotonic() >= self._skip_locked_until:
             try:
                 return repeated(self.connection.alias, succeed)

@@ -1,4 +1,4 @@
-"""Writing new task records and reading results."""
+"""Enqueue tasks: write their records. And read results."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Storing tasks under ids that their callers gave.
+Enqueue tasks under ids that their callers gave.
 
 Whoever is not sure that a task was stored (the reply to the commit was lost, a webhook comes twice)
 calls again with the same id, and there is one row.

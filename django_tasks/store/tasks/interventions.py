@@ -1,4 +1,4 @@
-"""What people do to stored tasks: run them again, cancel, move, delete them; and what they hear."""
+"""Act on stored tasks for people: requeue, run now, cancel, move, delete; and report it."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ class Report:
         ) % {"total": total, "reasons": ", ".join(reasons)}
 
 
-#: Told of each chunk of tasks that were changed.
+#: Called with each chunk of tasks that were changed.
 Listener = Callable[[Sequence[TaskRecord]], object]
 
 
 @dataclass(slots=True, kw_only=True)
 class Intervention:
     """
-    Some tasks, and who is told of those that change.
+    Some tasks, and the listener of those that change.
 
     `seconds`: begin no further chunk after so long (None: however long it takes); the report says
     when that left some out.

@@ -1,4 +1,4 @@
-"""Moving tasks that have not started to another queue or priority."""
+"""Move tasks that have not started to another queue or priority."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Telling brokers of ready tasks, after the commit that made them so."""
+"""Publish ready tasks to brokers, after the commit that made them ready."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def publish_again(database: str, task_ids: Iterable[UUID]) -> None:
 
 
 def expect(database: str) -> None:
-    """Have keepers look for tasks that are due, and wishes, after the caller's commit."""
+    """Have keepers look for due tasks, and control requests, after the caller's commit."""
     if configured.publishing_aliases():
         _after_commit(database, has_later=True)
 

@@ -1,4 +1,4 @@
-"""Telling of what is ready now: ids to brokers, wake-ups to workers that read the table."""
+"""Notify that tasks are ready: ids to brokers, wake-ups to workers that read the table."""
 
 from __future__ import annotations
 

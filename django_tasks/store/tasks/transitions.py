@@ -3,7 +3,7 @@ The only writer of ``status``.
 
 Each change is one compare-and-set: it names the status it expects and, for a running task, the
 claim. No row changed means that somebody else was first; their change stands. Whatever makes tasks
-ready tells of it (see `ready`).
+ready notifies of it (see `ready`).
 
     enqueue -> READY | SCHEDULED          (records.insert)
     claim: READY -> RUNNING               (dialects.claim)
@@ -11,7 +11,7 @@ ready tells of it (see `ready`).
     fail, retry, snooze, release, lose, cancel, expire: RUNNING -> …      (settle)
     promote: SCHEDULED -> READY
     cancel, expire: SCHEDULED, READY -> CANCELLED
-    hurry: SCHEDULED -> READY, before its time
+    run now: SCHEDULED -> READY, before its time
     requeue: FAILED, CANCELLED -> READY
     copy: SUCCESSFUL stays, a new record -> READY
 """

@@ -1,4 +1,4 @@
-"""Pausing queues and letting them run again. The only writer of their states."""
+"""Pause and resume queues. The only writer of their states."""
 
 from __future__ import annotations
 
@@ -42,6 +42,6 @@ def _notified(database: str, is_changed: bool) -> bool:
 
 
 def notify_keepers(database: str) -> None:
-    """Have keepers look what is asked of their workers, as soon as something can tell them."""
+    """Have keepers read control requests soon: at once where something can wake them."""
     wake(database, [CONTROL_REQUEST])
     publishing.expect(database)

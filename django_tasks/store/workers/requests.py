@@ -1,4 +1,4 @@
-"""What people ask of workers from afar: it is written to their rows, and they obey."""
+"""Control requests to workers: written to their rows, read by their keepers."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def ask_for_concurrency(database: str, worker_id: UUID, concurrency: int, by: st
     able = _alive(database, worker_id).filter(
         is_stopping=False, stop_requested_at=None, max_concurrency__gte=concurrency
     )
-    # A wish that was granted stays in the row, so the slots count only where there is none.
+    # An applied request stays in the row, so the slots count only where there is none.
     others = able.annotate(aim=Coalesce("wanted_concurrency", "concurrency")).exclude(
         aim=concurrency
     )

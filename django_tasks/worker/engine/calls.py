@@ -1,4 +1,4 @@
-"""What bodies ask of the thread that has the engine's connection."""
+"""Calls that bodies hand to the engine's thread, which has the connection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class EngineCalls:
     """
     Calls that wait for the engine.
 
-    An errand that meets an outage is done again after it, one that raises RowLocked after a pause,
+    A call that meets an outage is made again after it, one that raises RowLocked after a pause,
     while others go on.
     """
 

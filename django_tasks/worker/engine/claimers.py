@@ -1,4 +1,4 @@
-"""Which claimer a process works with, by its backend's broker."""
+"""Choose the claimer of a process, by its backend's broker."""
 
 from __future__ import annotations
 

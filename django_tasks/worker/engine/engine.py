@@ -300,7 +300,7 @@ class Engine:
             self.pool.submit(jobs)
         self._run_quarantined()
 
-    # --- for the suspects -----------------------------------------------------------------------
+    # --- for quarantined tasks -------------------------------------------------------------------
 
     def start(self, job: Job) -> None:
         """Hand a job to the pool, as one that was claimed just now: it has waited for its turn."""
@@ -399,7 +399,7 @@ class Engine:
     def _wait(self, waits: list[Readable], timeout: float) -> None:
         try:
             readable = self.polling.wait(waits, timeout)
-        except CONNECTION_ERRORS as error:  # met by a glance
+        except CONNECTION_ERRORS as error:  # met by a check for changes
             self._cut_off(error)
             return
         if self._own_wake in readable:

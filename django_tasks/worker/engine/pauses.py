@@ -1,4 +1,4 @@
-"""Which queues a process leaves out, as its keeper says on the board."""
+"""Exclude paused queues from a process' claims, as its keeper says on the board."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a process looks into the table for tasks, and how it sleeps until then."""
+"""Decide when a process polls the table for tasks, and sleep until then."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...runtime.wakeups import WakeUp
 from ...store import dialects
 from .batch_size import PollPace
 
-#: Seconds between two glances for changes, where the database can tell of them for next to
+#: Seconds between two checks for changes, where the database can tell of them for next to
 #: nothing: while there was work lately, and after LIVELY seconds without any.
 CHECK_INTERVAL, QUIET_CHECK_INTERVAL, LIVELY = 0.02, 0.05, 5.0
 #: Seconds for which a look that may wait joins the next write of outcomes.
@@ -20,7 +20,7 @@ JOIN_WITHIN = 0.005
 
 
 class Polling:
-    """Knows the time of the next look, takes wake-ups, and glances at changes in between."""
+    """Knows the time of the next poll, takes wake-ups, and checks for changes in between."""
 
     def __init__(self, connection: BaseDatabaseWrapper, wake_up: WakeUp) -> None:
         self.connection = connection
@@ -50,9 +50,9 @@ class Polling:
 
     def begin(self, *, uses_broker: bool) -> None:
         """
-        Note how things are before a look: a commit after this is seen at the next glance.
+        Note how things are before a look: a commit after this is seen at the next check.
 
-        `uses_broker`: a broker tells what there is, so that there is nothing to glance at.
+        `uses_broker`: a broker hands out what there is, so that there is nothing to check.
         """
         self._marker = None if uses_broker else self.dialect.change_marker(self.connection)
         self._has_changed = False
@@ -89,7 +89,7 @@ class Polling:
         """
         Sleep until some of `waits` are readable, for `timeout` seconds at most; return those.
 
-        While it waits for wake-ups, too, it also ends when a glance shows that others committed.
+        While it waits for wake-ups, too, it also ends when a check shows that others committed.
         """
         until = time.monotonic() + timeout
         checks = self._marker is not None and self.wake_up in waits

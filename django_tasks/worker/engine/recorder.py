@@ -1,4 +1,4 @@
-"""Writing outcomes in batches, telling of them afterwards."""
+"""Write outcomes in batches, then log them and send their signals."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Recorder:
         return []
 
     def _keep_unsaved(self) -> None:
-        """Set successes aside before which the body's last words are to be written: see Errands."""
+        """Set successes aside that wait for a write of their body: see EngineCalls."""
         unsaved = [
             (job, success)
             for job, success in self._successes
@@ -150,7 +150,7 @@ class Recorder:
         )
 
     def _end(self, batch: list[tuple[Job, Ending]], settled: Settled) -> None:
-        """Tell of endings, except of those that somebody's lock kept from being written."""
+        """Report endings, except those that somebody's lock kept from being written."""
         lost = {ending.id for ending in settled.refused}
         locked = {ending.id for ending in settled.locked}
         self._set_aside.add(pair for pair in batch if pair[1].id in locked)
@@ -212,7 +212,7 @@ class Recorder:
     def _succeed(
         self, batch: list[tuple[Job, Success]], late: set[UUID], locked: set[UUID]
     ) -> None:
-        """Tell of successes, except of those that somebody's lock kept from being written."""
+        """Report successes, except those that somebody's lock kept from being written."""
         if locked:
             self._set_aside.add(pair for pair in batch if pair[1].id in locked)
             batch = [pair for pair in batch if pair[1].id not in locked]

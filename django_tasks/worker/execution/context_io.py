@@ -1,4 +1,4 @@
-"""What a body can ask of the process that runs it, through its context."""
+"""Read and write a running task's row for its body, through its context."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class JobRun:
         """
         Write columns of the task's row, if it is still this claim's.
 
-        By the clerk, at once and whatever becomes of the body and its transaction. Without `wait`
-        the newest value of each column is written when the clerk has time, and an error is logged.
+        By the engine, at once and whatever becomes of the body and its transaction. Without `wait`
+        the newest value of each column is written when the engine has time, and an error is logged.
         A body that has locked the row itself, or the only writer's place, writes by itself.
         """
         if not wait:
@@ -85,7 +85,7 @@ class JobRun:
         return bool(self._unsaved)
 
     def _write_beside(self, fields: dict[str, Any]) -> bool:
-        """Have the clerk write outside of the body's transaction; return whether it could."""
+        """Have the engine write outside of the body's transaction; return whether it could."""
         if not connections[self._database].features.has_select_for_update:
             return False  # one writer at a time, and it may be the body
 
@@ -118,7 +118,7 @@ class JobRun:
         try:
             self._write(fields)
         except (*CONNECTION_ERRORS, RowLocked):
-            with self._lock:  # the clerk calls again when the database is back, or the row free
+            with self._lock:  # the engine calls again when the database is back, or the row free
                 self._unsaved = fields | self._unsaved
                 self._is_asked = True
             raise
@@ -156,7 +156,7 @@ def load_result(proxy: DatabaseProxy, database: str, job: Job) -> TaskResult[Any
     """Read the record of a running task. Raise LookupError when it was deleted."""
     task_id = job.claim.id
     load = partial(enqueue.load, database, task_id)
-    # A coroutine must not query. A plain body reads on its own connection: the clerk may wait for
+    # A coroutine must not query. A plain body reads on its own connection: the engine may wait for
     # what the body has locked.
     result = proxy.ask(load, wait=True) if _is_in_a_loop() else load()
     if result is None:

@@ -1,4 +1,4 @@
-"""Running tasks one by one in the caller's thread and on its connection, for tests."""
+"""Run tasks one by one in the caller's thread and on its connection, for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process has beside its memory: a working directory, an umask, an environment."""
+"""Restore the state of a process that a body may change: directory, umask, environment."""
 
 from __future__ import annotations
 

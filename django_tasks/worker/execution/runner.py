@@ -1,5 +1,5 @@
 """
-Running one job: call the body and return what became of it, as a value.
+Run one job: call the body and return its outcome, as a value.
 
 Nothing here writes to the database, except for tasks with atomic=True, whose success is part of
 the body's own transaction. The only module that catches BaseException.
@@ -175,14 +175,14 @@ class Runner:
         return args, kwargs
 
     def _send_started(self, job: Job, task: AnyTask) -> None:
-        """Send task_started. That it cannot be told is no error of the task."""
+        """Send task_started. That it cannot be sent is no error of the task."""
         try:
             result = self.proxy.ask(lambda: enqueue.load(self.database, job.claim.id), wait=True)
         except (DatabaseError, InterfaceError, TimeoutError) as reason:
             logger.warning("No task_started was sent for task %s: %s", job.claim.id, reason)
             return
         if result is None:
-            return  # its row was deleted: there is nobody to tell of
+            return  # its row was deleted: there is no result to send
         for receiver, error in task_started.send_robust(
             type(task.get_backend()), task_result=result
         ):

@@ -1,4 +1,4 @@
-"""What bodies raise and nobody catches, and what other loggers write of exceptions."""
+"""Log uncaught exceptions of bodies' threads, and redact what other loggers write of exceptions."""
 
 from __future__ import annotations
 

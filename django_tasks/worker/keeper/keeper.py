@@ -104,9 +104,8 @@ class Keeper:
         settings = app_settings
         duties = [
             Duty(self._renew, settings.LEASE / BEATS_PER_LEASE),
-            Duty(
-                self._apply_requests, self._reconciler.longest_rest
-            ),  # whoever asks for something wakes it
+            # Whoever requests something wakes it.
+            Duty(self._apply_requests, self._reconciler.longest_rest),
             Duty(self._report, settings.POLL_INTERVAL),
             Duty(self._record_lost, 0.05),
             Duty(self._send_signals, math.inf),
@@ -200,13 +199,13 @@ class Keeper:
         self._stop_listening()
         connections.close_all()
 
-    # --- wishes -------------------------------------------------------------------------------
+    # --- control requests -----------------------------------------------------------------------
 
     def _apply_requests(self) -> None:
-        """Do what people ask for from afar."""
+        """Read control requests, and apply them."""
         if self.request_reader.look():
             self._wake_all()
-        if not self.board.is_listening:  # at most the broker will tell of the next wish
+        if not self.board.is_listening:  # at most the broker wakes it for the next request
             self._duties.of(self._apply_requests).next_in(self._reconciler.rest)
 
     def _report(self) -> None:
@@ -278,7 +277,7 @@ class Keeper:
         self._note_rescues()
 
     def _note_rescues(self) -> None:
-        """Have processes look at once for what runs again, and receivers told of the others."""
+        """Have processes look at once for what runs again, and send the signals."""
         if self._rescues.has_unsent:
             self._duties.of(self._send_signals).make_due()
             self._wake_all()
@@ -338,7 +337,7 @@ class Keeper:
             if (entry.id, entry.claims) not in cancelled:
                 continue
             if not entry.is_cancelled:
-                # A body that does not obey within the grace period is killed.
+                # A body that does not stop within the grace period is killed.
                 self.board.cancel(entry, clock() + self.config.grace)
             try:
                 os.kill(pid, LOOK)

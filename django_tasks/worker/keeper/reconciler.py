@@ -1,4 +1,4 @@
-"""Publishing again what a broker has lost, and asking it rather than the table when that is due."""
+"""Publish again what a broker has lost, and ask it rather than the table when that is due."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Doing what people ask a worker from afar: the keeper reads it and passes it on by the board."""
+"""Read control requests to a worker, and apply them through the board."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ logger = logging.getLogger("django_tasks.keeper")
 
 
 class RequestReader:
-    """Reads the wishes of one worker."""
+    """Reads the control requests to one worker, and applies them."""
 
     def __init__(self, config: WorkerConfig, board: Board) -> None:
         self.config = config

@@ -1,4 +1,4 @@
-"""Writing what became of tasks whose process is gone, and telling of each once."""
+"""Rescue lost tasks: write how they go on, then log it and send signals, once each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ logger = logging.getLogger("django_tasks.keeper")
 #: Seconds that receivers of signals may take before other duties have their turn. One that takes
 #: longer is waited for.
 SEND_FOR = 0.1
-#: Endings of which receivers are told without a look at the time.
+#: Endings whose signals are sent without a look at the time.
 SENT_AT_ONCE = 20
 
 
@@ -43,7 +43,7 @@ class _Batch(NamedTuple):
 
 
 class Rescues:
-    """What a keeper decides for the dead, until it is written and told of."""
+    """The endings of lost tasks, until they are written and their signals sent."""
 
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
@@ -54,7 +54,7 @@ class Rescues:
 
     @property
     def has_unsent(self) -> bool:
-        """Whether receivers of signals have to be told of something."""
+        """Whether signals wait to be sent."""
         return bool(self._unsent)
 
     def write(self, decided: list[tuple[Claim, Ending]], worker_id: UUID, process: int) -> bool:
@@ -93,7 +93,7 @@ class Rescues:
         return not settled.locked
 
     def send_signals(self) -> bool:
-        """Tell receivers of signals what became of some tasks; return whether there are more."""
+        """Send the signals of some rescued tasks; return whether there are more."""
         until = time.monotonic() + SEND_FOR
         while self._unsent and time.monotonic() < until:
             some = [self._unsent.popleft() for _ in range(min(SENT_AT_ONCE, len(self._unsent)))]

@@ -1,4 +1,4 @@
-"""How each ending is told: the words and the level of its log line, and its signal."""
+"""Outcome texts: the words and the level of each ending's log line, and its signal."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from django.dispatch import Signal
 from ...signals import task_finished, task_retried
 from ...store.values import Claim, Ending, EndingKind
 
-#: What is told of: a claim, its end, and what the body raised.
+#: What is reported: a claim, its ending, and what the body raised.
 Ended = tuple[Claim, Ending, BaseException | None]
 
 
 class OutcomeText(NamedTuple):
-    """`verb` may name the ending's `delay`. Without a `signal` nobody is told but the log."""
+    """`verb` may name the ending's `delay`. Without a `signal` only the log has it."""
 
     verb: str
     level: int

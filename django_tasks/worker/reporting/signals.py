@@ -1,4 +1,4 @@
-"""Telling others what became of a task, after it is written, and only if somebody listens."""
+"""Send the signals of ended tasks, after the commit, and only if somebody listens."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class SignalSender:
     def _load(self, claims: Sequence[Claim]) -> dict[UUID, TaskResult[Any]]:
         try:
             results = enqueue.load_many(self.database, [claim.id for claim in claims])
-        except Exception as error:  # noqa: BLE001 - the outcome is written; only the telling is not
+        except Exception as error:  # noqa: BLE001 - the outcome is written; only its signal is not
             if len(claims) > 1 and not is_outage(error):
                 return {key: value for one in claims for key, value in self._load([one]).items()}
             reason = summary(error) if is_outage(error) else type(error).__name__

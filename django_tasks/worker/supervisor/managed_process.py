@@ -1,4 +1,4 @@
-"""A process of a worker that runs no tasks and is started again when it ends: its beat."""
+"""Keep a process of a worker alive that runs no tasks: its beat."""
 
 from __future__ import annotations
 

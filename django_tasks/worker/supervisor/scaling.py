@@ -1,4 +1,4 @@
-"""How many processes a worker has, and how many slots each: as somebody asked, or --autoscale."""
+"""Scale a worker: how many processes, and slots each, as a request or --autoscale wants."""
 
 from __future__ import annotations
 

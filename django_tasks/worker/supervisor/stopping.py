@@ -1,4 +1,4 @@
-"""The end of a worker: from the first signal over the grace period to the last kill."""
+"""Stop a worker: from the first signal over the grace period to the last kill."""
 
 from __future__ import annotations
 
