@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property, lru_cache, partial
+from functools import cache, cached_property, lru_cache, partial
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -386,7 +386,7 @@ def _imported(alias: str, path: str) -> Backoff:
 is_coroutine_function = lru_cache(maxsize=None)(iscoroutinefunction)
 
 
-@lru_cache(maxsize=None)  # what it raises is not kept
+@cache  # what it raises is not kept
 def _check_function(function: Callable[..., Any], module_path: str, takes_context: bool) -> None:
     """Raise InvalidTask unless a worker can find `function` and call it."""
     if not is_module_level_function(function) or function.__name__ == "<lambda>":
