@@ -13,10 +13,10 @@ from .dep14.base import DEFAULT_TASK_BACKEND_ALIAS
 from .dep14.handler import task_backends
 from .routing import is_queue_name
 from .store.workers import queues, requests
-from .store.workers.requests import WishRefused
+from .store.workers.requests import RequestRefused
 
 __all__ = [
-    "WishRefused",
+    "RequestRefused",
     "pause_queue",
     "paused_queues",
     "resume_queue",
@@ -51,7 +51,7 @@ def stop_worker(
     """
     Ask a worker to stop gently, as SIGTERM does.
 
-    Return False when it is stopping already. Raise WishRefused when it is gone, or no worker.
+    Return False when it is stopping already. Raise RequestRefused when it is gone, or no worker.
     """
     return requests.ask_to_stop(_database_of(backend), worker_id, by)
 
@@ -66,7 +66,7 @@ def scale_worker(
     """
     Ask a worker to run `concurrency` tasks at the same time, in all of its processes.
 
-    Return False when it does, or was asked before. Raise WishRefused when it cannot, with why.
+    Return False when it does, or was asked before. Raise RequestRefused when it cannot, with why.
     """
     return requests.ask_for_concurrency(_database_of(backend), worker_id, concurrency, by)
 

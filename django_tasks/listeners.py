@@ -1,4 +1,4 @@
-"""Whether anybody listens: building a TaskResult for nobody is the dearest part of a short task."""
+"""Find out whether a signal has receivers: a TaskResult for nobody is dear for a short task."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ ONCE = [
     # What a worker's processes are to each other, and say.
     *("worker/test_command.py", "worker/test_forks.py", "worker/test_health.py"),
     *("worker/test_logs.py", "worker/test_reload.py", "worker/test_signals.py"),
-    "worker/test_surroundings.py",
+    "worker/test_process_state.py",
     # Signals and children; reliability/test_stopping.py stops workers on all.
     "worker/test_stopping.py",
     # What brokers do with ids; that they hand out what is in the table is tested on all.

@@ -32,7 +32,7 @@ def test_pause_and_resume_say_what_changed():
     make(queue_name="mail")
 
     assert run("pause", "mail", "known-queue") == (
-        "Paused queue 'mail'.\nPaused queue 'known-queue'.\nWorkers obey within 1 s.\n"
+        "Paused queue 'mail'.\nPaused queue 'known-queue'.\nWorkers apply it within 1 s.\n"
     )
     assert paused() == {"mail", "known-queue"}
     assert run("pause", "mail") == "Queue 'mail' was paused already.\n"
@@ -148,7 +148,7 @@ def test_worker_must_be_one():
 # --- what tasks_inspect and tasks_purge make of it -----------------------------------------------
 
 
-def test_inspect_shows_pauses_and_wishes():
+def test_inspect_shows_pauses_and_requests():
     make_worker(max_concurrency=16)
     queues.pause("default", "default", "mail", "anna")
     queues.pause("default", "other", "fax")
@@ -195,7 +195,7 @@ def test_control_from_python():
     assert control.resume_queue("mail")
     assert control.scale_worker(worker.id, 2)
     assert control.stop_worker(worker.id, by="deploy")
-    with pytest.raises(control.WishRefused, match="is stopping"):
+    with pytest.raises(control.RequestRefused, match="is stopping"):
         control.scale_worker(worker.id, 3)
     with pytest.raises(ValueError, match="is no queue name"):
         control.pause_queue("a b")

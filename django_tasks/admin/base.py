@@ -17,7 +17,7 @@ from django.utils.functional import cached_property
 from ..monitoring.reading import capped_count
 from ..store.databases import task_database
 from .control_characters import with_visible_controls
-from .patience import with_patience
+from .time_limit import with_time_limit
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Any]
@@ -63,8 +63,8 @@ class BaseAdmin(_ModelAdmin):
         patterns: list[URLPattern] = self.get_urls()
         in_chunks = transaction.non_atomic_requests(using=task_database())
         for pattern in patterns:
-            patient = with_patience(pattern.callback, self.admin_site)
-            pattern.callback = in_chunks(with_visible_controls(patient))
+            limited = with_time_limit(pattern.callback, self.admin_site)
+            pattern.callback = in_chunks(with_visible_controls(limited))
         return patterns
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

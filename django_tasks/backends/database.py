@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property, lru_cache, partial
+from functools import cache, cached_property, lru_cache, partial
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -91,7 +91,7 @@ class DatabaseBackend(BaseTaskBackend):
     @property
     def broker(self) -> Broker:
         """Who hands out ready ids."""
-        return known_brokers.of(self.alias)
+        return known_brokers.broker_for(self.alias)
 
     # --- validation -----------------------------------------------------------------------------
 
@@ -139,7 +139,7 @@ class DatabaseBackend(BaseTaskBackend):
             return there
         self._publish(new, [task_id])
         result = new.result(task_id, *own)
-        self.announce([result])
+        self.send_enqueued([result])
         return result
 
     def _insert_given(
@@ -182,7 +182,7 @@ class DatabaseBackend(BaseTaskBackend):
         if own:
             enqueue.insert_many(self.database, new, own, wake=self.broker.wakes(task.queue_name))
             self._publish(new, [task_id for task_id, _, _ in own])
-            self.announce(results)
+            self.send_enqueued(results)
         return results
 
     def _store_given(
@@ -196,7 +196,7 @@ class DatabaseBackend(BaseTaskBackend):
         stored = [row for row in own if row[0] not in there]
         if stored:
             self._publish(new, [task_id for task_id, _, _ in stored])
-            self.announce(enqueue.EnqueuedMany(new, stored))
+            self.send_enqueued(enqueue.EnqueuedMany(new, stored))
         publishing.publish_again(self.database, there)
         return enqueue.EnqueuedMany(new, own, there)
 
@@ -214,7 +214,7 @@ class DatabaseBackend(BaseTaskBackend):
         return result
 
     def _publish(self, new: NewTask, task_ids: Sequence[UUID]) -> None:
-        """Hand out tasks once they are committed, or tell of them if they are to run later."""
+        """Hand out tasks once they are committed; notify keepers of those that are to run later."""
         if not self.broker.publishes:
             return
         from ..store.tasks import publishing
@@ -253,7 +253,7 @@ class DatabaseBackend(BaseTaskBackend):
         left = limit - len(args_json)
         return args_json, serializers.dumps(kwargs, "kwargs", left) if kwargs else "{}"
 
-    def announce(self, results: Sequence[TaskResult[Any]]) -> None:
+    def send_enqueued(self, results: Sequence[TaskResult[Any]]) -> None:
         """Send task_enqueued for each."""
         if has_listeners(task_enqueued, type(self)):
             for result in results:
@@ -386,7 +386,7 @@ def _imported(alias: str, path: str) -> Backoff:
 is_coroutine_function = lru_cache(maxsize=None)(iscoroutinefunction)
 
 
-@lru_cache(maxsize=None)  # what it raises is not kept
+@cache  # what it raises is not kept
 def _check_function(function: Callable[..., Any], module_path: str, takes_context: bool) -> None:
     """Raise InvalidTask unless a worker can find `function` and call it."""
     if not is_module_level_function(function) or function.__name__ == "<lambda>":

@@ -1,4 +1,4 @@
-"""What a caller who waits for a task is told: that it is in vain, or why it has not finished."""
+"""Explain to a caller who waits for a task that it is in vain, or why it has not finished."""
 
 from __future__ import annotations
 

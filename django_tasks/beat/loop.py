@@ -99,7 +99,7 @@ class Beat:
             lease=app_settings.LEASE,
         )
         connection = connections[self.database]
-        dialects.of(connection).prepare_worker_connection(connection)
+        dialects.dialect_for(connection).prepare_worker_connection(connection)
         while not self.is_stopping:
             self._round()
             self._sleep()

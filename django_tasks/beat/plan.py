@@ -1,4 +1,4 @@
-"""What becomes of a schedule that is due, decided from its columns alone."""
+"""Decide which slots of a due schedule to enqueue, from its columns alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WAIT = timedelta(seconds=1)
 MOST_SLOTS = 500
 
 
-class LeftOut(NamedTuple):
+class Excluded(NamedTuple):
     """Slots that make no task: the newest of them, and how many others."""
 
     outcome: RunOutcome
@@ -38,7 +38,7 @@ class Decision:
     next_run_at: datetime | None
     #: To enqueue, the oldest first.
     slots: Sequence[datetime] = ()
-    left_out: Sequence[LeftOut] = ()
+    excluded: Sequence[Excluded] = ()
     #: Whether to cancel the earlier tasks first.
     cancels: bool = False
     waiting_slot_at: datetime | None = None
@@ -46,7 +46,7 @@ class Decision:
     @property
     def last_slot_at(self) -> datetime | None:
         """The latest slot decided on, None when there is none."""
-        return max((*self.slots, *(left.slot for left in self.left_out)), default=None)
+        return max((*self.slots, *(left.slot for left in self.excluded)), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class _Due:
     """Slots that are due: those to enqueue, the oldest first, and those that come too late."""
 
     slots: Sequence[datetime]
-    missed: LeftOut | None = None
+    missed: Excluded | None = None
 
 
 def decide(row: Schedule, spec: Spec, now: datetime, *, is_unfinished: bool) -> Decision:
@@ -109,7 +109,7 @@ def _newest(spec: Spec, after: datetime, until: datetime, limit: int | None) -> 
     slots, older = newest_slots(spec, after, until, limit + 1)
     if len(slots) <= limit:
         return _Due(slots[:MOST_SLOTS])
-    missed = LeftOut(RunOutcome.MISSED, slots[0], older or 0)
+    missed = Excluded(RunOutcome.MISSED, slots[0], older or 0)
     return _Due(slots[1 : MOST_SLOTS + 1], missed)
 
 
@@ -128,7 +128,7 @@ def _with_too_late(due: _Due, spec: Spec, after: datetime, until: datetime) -> _
     if not slots:
         return due
     if due.missed is None:
-        return replace(due, missed=LeftOut(RunOutcome.MISSED, slots[0], older or 0))
+        return replace(due, missed=Excluded(RunOutcome.MISSED, slots[0], older or 0))
     besides = due.missed.besides + 1 + (older or 0)
     return replace(due, missed=due.missed._replace(besides=besides))
 
@@ -139,16 +139,16 @@ def _with_too_late(due: _Due, spec: Spec, after: datetime, until: datetime) -> _
 
 
 def _allow(due: _Due, now: datetime, is_unfinished: bool) -> Decision:
-    return Decision(next_run_at=None, slots=due.slots, left_out=_missed(due))
+    return Decision(next_run_at=None, slots=due.slots, excluded=_missed(due))
 
 
 def _skip(due: _Due, now: datetime, is_unfinished: bool) -> Decision:
     count = 0 if is_unfinished else 1
     enqueued, skipped = due.slots[:count], due.slots[count:]
-    left_out = _missed(due)
+    excluded = _missed(due)
     if skipped:
-        left_out = [*left_out, LeftOut(RunOutcome.SKIPPED, skipped[-1], len(skipped) - 1)]
-    return Decision(next_run_at=None, slots=enqueued, left_out=left_out)
+        excluded = [*excluded, Excluded(RunOutcome.SKIPPED, skipped[-1], len(skipped) - 1)]
+    return Decision(next_run_at=None, slots=enqueued, excluded=excluded)
 
 
 def _queue_one(due: _Due, now: datetime, is_unfinished: bool) -> Decision:
@@ -157,7 +157,7 @@ def _queue_one(due: _Due, now: datetime, is_unfinished: bool) -> Decision:
         next_run_at=now + WAIT if waits else None,
         waiting_slot_at=waits[0] if waits else None,
         slots=due.slots[:1],
-        left_out=_missed(due),
+        excluded=_missed(due),
     )
 
 
@@ -168,16 +168,16 @@ def _cancel_previous(due: _Due, now: datetime, is_unfinished: bool) -> Decision:
     missed = due.missed
     if older:
         besides = len(older) - 1 + (0 if missed is None else missed.besides + 1)
-        missed = LeftOut(RunOutcome.MISSED, older[-1], besides)
+        missed = Excluded(RunOutcome.MISSED, older[-1], besides)
     return Decision(
         next_run_at=None,
         slots=[newest],
-        left_out=_missed(replace(due, missed=missed)),
+        excluded=_missed(replace(due, missed=missed)),
         cancels=is_unfinished,
     )
 
 
-def _missed(due: _Due) -> list[LeftOut]:
+def _missed(due: _Due) -> list[Excluded]:
     return [] if due.missed is None else [due.missed]
 
 

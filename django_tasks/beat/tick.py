@@ -54,7 +54,7 @@ def tick(database: str) -> float | None:
 
 
 def disable_unreadable(database: str) -> int:
-    """Disable schedules whose moments cannot be read, and tell of each; return how many."""
+    """Disable schedules whose datetimes cannot be read, and log each; return how many."""
     found = due.unreadable(database)
     for schedule_id, name, columns in found:
         text = (
@@ -85,7 +85,7 @@ def enqueue_due(database: str) -> int:
             raise
         logger.debug("A chunk of schedules is written one by one: %s", summary(error))
         changes = _change_one_by_one(database)
-    _tell(database, changes)
+    _report(database, changes)
     return len(changes)
 
 
@@ -148,7 +148,7 @@ def _change_one(database: str, schedule_id: int) -> list[Change]:
     return [change]
 
 
-#: Columns that tell of the task made last.
+#: Columns about the task made last.
 _OF_THE_LAST_TASK = ("last_run_at", "last_task_id", "earlier_task_ids")
 
 
@@ -208,14 +208,14 @@ def _decided(
         # Of the policies that ask, none makes a task beside one that goes on.
         row.earlier_task_ids = None
         row.runs += len(tasks)
-    left_out = [
+    excluded = [
         ScheduleRun(schedule=row, slot_at=slot, outcome=outcome, left_out=besides, created_at=now)
-        for outcome, slot, besides in decision.left_out
+        for outcome, slot, besides in decision.excluded
     ]
     return Change(
         row=row,
         tasks=tasks,
-        runs=[*left_out, *_runs_of(row, tasks, now)],
+        runs=[*excluded, *_runs_of(row, tasks, now)],
         cancels=in_hand if decision.cancels else (),
     )
 
@@ -275,13 +275,13 @@ def _first_line(error: Exception) -> str:
 # --- after the commit ---------------------------------------------------------------------------
 
 
-def _tell(database: str, changes: Sequence[Change]) -> None:
+def _report(database: str, changes: Sequence[Change]) -> None:
     """Log a line per slot and send the signals of enqueued tasks."""
     for change in changes:
         for task in change.tasks:
             _log(change.row, task)
     made = [(task.call, task.record.pk) for change in changes for task in change.tasks]
-    records.announce(database, made)
+    records.send_enqueued(database, made)
 
 
 def _log(row: Any, task: SlotTask) -> None:

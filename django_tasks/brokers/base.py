@@ -40,7 +40,7 @@ class Listener(Protocol):
         """Return the queues named since the last call. Raise DatabaseError when cut off."""
 
     def ping(self) -> None:
-        """Prove that it still works: a line that was cut is silent. Raise DatabaseError if not."""
+        """Prove that it still works: a cut connection is silent. Raise DatabaseError if not."""
 
     def close(self) -> None:
         """Stop listening."""
@@ -77,7 +77,7 @@ class Source(Protocol):
     def watch(self, without: Collection[str]) -> Sequence[Readable]:
         """Return what becomes readable when `take` is worth a call; called before each sleep."""
 
-    def rest(self) -> None:
+    def unwatch(self) -> None:
         """Hold nothing back from other processes: this one has no room for a while."""
 
     def close(self) -> None:
@@ -113,7 +113,7 @@ class Broker(Protocol):
 
     def expect(self) -> None:
         """
-        Have keepers look into the table soon: tasks to run later, or wishes, were committed.
+        Have keepers look into the table soon: tasks for later, or requests, were committed.
 
         Never raise because the broker is away.
         """

@@ -1,4 +1,4 @@
-"""Which broker a backend has, by its ``TASKS[alias]["OPTIONS"]["broker"]``; one per process."""
+"""Find the broker of a backend, by its ``TASKS[alias]["OPTIONS"]["broker"]``; one per process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _brokers: dict[str, Broker] = {}
 _lock = threading.Lock()
 
 
-def of(alias: str) -> Broker:
+def broker_for(alias: str) -> Broker:
     """
     Return the broker of a backend, the same for all threads of this process.
 

@@ -74,7 +74,7 @@ class DatabaseBroker:
 
     def listen(self, connection: BaseDatabaseWrapper) -> Listener | None:
         """Listen on a connection of its own, which no pool may share."""
-        if not (self.notify and dialects.of(connection).has_notify):
+        if not (self.notify and dialects.dialect_for(connection).has_notify):
             return None
         return PostgreSQLListener(connection)
 

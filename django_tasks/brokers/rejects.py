@@ -1,4 +1,4 @@
-"""Telling of what a broker holds that is no task, without filling the log."""
+"""Log what a broker holds that is no task id, without filling the log."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ INTERVAL = 60.0
 SHOWN = 60
 
 
-class Complaints:
-    """Logs the first of many; the next line says how many were left out."""
+class Rejects:
+    """Logs the first of many rejects; the next line says how many were left out."""
 
     def __init__(self, where: str) -> None:
         self._where = where
         self._silent_until = float("-inf")
         self._left_out = 0
 
-    def about(self, queue_name: str, found: object) -> None:
-        """Tell that what was found in a queue is dropped."""
+    def log(self, queue_name: str, found: object) -> None:
+        """Log that what was found in a queue is dropped."""
         now = time.monotonic()
         if now < self._silent_until:
             self._left_out += 1

@@ -1,4 +1,4 @@
-"""What a running task knows and says about itself: its context."""
+"""The context of a running task: what its body can read and report."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from .schedule_options import COLUMNS, InvalidDeclaration, columns_of
 #: Longest name of a schedule: the column's width.
 MOST_CHARACTERS = 200
 
-_MOMENTS = {"anchor_at", "clocked_at", "start_at", "end_at"}
+_DATETIMES = {"anchor_at", "clocked_at", "start_at", "end_at"}
 _JSON = {"args", "kwargs"}
 
 
@@ -142,7 +142,7 @@ def to_json(columns: Mapping[str, Any]) -> str:
 def from_json(text: str) -> dict[str, Any]:
     """Return the columns that to_json() made this text of."""
     return {
-        name: datetime.fromisoformat(value) if name in _MOMENTS and value else value
+        name: datetime.fromisoformat(value) if name in _DATETIMES and value else value
         for name, value in json.loads(text).items()
         if name in COLUMNS  # one that a later version wrote, and this one does not have
     }

@@ -1,5 +1,5 @@
 """
-What travels with a task from the code that enqueues it to its body: a tenant, a language, a trace.
+Propagate values from the code that enqueues a task to its body: a tenant, a language, a trace.
 
 `DJANGO_TASKS["CONTEXT_PROPAGATORS"]` names the objects that capture and restore it. What they
 capture is stored in the record's metadata, under a key of its own.

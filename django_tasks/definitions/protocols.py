@@ -105,5 +105,5 @@ class StoringBackend(Protocol):
     def validate_task(self, task: Any) -> None:
         """Raise InvalidTask unless this backend can run `task`."""
 
-    def announce(self, results: Sequence[Any]) -> None:
+    def send_enqueued(self, results: Sequence[Any]) -> None:
         """Send task_enqueued for each result."""

@@ -1,4 +1,4 @@
-"""Whether a failed attempt is followed by another, and when."""
+"""Decide whether a failed attempt is retried, and when."""
 
 from __future__ import annotations
 

@@ -231,7 +231,7 @@ def _more_seconds(value: Any) -> float:
     return seconds
 
 
-def _moment(value: Any) -> datetime:
+def _aware_datetime(value: Any) -> datetime:
     if not isinstance(value, datetime) or not is_aware(value):
         raise TypeError
     return value
@@ -249,7 +249,7 @@ def _one_of(*words: str) -> tuple[str, Callable[[Any], str]]:
 _COUNT = ("a whole number from 1 on", _count)
 _SECONDS = ("a number of seconds or a timedelta from 0 on", _seconds)
 _MORE_SECONDS = ("a number of seconds or a timedelta above 0", _more_seconds)
-_MOMENT = ("an aware datetime", _moment)
+_DATETIME = ("an aware datetime", _aware_datetime)
 
 #: By option, and column: what it must be, and its reader.
 _POLICIES: dict[str, tuple[str, Callable[[Any], Any]]] = {
@@ -257,8 +257,8 @@ _POLICIES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "backend": ("an alias in TASKS", _text),
     "queue_name": ("the name of a queue", _text),
     "priority": ("a whole number", _whole),
-    "start_at": _MOMENT,
-    "end_at": _MOMENT,
+    "start_at": _DATETIME,
+    "end_at": _DATETIME,
     "max_runs": _COUNT,
     "expires": _MORE_SECONDS,
     "jitter": _SECONDS,

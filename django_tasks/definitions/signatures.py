@@ -1,4 +1,4 @@
-"""Whether a call fits a task's function, checked where the task is enqueued."""
+"""Check that a call fits a task's function, where the task is enqueued."""
 
 from __future__ import annotations
 

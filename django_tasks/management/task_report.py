@@ -1,4 +1,4 @@
-"""What tasks_inspect says of one task. Its arguments, result and tracebacks are not in it."""
+"""The report of tasks_inspect on one task. Its arguments, result and tracebacks are not in it."""
 
 from __future__ import annotations
 
@@ -67,16 +67,16 @@ class TaskReport:
             ("status", record.status),
             ("queue", f"{record.queue_name}, priority {record.priority}"),
             ("attempts", f"{tries}, {record.lost} lost" if record.lost else tries),
-            ("enqueued", self._moment(record.enqueued_at)),
-            ("run after", self._moment(record.run_after)),
-            ("expires", self._moment(record.expires_at)),
-            ("started", self._moment(record.last_attempted_at)),
-            ("finished", self._moment(record.finished_at)),
+            ("enqueued", self._datetime(record.enqueued_at)),
+            ("run after", self._datetime(record.run_after)),
+            ("expires", self._datetime(record.expires_at)),
+            ("started", self._datetime(record.last_attempted_at)),
+            ("finished", self._datetime(record.finished_at)),
             ("worker", str(record.worker_id or "")),
         ]
         return [(name, value) for name, value in facts if value]
 
-    def _moment(self, moment: datetime | None) -> str:
+    def _datetime(self, moment: datetime | None) -> str:
         if moment is None:
             return ""
         seconds = (self.now - moment).total_seconds()
@@ -90,7 +90,7 @@ class TaskReport:
                 str(attempt.number),
                 attempt.outcome,
                 attempt.host or "-",
-                self._moment(attempt.finished_at),
+                self._datetime(attempt.finished_at),
                 duration(attempt.run_time),
                 attempt.exception_path or "-",
             ]

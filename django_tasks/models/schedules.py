@@ -100,9 +100,9 @@ class ScheduleManager(models.Manager["Schedule"]):
         ValidationError with the columns' names for what a beat could not enqueue, and for the
         name of a schedule that the code declares.
         """
-        from ..store.schedules import by_code
+        from ..store.schedules import dynamic
 
-        return by_code.schedule(name, task, when, options)
+        return dynamic.schedule(name, task, when, options)
 
     def bulk_create(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise TypeError: rows that are not planned would never run."""
@@ -265,10 +265,10 @@ class Schedule(models.Model):
 
         Raise ValidationError with the columns' names, Schedule.DoesNotExist.
         """
-        from ..store.schedules import by_code
+        from ..store.schedules import dynamic
 
         given = {**options} if schedule is None else {**options, "schedule": schedule}
-        by_code.edit(self, given, task=task, name=name, using=self._database())
+        dynamic.edit(self, given, task=task, name=name, using=self._database())
 
     def delete(
         self, using: str | None = None, keep_parents: bool = False
@@ -304,9 +304,9 @@ class Schedule(models.Model):
 
         Raise ValidationError if it says no time, as somebody broke its row: it stays disabled.
         """
-        from ..store.schedules import by_code
+        from ..store.schedules import dynamic
 
-        by_code.enable(self, using=self._database())
+        dynamic.enable(self, using=self._database())
 
     def disable(self) -> None:
         """Switch it off until it is enabled again."""

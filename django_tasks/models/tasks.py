@@ -241,7 +241,7 @@ class WorkerRecord(models.Model):
     #: What it runs: the versions of this app, of Django and of Python.
     versions = models.CharField(_("versions"), max_length=100, db_default="")
 
-    # Wishes: what people ask of it. It obeys, and says so in the columns above.
+    # Control requests: its keeper applies them, and says so in the columns above.
 
     #: When somebody asked it to stop gently. None: nobody did.
     stop_requested_at = models.DateTimeField(_("asked to stop"), null=True)

@@ -1,4 +1,4 @@
-"""Why a task does not run: the answer in words, from its row and a few bounded queries."""
+"""Diagnose why a task does not run: reasons in words, from its row and a few bounded queries."""
 
 from __future__ import annotations
 
@@ -336,7 +336,7 @@ def _earlier_queues(record: TaskRecord, workers: Sequence[WorkerRecord]) -> Iter
     if not all(selection.patterns for selection in before):
         return
     connection = connections[_database(record)]
-    ready = dialects.of(connection).ready_queues(connection, record.backend)
+    ready = dialects.dialect_for(connection).ready_queues(connection, record.backend)
     earlier = [list(filter(selection.matches, ready)) for selection in before]
     if all(earlier):
         names = sorted({name for found in earlier for name in found})

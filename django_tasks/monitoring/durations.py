@@ -1,4 +1,4 @@
-"""How moments and durations read, in the language of the moment."""
+"""Format datetimes and durations for people, in the active language."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether all is well, in one word, and what to do when it is not."""
+"""Judge whether all is well, in one word, and say what to do when it is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What finished, and how long it waited and ran: from the rollups, which the keepers count."""
+"""Read the history: what finished, its waits and run times, from the rollups of keepers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All that the overview shows, in ten queries and one per further backend."""
+"""Read the data of the overview, in ten queries and one per further backend."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEXT_RUNS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Glance:
+class OverviewData:
     """How things stood at one moment."""
 
     #: By the database's clock.
@@ -38,7 +38,9 @@ class Glance:
     history: Sequence[Slot]
 
 
-def glance(database: str, backends: Sequence[StoringBackend], period: Period) -> Glance:
+def read_overview(
+    database: str, backends: Sequence[StoringBackend], period: Period
+) -> OverviewData:
     """Look at `backends`, whose tasks are in `database`; the history is that of `period`."""
     now, counted_until = _clock(database)
     rows = workers.read_rows(database)
@@ -47,7 +49,7 @@ def glance(database: str, backends: Sequence[StoringBackend], period: Period) ->
     schedules = _next_schedules(database)
     own = workers.figures([row for row in rows if not workers.is_beat(row)], running, now)
     beats = workers.figures([row for row in rows if workers.is_beat(row)], running, now)
-    return Glance(
+    return OverviewData(
         now=now,
         counted_until=counted_until,
         verdict=health.judge(

@@ -1,5 +1,5 @@
 """
-What there is to see of queues: of each backend, by name.
+Read the list of queues: of each backend, by name.
 
 Counts stop at CAP, so that a look costs the same however many tasks there are.
 """
@@ -95,7 +95,7 @@ class Queues:
     def look_at(self, keys: Sequence[QueueKey]) -> list[QueueOverview]:
         """Return these queues with what is ready in them."""
         connection = connections[self.database]
-        dialect = dialects.of(connection)
+        dialect = dialects.dialect_for(connection)
         ready = dialect.look_at_ready(connection, keys, counted=CAP + 1, aged=AHEAD)
         priorities: dict[QueueKey, list[tuple[int, int]]] = {key: [] for key in keys}
         for backend, name, priority, count in dialect.ready_priorities(connection, keys, AHEAD):
@@ -121,11 +121,11 @@ class Queues:
             paused_at=state.paused_at if state else None,
             paused_by=state.paused_by if state else "",
             workers=len(serving),
-            workers_behind=sum(is_paused and not leaves_out(w, key.name) for w in serving),
+            workers_behind=sum(is_paused and not excludes(w, key.name) for w in serving),
         )
 
 
-def leaves_out(worker: WorkerRecord, queue_name: str) -> bool:
+def excludes(worker: WorkerRecord, queue_name: str) -> bool:
     """Tell whether all processes of a worker say that they claim nothing of a queue."""
     return queue_name in (worker.paused_queues or "").split(",")
 
@@ -145,7 +145,7 @@ def _with_ready_tasks(database: str) -> Iterable[QueueKey]:
     connection = connections[database]
     for alias, backend in database_backends().items():
         if backend.database == database:
-            names = dialects.of(connection).ready_queues(connection, alias)
+            names = dialects.dialect_for(connection).ready_queues(connection, alias)
             yield from (QueueKey(alias, name) for name in names)
 
 

@@ -1,5 +1,5 @@
 """
-How the queues stand.
+Read figures of queues: waiting, running, oldest.
 
 Ready and scheduled tasks are not counted beyond CAP, running ones are as few as there are slots,
 and what finished comes from the rollups: a look costs the same however many tasks there are.
@@ -150,7 +150,7 @@ def _ready(
 ) -> dict[Queue, tuple[int, float | None]]:
     """Return how many are ready in each queue that has some, and for how long the first is."""
     connection = connections[database]
-    dialect = dialects.of(connection)
+    dialect = dialects.dialect_for(connection)
     queues = [
         (backend.alias, name)
         for backend in backends

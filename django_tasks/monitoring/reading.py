@@ -51,7 +51,7 @@ def database_now(database: str) -> datetime:
     connection = connections[database]
     clock = DatabaseNow()
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {dialects.of(connection).now()}", [])
+        cursor.execute(f"SELECT {dialects.dialect_for(connection).now()}", [])
         [value] = cursor.fetchone()
     field = clock.output_field
     for convert in connection.ops.get_db_converters(clock) + field.get_db_converters(connection):
@@ -96,7 +96,7 @@ def served_queues(worker: WorkerRecord) -> QueueSelection:
 
 
 def wanted_slots(worker: WorkerRecord) -> int | None:
-    """Return the slots that a worker was asked to have and has not yet; None: there is no wish."""
+    """Return the slots that a worker was asked to have and has not yet; None: no request."""
     wanted = worker.wanted_concurrency
     return None if wanted == worker.concurrency else wanted
 

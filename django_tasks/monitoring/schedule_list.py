@@ -1,4 +1,4 @@
-"""What is there to see of schedules without a browser."""
+"""Read schedules for the commands: list, next runs, drift."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the workers stand."""
+"""Read figures of workers: state, slots, running tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What MySQL and MariaDB say about one value or row, and drivers file under lost connections."""
+"""Recognise errors of one value or row that MySQL drivers file under lost connections."""
 
 from __future__ import annotations
 

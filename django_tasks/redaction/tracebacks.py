@@ -17,7 +17,7 @@ MOST_FRAMES = 2048
 
 _HEAD = "Traceback (most recent call last):\n"
 #: What has lines or suggestions of its own.
-_TELLING = (BaseExceptionGroup, SyntaxError, ImportError, NameError, AttributeError)
+_WITH_OWN_TEXT = (BaseExceptionGroup, SyntaxError, ImportError, NameError, AttributeError)
 
 _Place = tuple[int, int, int]
 _frames: dict[_Place, _Frame] = {}
@@ -70,7 +70,7 @@ def _last_line(exception: BaseException) -> str | None:
     )
     if (
         is_chained
-        or issubclass(kind, _TELLING)
+        or issubclass(kind, _WITH_OWN_TEXT)
         or getattr(exception, "__notes__", None) is not None
     ):
         return None

@@ -1,4 +1,4 @@
-"""What keepers and beats do again and again."""
+"""Run the periodic duties of keepers and beats."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Duty:
     The action returns True when there is more to do: it is due again at once, after other duties
     that are due. `keeps_to_share`: it is a look that may get dearer than its interval allows, as a
     held snapshot makes it walk over all that was there since. After a round that leaves nothing to
-    do it then rests in proportion to what the round took, whoever hurries it.
+    do it then rests in proportion to what the round took, whoever makes it due.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Duty:
         """Plan the next time as if it had just been done."""
         self._due_at = time.monotonic() + self._pause
 
-    def hurry(self) -> None:
+    def make_due(self) -> None:
         """Do it at the next chance."""
         self._due_at = min(self._due_at, max(time.monotonic(), self._rests_until))
 
@@ -137,7 +137,7 @@ class Duties:
         """Note that the database is away, and drop the connection."""
         self._outage.began(error)
         for duty in self._duties:
-            duty.hurry()
+            duty.make_due()
         try:
             connections[self._database].close()
         except (DatabaseError, InterfaceError) as closing:

@@ -1,4 +1,4 @@
-"""What a database says when it is gone."""
+"""Recognise the errors of a database that is gone."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ logger = logging.getLogger("django_tasks.worker")
 #: Seconds without a sign of life from one of the loops after which the worker is not live.
 LONGEST_SILENCE = 30.0
 #: Seconds from a connection to its end.
-PATIENCE = 5.0
+TIMEOUT = 5.0
 MOST_CONNECTIONS = 32
 #: Bytes of a request.
 LONGEST_REQUEST = 8192
@@ -88,7 +88,7 @@ class ProbeServer:
             oldest.transport.abort()
         self._connections[writer] = None
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 head = await reader.readuntil(b"\r\n\r\n")
                 writer.write(self._response(head))
                 await writer.drain()

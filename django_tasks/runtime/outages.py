@@ -1,4 +1,4 @@
-"""Living through something that is gone: pauses that grow, and one log line per change."""
+"""Wait out an outage: pauses that grow, and one log line per change."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Outage:
             self._retry_at = now + self._pause
             return True
 
-    def hurry(self) -> None:
+    def retry_now(self) -> None:
         """Let it be tried at once: it has answered."""
         self._retry_at = 0.0
 

@@ -34,7 +34,7 @@ def next_in_order(database: str) -> Iterator[None]:
     is_own = not connection.in_atomic_block
     with transaction.atomic(using=database):
         if is_own:
-            dialects.of(connection).keep_to_order(connection)
+            dialects.dialect_for(connection).keep_to_order(connection)
         yield
 
 

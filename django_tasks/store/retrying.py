@@ -1,4 +1,4 @@
-"""Doing a unit of work again that the database gave up for another one."""
+"""Repeat a unit of work that the database gave up for another one."""
 
 from __future__ import annotations
 

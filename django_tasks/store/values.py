@@ -83,7 +83,7 @@ class ClaimRequest(NamedTuple):
     until: int | None = None
 
 
-class PointedRequest(NamedTuple):
+class BrokerClaimRequest(NamedTuple):
     """Whose claim of the tasks with these ids, as far as they are ready in one of these queues."""
 
     ids: Sequence[UUID]
@@ -93,7 +93,7 @@ class PointedRequest(NamedTuple):
     backend: str
 
 
-AnyRequest = ClaimRequest | PointedRequest
+AnyRequest = ClaimRequest | BrokerClaimRequest
 
 
 class Success(NamedTuple):

@@ -78,11 +78,11 @@ class Board:
         self.processes = _whole(lanes)
         self.finished = _whole(lanes)
         self.beats = _real(lanes)
-        self.starved_at = _real(lanes)
+        self.idle_since = _real(lanes)
         #: Tasks that the process may run at the same time; 0: as many as at the start.
         self.slots = _whole(lanes)
-        #: The `pauses` that the process has obeyed.
-        self.obeyed = _whole(lanes)
+        #: The `pauses` that the process has applied.
+        self.applied = _whole(lanes)
         self.retiring = _small(lanes)
         self.states = _small(total)
         #: How often the cell was used.
@@ -213,10 +213,10 @@ class Board:
         self._head[self._PAUSES] += 1
 
     @property
-    def are_pauses_obeyed(self) -> bool:
+    def are_pauses_applied(self) -> bool:
         """Whether all processes leave out the queues that are paused, or claim nothing yet."""
-        obeyed = (self.obeyed[i] for i in range(self.lane_count) if self.pids[i])
-        return all(pauses in (0, self.pauses) for pauses in obeyed)
+        applied = (self.applied[i] for i in range(self.lane_count) if self.pids[i])
+        return all(pauses in (0, self.pauses) for pauses in applied)
 
     @property
     def process_count(self) -> int:
@@ -299,8 +299,8 @@ class Lane:
         board.processes[self.index] = process
         board.finished[self.index] = 0
         board.retiring[self.index] = 0
-        board.starved_at[self.index] = 0.0
-        board.obeyed[self.index] = 0
+        board.idle_since[self.index] = 0.0
+        board.applied[self.index] = 0
         board.beats[self.index] = clock()
         self._free = list(range(end - 1, self.base - 1, -1))
 
@@ -316,9 +316,9 @@ class Lane:
         """Tasks that the process may run at the same time; 0: as many as at the start."""
         return self.board.slots[self.index]
 
-    def obey(self, pauses: int) -> None:
+    def note_applied(self, pauses: int) -> None:
         """Say that the process leaves out what is paused."""
-        self.board.obeyed[self.index] = pauses
+        self.board.applied[self.index] = pauses
 
     def beat(self) -> None:
         """Say that the process claims and records."""

@@ -1,4 +1,4 @@
-"""What a worker was asked to do."""
+"""The configuration of a worker: its options."""
 
 from __future__ import annotations
 

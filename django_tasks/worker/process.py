@@ -63,7 +63,7 @@ def build_engine(
     board.pids[lane_index] = os.getpid()
     engine = Engine(config, lane, process, offers if offers and config.is_quarantine else wake_up)
     if offers and config.has_quarantine and not config.is_quarantine:
-        engine.suspects.offers = Offers(lane, offers)
+        engine.quarantined.offers = Offers(lane, offers)
     runner = Runner(config.database, lane, engine)
     engine.pool = make_pool(config.pool, runner, engine.post, board, config.slots)
     return engine

@@ -1,5 +1,5 @@
 """
-Where a task runs that lost its worker before and so may kill this one, too.
+Quarantine: run tasks alone that lost their worker before, and so may kill this one, too.
 
 In a pool of one slot it is enough that the process holds nothing else when its turn comes. A pool
 of many slots is never empty while it is busy. So its processes offer such tasks on the board, and
@@ -25,7 +25,7 @@ from .execution.jobs import Job
 
 #: Seconds after which a task that lost its worker once runs among others, if the quarantine is
 #: busy. One that lost two waits for its turn there: it shall not cost others a third time.
-PATIENCE = 10.0
+QUARANTINE_WAIT = 10.0
 #: Most tasks that a process keeps on offer. With more, a worker or a machine has died, and hardly
 #: any of them was the reason.
 MOST_OFFERED = 100
@@ -72,7 +72,7 @@ class Offers:
         #: The others keep room for what the process claims for itself, and what it cannot write.
         self._most = min(MOST_OFFERED, lane.board.entries // 4)
         #: Until when none is taken back, as somebody had one's row locked.
-        self._patient_until = 0.0
+        self._locked_until = 0.0
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -101,7 +101,7 @@ class Offers:
         Yield each, and whether it is this process' again: else the quarantine was faster, or the
         task has ended. One whose row somebody else has locked is tried again after a PAUSE.
         """
-        if time.monotonic() < self._patient_until:
+        if time.monotonic() < self._locked_until:
             return
         for entry, job in list(self._jobs.items()):
             if not wants(job):
@@ -109,7 +109,7 @@ class Offers:
             try:
                 claim = claimer.claim_again(job.claim.id, job.claim.claims)
             except RowLocked:
-                self._patient_until = time.monotonic() + PAUSE
+                self._locked_until = time.monotonic() + PAUSE
                 continue
             del self._jobs[entry]
             if claim is not None:
@@ -119,7 +119,7 @@ class Offers:
 
 
 class Holder(Protocol):
-    """What a process does with the suspects that it holds."""
+    """What a process does with the quarantined tasks that it holds."""
 
     lane: Lane
 
@@ -136,7 +136,7 @@ class Holder(Protocol):
         """Tell whether a job is to be given back unless it has started."""
 
 
-class Suspects:
+class Quarantined:
     """The tasks of one process that lost their worker before, until they start or leave."""
 
     def __init__(self, holder: Holder) -> None:
@@ -193,8 +193,8 @@ class Suspects:
                 self._holder.start(job)
 
     def _wants_back(self, job: Job) -> bool:
-        is_impatient = _may_cost_others(job) and time.monotonic() > job.claimed_at + PATIENCE
-        return is_impatient or self._holder.is_to_go(job)
+        has_waited = _may_cost_others(job) and time.monotonic() > job.claimed_at + QUARANTINE_WAIT
+        return has_waited or self._holder.is_to_go(job)
 
 
 def _may_cost_others(job: Job) -> bool:

@@ -1,4 +1,4 @@
-"""Restarting a worker when code changes, for development."""
+"""Restart a worker when code changes, for development."""
 
 from __future__ import annotations
 

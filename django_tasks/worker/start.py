@@ -1,4 +1,4 @@
-"""Starting a worker from its configuration."""
+"""Start a worker from its configuration."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _run_worker(config: WorkerConfig) -> int:
 
 def start_keeper_thread(config: WorkerConfig, board: Board, wake_up: WakeUp, reports: int) -> None:
     """Run the keeper in this thread until it has read the last report."""
-    broker = brokers.of(config.backend)
+    broker = brokers.broker_for(config.backend)
     if config.health is not None:
         # Ready without its broker, too: it claims from the table meanwhile.
         describe = broker.outage.describe

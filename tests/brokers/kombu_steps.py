@@ -35,7 +35,7 @@ class Post(Behind):
 
     def count(self, queue_name="default"):
         queue = self.queue(queue_name)
-        return configured.of("default").lines.use(lambda line: line.count(queue))
+        return configured.broker_for("default").pool.use(lambda connection: connection.count(queue))
 
     def forge(self, *bodies, queue_name="default", **options):
         """Send what no broker published."""
@@ -57,11 +57,11 @@ class Post(Behind):
 
     def lose(self, queue_name="default"):
         """Lose all messages of a queue. Not by a purge, which SQS does once a minute only."""
-        line = configured.of("default").transport.line()
-        while messages := line.fetch([self.queue(queue_name)], 1000):
+        connection = configured.broker_for("default").transport.connect()
+        while messages := connection.fetch([self.queue(queue_name)], 1000):
             for _, message in messages:
                 message.ack()
-        line.close()
+        connection.close()
 
     def fill(self):
         """Let the server, which is the test's own, block all who publish."""
@@ -70,13 +70,13 @@ class Post(Behind):
 
     def is_blocked(self):
         """Tell whether it takes no messages."""
-        line = configured.of("default").transport.line()
+        connection = configured.broker_for("default").transport.connect()
         try:
-            line.prove()
+            connection.prove()
         except BrokerAway:
             return True
         finally:
-            line.drop()
+            connection.drop()
         return False
 
     def empty(self):
@@ -85,7 +85,7 @@ class Post(Behind):
 
     def delete_all(self):
         """Delete the queues that tests use, and this process' connections."""
-        close_lines(configured.of("default"))
+        close_connections(configured.broker_for("default"))
         with self.connection() as connection:
             channel = connection.channel()
             for queue_name in ("default", "other", "mail"):
@@ -106,26 +106,26 @@ class SharedPost(Post):
 
     def delete_all(self):
         """Delete the messages that a test left."""
-        self._broker.lines.use(self._purge)
+        self._broker.pool.use(self._purge)
 
-    def _purge(self, line):
-        for queue, count in zip(self.queues, line._counts(self.queues), strict=True):
+    def _purge(self, connection):
+        for queue, count in zip(self.queues, connection._counts(self.queues), strict=True):
             if count:
-                line._channel.queue_purge(queue)
+                connection._channel.queue_purge(queue)
 
     def close(self):
         """Delete the queues, and this process' connections."""
-        self._broker.lines.use(
-            lambda line: [line._channel.queue_delete(queue) for queue in self.queues]
+        self._broker.pool.use(
+            lambda connection: [connection._channel.queue_delete(queue) for queue in self.queues]
         )
-        close_lines(self._broker)
+        close_connections(self._broker)
 
 
-def close_lines(broker):
+def close_connections(broker):
     """Close the connections that a process keeps to publish and to hear by."""
-    heard, broker._marks._line = broker._marks._line, None
-    for line in [*broker.lines._take_all(), *filter(None, [heard])]:
-        line.close()
+    heard, broker._change_signals._connection = broker._change_signals._connection, None
+    for connection in [*broker.pool._take_all(), *filter(None, [heard])]:
+        connection.close()
 
 
 def sqs(address):

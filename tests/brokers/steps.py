@@ -7,7 +7,7 @@ from django.db import connection
 
 from django_tasks.brokers import configured
 from django_tasks.routing import QueueSelection
-from django_tasks.store.tasks.broker_claims import GuidedClaimer
+from django_tasks.store.tasks.broker_claims import BrokerClaimer
 from django_tasks.worker.keeper.reconciler import Reconciler
 from tests.worker.ledger import until
 
@@ -102,12 +102,12 @@ class Redis(Behind):
             self.client.delete(key)
 
 
-def guided_claimer(queues="default", worker_id=None, process=1):
+def broker_claimer(queues="default", worker_id=None, process=1):
     """Return a claimer that asks the default backend's broker, and nobody else."""
-    broker = configured.of("default")
+    broker = configured.broker_for("default")
     selection = QueueSelection.parse(queues)
     source = broker.source(selection)
-    return GuidedClaimer(
+    return BrokerClaimer(
         "default", selection, worker_id or uuid4(), process, source=source, outage=broker.outage
     )
 
@@ -132,7 +132,7 @@ def claim_one(serving):
 def make_reconciler(queues="default"):
     """Return what a keeper has for the default backend's broker."""
     selection = QueueSelection.parse(queues)
-    return Reconciler(connection, "default", selection, configured.of("default"))
+    return Reconciler(connection, "default", selection, configured.broker_for("default"))
 
 
 def reconcile(queues="default"):

@@ -89,4 +89,4 @@ def test_missing_package_is_told(checked, monkeypatch):
     assert error.id == "django_tasks.E009"
     assert "django-tasks-engine[redis]" in error.msg
     with pytest.raises(ImproperlyConfigured):
-        configured.of("default")
+        configured.broker_for("default")

@@ -18,7 +18,7 @@ from django_tasks.statuses import Status
 from django_tasks.store.values import EndingKind
 from django_tasks.worker.keeper.reconciler import Findings
 from tests.brokers import steps
-from tests.brokers.steps import claim_all, claim_one, guided_claimer, ids_of, reconcile
+from tests.brokers.steps import broker_claimer, claim_all, claim_one, ids_of, reconcile
 from tests.conformance.steps import ending, settle, statuses, store, success
 from tests.worker import tasks
 from tests.worker.ledger import until
@@ -37,7 +37,7 @@ def test_enqueue_publishes_after_the_commit(broker):
 
     assert before == 0
     broker.await_held(1)
-    serving = guided_claimer()
+    serving = broker_claimer()
     assert claim_all(serving, 1) == [result.id]
     serving.close()
 
@@ -61,7 +61,7 @@ def test_rollback_publishes_nothing(broker):
 def test_tasks_for_later_are_not_published(broker):
     """Their promotion will do it."""
     tasks.add.enqueue(1, 2)
-    serving = guided_claimer()
+    serving = broker_claimer()
     claim = claim_one(serving)
 
     settle(ending(claim, EndingKind.RETRY, delay=60))
@@ -87,7 +87,7 @@ def test_requeued_task_is_published(broker):
 def test_published_tasks_are_claimed_once(broker):
     """All of them, by whoever asks first; what is claimed is not handed out again."""
     made = {tasks.add.enqueue(number, 1).id for number in range(12)}
-    first, second = guided_claimer(), guided_claimer()
+    first, second = broker_claimer(), broker_claimer()
 
     claimed = []
     until(
@@ -99,14 +99,14 @@ def test_published_tasks_are_claimed_once(broker):
 
     assert (len(claimed), set(claimed)) == (12, made)
     broker.await_held(0)
-    assert guided_claimer().claim(10) == []
+    assert broker_claimer().claim(10) == []
 
 
 @pytest.mark.brokers("redis", "classic", "quorum", "memory")
 def test_what_is_taken_at_a_time_is_in_order(broker):
     """Higher priorities first, and the older of equals."""
     made = [tasks.add.using(priority=priority).enqueue(1, 2).id for priority in (0, 5, 0, -9, 9)]
-    serving = guided_claimer()
+    serving = broker_claimer()
 
     assert ids_of(serving.claim(10)) == [made[4], made[1], made[0], made[2], made[3]]
     serving.close()
@@ -116,7 +116,7 @@ def test_what_is_taken_at_a_time_is_in_order(broker):
 def test_queues_are_served_in_their_order(broker):
     """While an earlier queue has ids, later ones wait."""
     made = [tasks.add.using(queue_name=name).enqueue(1, 2).id for name in ("other", "mail") * 2]
-    serving = guided_claimer("mail,other")
+    serving = broker_claimer("mail,other")
 
     assert ids_of(serving.claim(3)) == [made[1], made[3], made[0]]
     assert broker.count("other") == 1
@@ -128,7 +128,7 @@ def test_finish_and_claim_go_together(broker):
     """Successes are recorded with the next claim, and without one."""
     for _ in range(2):
         tasks.add.enqueue(1, 2)
-    serving = guided_claimer()
+    serving = broker_claimer()
     [first] = serving.claim(1)
 
     accepted, [second] = serving.finish_and_claim([success(first)], 1)
@@ -141,7 +141,7 @@ def test_finish_and_claim_go_together(broker):
 
 def test_idle_claimer_asks_the_database_nothing(broker, django_assert_num_queries):
     """With the broker there, an empty look is no query."""
-    serving = guided_claimer()
+    serving = broker_claimer()
 
     with django_assert_num_queries(0):
         assert serving.claim(10) == []
@@ -152,7 +152,7 @@ def test_idle_claimer_asks_the_database_nothing(broker, django_assert_num_querie
 
 def test_waiting_process_is_woken(broker):
     """What it waits on becomes readable by the id, which is then claimed."""
-    serving = guided_claimer()
+    serving = broker_claimer()
     serving.claim(1)
     waits = serving.watch()
     result = tasks.add.enqueue(1, 2)
@@ -167,7 +167,7 @@ def test_waiting_process_is_woken(broker):
 
 def test_waiting_process_hears_of_each_of_its_queues(broker):
     """Also of the last, while there is nothing in those before it."""
-    serving = guided_claimer("mail,other,default")
+    serving = broker_claimer("mail,other,default")
     serving.claim(1)
     waits = serving.watch()
     result = tasks.add.using(queue_name="default").enqueue(1, 2)
@@ -181,14 +181,14 @@ def test_waiting_process_hears_of_each_of_its_queues(broker):
 
 def test_process_without_room_leaves_tasks_to_others(broker):
     """What it waited for is given back, and what it takes is bounded by its room."""
-    busy, idle = guided_claimer(), guided_claimer()
+    busy, idle = broker_claimer(), broker_claimer()
     waits = busy.watch()
     made = [tasks.add.enqueue(1, 2).id for _ in range(3)]
     select.select(waits, [], [], 60)
     [mine] = ids_of(busy.claim(1))
     # An id that arrives just as it stops waiting may be lost on the way, until a keeper looks.
     select.select(busy.watch(), [], [], 60)
-    busy.rest()
+    busy.release()
 
     others = claim_all(idle, 2)
     busy.close()
@@ -199,7 +199,7 @@ def test_process_without_room_leaves_tasks_to_others(broker):
 
 def test_paused_queues_are_left_out(broker):
     """Also when the id came before the pause."""
-    serving = guided_claimer("default,other")
+    serving = broker_claimer("default,other")
     waits = serving.watch()
     paused = tasks.add.enqueue(1, 2)
     select.select(waits, [], [], 60)
@@ -217,7 +217,7 @@ def test_paused_queues_are_left_out(broker):
 def test_new_queue_is_served_by_its_pattern(broker):
     """A queue that no task declares is known by its ready task."""
     result = tasks.add.using(queue_name="mail").enqueue(1, 2)
-    serving, nobody = guided_claimer("ma*"), guided_claimer("nobody*")
+    serving, nobody = broker_claimer("ma*"), broker_claimer("nobody*")
 
     assert ids_of(serving.claim(1)) == [result.id]
     assert nobody.claim(1) == []
@@ -234,7 +234,7 @@ def test_forged_ids_claim_nothing(broker):
     others = [store(**column)[0] for column in (*columns, {"status": Status.SCHEDULED})]
     result = tasks.add.enqueue(1, 2)
     broker.point_to(uuid4(), uuid7(), *others)
-    serving = guided_claimer()
+    serving = broker_claimer()
 
     assert claim_all(serving, 1) == [result.id]
     until(lambda: not serving.claim(10) and not broker.count(), "all ids")
@@ -247,7 +247,7 @@ def test_forged_ids_claim_nothing(broker):
 def test_garbage_is_dropped_with_one_line(broker, caplog):
     """Whatever is there, the tasks beside it run, and one line tells of it."""
     for body in (b"x", b"\xff\x00", b"x" * 36, b"1" * 200_000, b"'; DROP TABLE x; --", b"[]"):
-        serving = guided_claimer()
+        serving = broker_claimer()
         serving.claim(1)
         caplog.clear()
         broker.forge(body, body + b"1", body + b"2")
@@ -263,11 +263,11 @@ def test_garbage_is_dropped_with_one_line(broker, caplog):
         assert len(line) < 4 * rejects.SHOWN + 100
 
 
-def test_task_that_is_pointed_to_often_runs_once(broker):
+def test_task_that_is_handed_out_often_runs_once(broker):
     """Whether its ids come together or after the claim."""
     result = tasks.add.enqueue(1, 2)
     broker.point_to(*[result.id] * 4)
-    serving = guided_claimer()
+    serving = broker_claimer()
 
     assert claim_all(serving, 1) == [result.id]
     broker.point_to(result.id)
@@ -290,7 +290,7 @@ def test_reconciler_publishes_what_was_lost(broker):
         reconcile()
 
     broker.await_held(5)
-    serving = guided_claimer()
+    serving = broker_claimer()
     assert ids_of(serving.claim(10)) == made
     serving.close()
 
@@ -336,7 +336,7 @@ def test_idle_keeper_asks_the_broker_and_not_the_database(broker, django_assert_
 def test_keepers_hear_of_tasks_put_off(broker, kind):
     """The next look at what is due does not wait until the table is looked at anyway."""
     tasks.add.enqueue(1, 2)
-    serving = guided_claimer()
+    serving = broker_claimer()
     claim = claim_one(serving)
     serving.close()
     keeper = steps.make_reconciler()
@@ -377,9 +377,9 @@ def test_outage_costs_no_task_and_one_line(mortal, caplog):
     """Enqueues commit, claims and keepers turn to the table, and all come back by themselves."""
     caplog.set_level(logging.INFO, "django_tasks")
     serving, keeper, outage = (
-        guided_claimer(),
+        broker_claimer(),
         steps.make_reconciler(),
-        configured.of("default").outage,
+        configured.broker_for("default").outage,
     )
     serving.claim(1), serving.watch(), keeper.run()
     mortal.server.stop("immediate")
@@ -411,7 +411,7 @@ def test_outage_costs_no_task_and_one_line(mortal, caplog):
 @able
 def test_keeper_asks_in_each_round_whether_the_broker_is_back(broker):
     """However long others pause: workers that came back wait for what it publishes."""
-    keeper, outage = steps.make_reconciler(), configured.of("default").outage
+    keeper, outage = steps.make_reconciler(), configured.broker_for("default").outage
     keeper.run()
     made = store(3)
     outage._pause = 3600.0
@@ -424,10 +424,10 @@ def test_keeper_asks_in_each_round_whether_the_broker_is_back(broker):
 
 
 @able
-def test_keeper_is_wary_after_an_outage(broker):
+def test_keeper_waits_for_grace_after_an_outage(broker):
     """What those enqueue who do not know yet that it is over is found, though all was quiet."""
     keeper = steps.make_reconciler()
-    configured.of("default").outage.began(BrokerAway("so says the test"))
+    configured.broker_for("default").outage.began(BrokerAway("so says the test"))
     keeper.run()
     made = store(3)
 

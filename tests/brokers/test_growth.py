@@ -73,12 +73,12 @@ def test_names_that_redis_was_told(clock):
 def test_queues_that_a_connection_has_declared():
     """One that stays open for ever declares some of them again."""
     pytest.importorskip("kombu")
-    from django_tasks.brokers.kombu.connections import Line
+    from django_tasks.brokers.kombu.connections import BrokerConnection
 
     channel = SimpleNamespace(queue_declare=lambda **_: SimpleNamespace(message_count=0))
-    line = Line(SimpleNamespace(channel=lambda: channel), {})
+    connection = BrokerConnection(SimpleNamespace(channel=lambda: channel), {})
 
     for number in range(NAMES):
-        line.count(f"queue-{number}")
+        connection.count(f"queue-{number}")
 
-    assert kept(line) <= MOST
+    assert kept(connection) <= MOST

@@ -17,7 +17,7 @@ from django_tasks.backends.database import DatabaseBackend
 from django_tasks.brokers import configured
 from django_tasks.brokers.base import Ready
 from django_tasks.ids import uuid7
-from tests.brokers.steps import guided_claimer, ids_of, make_reconciler, reconcile
+from tests.brokers.steps import broker_claimer, ids_of, make_reconciler, reconcile
 from tests.conformance.steps import store
 from tests.worker import tasks
 from tests.worker.ledger import until
@@ -84,7 +84,7 @@ def test_rabbitmq_hands_out_by_priority_then_age(rabbitmq):
         priority: [tasks.add.using(priority=priority).enqueue(1, 2).id for _ in range(2)]
         for priority in (0, 5, -30, 100, 1, -100)
     }
-    serving = guided_claimer()
+    serving = broker_claimer()
 
     one_by_one = [ids_of(serving.claim(1))[0] for _ in range(4)]
     the_rest = ids_of(serving.claim(20))
@@ -97,7 +97,7 @@ def test_rabbitmq_hands_out_by_priority_then_age(rabbitmq):
 
 def test_message_that_came_before_the_wait_wakes(rabbitmq):
     """Also if it was read from the connection already."""
-    serving = guided_claimer()
+    serving = broker_claimer()
     serving.claim(1)
     result = tasks.add.enqueue(1, 2)
     serving.watch()
@@ -111,7 +111,7 @@ def test_message_that_came_before_the_wait_wakes(rabbitmq):
 
 def test_nothing_is_waited_for_without_queues(rabbitmq):
     """A pattern that no queue matches yet."""
-    nobody = guided_claimer("nobody*")
+    nobody = broker_claimer("nobody*")
 
     assert nobody.claim(1) == []
     assert list(nobody.watch()) == []
@@ -121,14 +121,14 @@ def test_nothing_is_waited_for_without_queues(rabbitmq):
 def test_unacknowledged_messages_come_back(rabbitmq):
     """Those of a process that is killed between the message and the claim."""
     result = tasks.add.enqueue(1, 2)
-    killed = configured.of("default").source(guided_claimer().queues)
+    killed = configured.broker_for("default").source(broker_claimer().queues)
 
     [taken] = killed.take(1, ())
-    killed._line.drop()
+    killed._connection.drop()
 
     rabbitmq.await_held(1)
     assert str(taken.id) == result.id
-    serving = guided_claimer()
+    serving = broker_claimer()
     assert ids_of(serving.claim(1)) == [result.id]
     serving.close()
 
@@ -148,7 +148,7 @@ for _ in range(2):
         broker.publish([Ready(uuid7(), "default", 0)])
         sys.exit(broker.outage.since is not None)  # with all that is done at an exit
     assert os.waitpid(child, 0)[1] == 0
-assert len(broker.lines._spare) == 1
+assert len(broker.pool._spare) == 1
 sys.exit(broker.outage.since is not None)
 """
 
@@ -172,7 +172,7 @@ def test_connections_do_not_cross_a_fork(rabbitmq):
 def test_pickles_are_not_opened(rabbitmq, caplog):
     """A message is text, whatever its headers say."""
     opened = pickle.dumps(SystemExit)
-    serving = guided_claimer()
+    serving = broker_claimer()
     serving.claim(1)
     with rabbitmq.connection() as connection:
         connection.Producer().publish(
@@ -188,7 +188,7 @@ def test_pickles_are_not_opened(rabbitmq, caplog):
 
 def test_deleted_queue_is_made_again(rabbitmq):
     """By who publishes next, and by who looks next."""
-    serving = guided_claimer()
+    serving = broker_claimer()
     tasks.add.enqueue(1, 2)
     serving.claim(1)
     rabbitmq.delete_all()
@@ -197,7 +197,7 @@ def test_deleted_queue_is_made_again(rabbitmq):
     assert ids_of(serving.claim(1)) == [second.id]
     rabbitmq.delete_all()
     assert serving.claim(1) == []
-    assert configured.of("default").outage.since is None
+    assert configured.broker_for("default").outage.since is None
     serving.close()
 
 
@@ -207,7 +207,7 @@ def test_queue_with_other_arguments_is_an_outage(rabbitmq, caplog):
         connection.channel().queue_declare(rabbitmq.queue(), durable=True, auto_delete=False)
 
     result = tasks.add.enqueue(1, 2)
-    serving = guided_claimer()
+    serving = broker_claimer()
 
     assert ids_of(serving.claim(1)) == [result.id]
     assert "inequivalent arg" in caplog.text
@@ -231,7 +231,7 @@ def test_loss_of_some_costs_each_one_message_more(rabbitmq):
     rabbitmq.await_held(3 + 4)
 
 
-def test_rough_counts_are_doubted_for_a_minute(moto, settings, monkeypatch):
+def test_rough_counts_are_confirmed_after_a_minute(moto, settings, monkeypatch):
     """SQS counts late: tasks are missing when they have been for long, and then published once."""
     post = sqs(moto)
     post.use(settings)
@@ -243,7 +243,7 @@ def test_rough_counts_are_doubted_for_a_minute(moto, settings, monkeypatch):
 
     reconcile()
     early = post.count()
-    clock += broker_module.PATIENCE
+    clock += broker_module.MISSING_FOR
     reconcile()
     in_time = post.count()
     post.lose()
@@ -269,15 +269,15 @@ def test_password_is_told_nowhere(settings, rabbitmq_url, caplog):
 
 def test_cut_line_may_have_missed_something(rabbitmq):
     """A keeper whose connection is new looks for what was lost, and for what is due."""
-    keeper, marks = make_reconciler(), configured.of("default")._marks
+    keeper, signals = make_reconciler(), configured.broker_for("default")._change_signals
     keeper.run()
     assert not keeper.run().has_later
     made = store(2)
-    marks._line._amqp.sock.close()
+    signals._connection._amqp.sock.close()
 
     assert keeper.run().has_later
     rabbitmq.await_held(len(made))  # at once: not after a second look
-    assert configured.of("default").outage.since is None
+    assert configured.broker_for("default").outage.since is None
 
 
 def test_marks_are_heard_after_their_exchange_was_deleted(rabbitmq):
@@ -285,7 +285,7 @@ def test_marks_are_heard_after_their_exchange_was_deleted(rabbitmq):
     keeper = make_reconciler()
     keeper.run()
     with rabbitmq.connection() as connection:
-        connection.channel().exchange_delete(configured.of("default").queues.later)
+        connection.channel().exchange_delete(configured.broker_for("default").queues.later)
     keeper.run()
 
     tasks.add.using(run_after=timedelta(hours=1)).enqueue(1, 2)
@@ -296,12 +296,12 @@ def test_marks_are_heard_after_their_exchange_was_deleted(rabbitmq):
 def test_other_transports_leave_keepers_to_the_table(settings):
     """They have no word for what is due, and are asked nothing for it."""
     Post("memory://").use(settings)
-    broker = configured.of("default")
+    broker = configured.broker_for("default")
 
     broker.expect()
 
     assert broker.pulse() is None
-    assert broker.lines._spare == []
+    assert broker.pool._spare == []
 
 
 # --- settings -----------------------------------------------------------------------------------

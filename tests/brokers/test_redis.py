@@ -8,7 +8,7 @@ from django.db import transaction
 
 from django_tasks.brokers import configured
 from django_tasks.worker.keeper.reconciler import CONFIRM_AFTER
-from tests.brokers.steps import guided_claimer, ids_of, make_reconciler
+from tests.brokers.steps import broker_claimer, ids_of, make_reconciler
 from tests.conformance.steps import store
 from tests.worker import tasks
 
@@ -18,9 +18,9 @@ from tests.worker import tasks
 def test_tasks_of_one_transaction_are_published_together(redis, monkeypatch):
     """However many are enqueued one by one, the commit is followed by one round trip."""
     asked = []
-    lines = configured.of("default").lines
-    ask = lines.ask
-    monkeypatch.setattr(lines, "ask", lambda *c: (asked.append(len(c)), ask(*c))[1])
+    pool = configured.broker_for("default").pool
+    ask = pool.ask
+    monkeypatch.setattr(pool, "ask", lambda *c: (asked.append(len(c)), ask(*c))[1])
 
     with transaction.atomic():
         made = [tasks.add.enqueue(number, 1).id for number in range(30)]
@@ -32,9 +32,9 @@ def test_tasks_of_one_transaction_are_published_together(redis, monkeypatch):
 def test_enqueue_many_publishes_a_thousand_at_a_time(redis, monkeypatch):
     """2,500 ids take three round trips."""
     asked = []
-    lines = configured.of("default").lines
-    ask = lines.ask
-    monkeypatch.setattr(lines, "ask", lambda *c: (asked.append(len(c)), ask(*c))[1])
+    pool = configured.broker_for("default").pool
+    ask = pool.ask
+    monkeypatch.setattr(pool, "ask", lambda *c: (asked.append(len(c)), ask(*c))[1])
 
     results = tasks.add.enqueue_many(((number, 1), {}) for number in range(2500))
 
@@ -62,13 +62,13 @@ def test_forged_scores_do_no_harm(redis, score):
     [task_id] = store()
     redis.forge(str(task_id), score=score)
 
-    assert ids_of(guided_claimer().claim(1)) == [str(task_id)]
+    assert ids_of(broker_claimer().claim(1)) == [str(task_id)]
 
 
 def test_key_of_another_type_is_removed(redis):
     """A string in the place of a queue stops nothing: the next pop deletes it."""
     redis.client.set(redis.key(), "surprise")
-    serving = guided_claimer()
+    serving = broker_claimer()
 
     serving.claim(1)
     result = tasks.add.enqueue(1, 2)
@@ -82,7 +82,7 @@ def test_task_that_redis_refuses_is_claimed_from_the_table(redis):
     redis.client.set(redis.key(), "surprise")
     result = tasks.add.enqueue(1, 2)
 
-    assert ids_of(guided_claimer().claim(1)) == [result.id]
+    assert ids_of(broker_claimer().claim(1)) == [result.id]
 
 
 # --- what Redis loses ---------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_ready_tasks_are_compared_in_each_round(redis, settings):
 
 def test_garbage_in_the_marks_stops_nothing(redis):
     """Whatever somebody put in their place, tasks are published and found."""
-    keys = configured.of("default").keys
+    keys = configured.broker_for("default").keys
     for name in (keys.generation, keys.later):
         redis.client.rpush(name, "surprise")
     keeper = make_reconciler()
@@ -142,7 +142,7 @@ def test_garbage_in_the_marks_stops_nothing(redis):
 
     assert redis.held() == made
     assert keeper.run().has_later
-    assert configured.of("default").outage.since is None
+    assert configured.broker_for("default").outage.since is None
 
 
 def test_password_is_not_logged(redis, settings, caplog):

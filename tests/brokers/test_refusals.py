@@ -5,7 +5,7 @@ import time
 import pytest
 
 from django_tasks.brokers import configured
-from tests.brokers.steps import guided_claimer, ids_of, make_reconciler
+from tests.brokers.steps import broker_claimer, ids_of, make_reconciler
 from tests.worker import tasks
 from tests.worker.ledger import until
 
@@ -40,11 +40,11 @@ def test_keeper_notices_that_its_own_publishing_is_refused(redis, monkeypatch):
     keeper.run()
     redis.client.set(redis.key(), "surprise")
     tasks.add.enqueue(1, 2)
-    configured.of("default").outage.over()  # as it is in the process of a keeper
+    configured.broker_for("default").outage.over()  # as it is in the process of a keeper
 
     found = until(lambda: [f for f in [keeper.run()] if f.is_refused], "it is refused")
 
-    assert found[0].has_later and configured.of("default").outage.since is not None
+    assert found[0].has_later and configured.broker_for("default").outage.since is not None
 
 
 def test_claimer_looks_into_both_while_the_broker_refuses(redis):
@@ -52,12 +52,12 @@ def test_claimer_looks_into_both_while_the_broker_refuses(redis):
     held = tasks.add.enqueue(1, 2)
     lost = tasks.add.enqueue(3, 4)
     redis.client.zrem(redis.key(), lost.id)
-    serving = guided_claimer()
+    serving = broker_claimer()
     serving.is_refusing = lambda: True
 
     first = serving.claim(10)
 
-    assert ids_of(first) == [held.id] and serving.may_have_more and not serving.is_guided
+    assert ids_of(first) == [held.id] and serving.may_have_more and not serving.uses_broker
     assert ids_of(serving.claim(10)) == [lost.id]
     serving.close()
 

@@ -7,7 +7,7 @@ import pytest
 
 from django_tasks.brokers import configured
 from tests.brokers.servers import ClusteredRedis, SecureRedis, SentinelRedis
-from tests.brokers.steps import guided_claimer, make_reconciler
+from tests.brokers.steps import broker_claimer, make_reconciler
 from tests.worker import tasks
 
 TASKS = {
@@ -36,14 +36,14 @@ def server(request, settings):
 
 def test_tasks_are_published_handed_out_and_published_again(server):
     """Every command of the broker is one that the server takes, over the cache's connection."""
-    serving, keeper = guided_claimer("mail*,default"), make_reconciler("*")
+    serving, keeper = broker_claimer("mail*,default"), make_reconciler("*")
     keeper.run()
 
     mail, plain = (tasks.add.using(queue_name=name).enqueue(1, 2) for name in ("mail-a", "default"))
     claimed = serving.claim(5)
-    lines = serving.watch()
+    watched = serving.watch()
     awaited = tasks.add.enqueue(3, 4)
-    readable = select.select(lines, [], [], 60)[0]
+    readable = select.select(watched, [], [], 60)[0]
     claimed += serving.claim(5)
 
     assert [str(claim.id) for claim in claimed] == [mail.id, plain.id, awaited.id]
@@ -53,5 +53,5 @@ def test_tasks_are_published_handed_out_and_published_again(server):
     server.client().flushall()
     tasks.add.using(run_after=timedelta(hours=1)).enqueue(7, 8)
     assert keeper.run().has_later
-    assert [str(claim.id) for claim in guided_claimer().claim(5)] == [lost.id]
-    assert configured.of("default").outage.since is None
+    assert [str(claim.id) for claim in broker_claimer().claim(5)] == [lost.id]
+    assert configured.broker_for("default").outage.since is None

@@ -75,7 +75,7 @@ def test_worker_is_given_slots_and_stopped_from_its_page(opened, take_screenshot
     worker = make_worker(max_concurrency=16)
     make(Status.RUNNING, worker_id=worker.pk)
     open_page(f"{WORKERS}{worker.pk}/change/")
-    take_screenshot("admin-worker-wishes")
+    take_screenshot("admin-worker-requests")
 
     press(page, "button[value=scale]")
     field = page.find_element(By.NAME, "concurrency")

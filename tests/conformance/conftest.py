@@ -8,7 +8,7 @@ by what the broker points to, and the store has to tell it. What has none in it 
 
 - plans, and the statements, order and cursor of claims from the table (`from_the_table`);
 - endings of tasks that nobody claimed, and the rules of the tables;
-- rows of workers, pauses, wishes, pruning: no broker is told of them but by the mark that
+- rows of workers, pauses, requests, pruning: no broker hears of them but by the signal that
   tests/brokers tests;
 - what is cancelled, expired or left alone without being ready, or by the thousand.
 """
@@ -69,7 +69,7 @@ def broker(request, settings):
         claimer.close()
     used.delete_all()
     # Else claims came from the table.
-    assert configured.of("default").outage.since is None
+    assert configured.broker_for("default").outage.since is None
 
 
 @pytest.fixture(scope="session")

@@ -101,12 +101,14 @@ def hand_out(task_ids):
 
 def point_to(task_ids, queue_name="default"):
     """Let the broker point to tasks, whatever their status is."""
-    configured.of("default").publish([Ready(task_id, queue_name, 0) for task_id in task_ids])
+    configured.broker_for("default").publish(
+        [Ready(task_id, queue_name, 0) for task_id in task_ids]
+    )
 
 
 def reconcile(queues="*"):
     """Do what a keeper does within its poll interval: a second look confirms what was missing."""
-    if configured.of("default").publishes:
+    if configured.broker_for("default").publishes:
         with keeping:
             brokers.reconcile(queues)
 

@@ -138,7 +138,7 @@ def test_queue_names_differ_by_case_and_accents():
     made = {name: make(1, queue_name=name) for name in ("Mail", "maíl", "mail")}
 
     claimed = ids_of(claimer("mail").claim(10))
-    ready = dialects.of(connection).ready_queues(connection, "default")
+    ready = dialects.dialect_for(connection).ready_queues(connection, "default")
 
     assert claimed == made["mail"]
     assert sorted(ready) == ["Mail", "maíl"]
@@ -221,7 +221,7 @@ def test_successes_are_recorded_when_no_queue_is_ready():
 @from_the_table
 def test_cursor_skips_what_lies_before_until_the_rescan(monkeypatch):
     """A higher priority that arrives later is found at the rescan, and first."""
-    if not dialects.of(connection).has_claim_cursor:
+    if not dialects.dialect_for(connection).has_claim_cursor:
         pytest.skip("only PostgreSQL keeps entries of what was claimed for old snapshots")
     clock = 1000.0
     monkeypatch.setattr(claims_module.time, "monotonic", lambda: clock)
@@ -398,7 +398,7 @@ def test_ready_queues_are_found_without_reading_the_tasks():
     make(1, queue_name="c", status=Status.RUNNING)
     make(1, queue_name="d", status=Status.SCHEDULED)
 
-    assert dialects.of(connection).ready_queues(connection, "default") == ["a", "b"]
+    assert dialects.dialect_for(connection).ready_queues(connection, "default") == ["a", "b"]
 
 
 @pytest.mark.parametrize("read", [1, 2, 3, 4, 5, 1000])
@@ -411,14 +411,14 @@ def test_all_ready_queues_are_found_by_a_few_tasks_at_a_time(monkeypatch, read):
         make(1 + place % 3, queue_name=name)
         make(1, queue_name=f"{name}!"[-100:], backend="other")
 
-    assert sorted(dialects.of(connection).ready_queues(connection, "default")) == names
-    assert dialects.of(connection).ready_queues(connection, "none") == []
+    assert sorted(dialects.dialect_for(connection).ready_queues(connection, "default")) == names
+    assert dialects.dialect_for(connection).ready_queues(connection, "none") == []
 
 
 @from_the_table
 def test_seconds_until_next_tells_when_to_wake():
     """Seconds to the next due time and the next expiry; infinity when there is none."""
-    dialect = dialects.of(connection)
+    dialect = dialects.dialect_for(connection)
     assert dialect.seconds_until_next(connection) == (float("inf"), float("inf"))
     shift(make(status=Status.SCHEDULED), "run_after", seconds=100)
     shift(make(status=Status.SCHEDULED), "run_after", seconds=500)
@@ -434,14 +434,14 @@ def test_seconds_until_next_tells_when_to_wake():
 @from_the_table
 def test_change_marker_moves_when_others_commit():
     """SQLite's cheap look at whether anything changed; others have none."""
-    marker = dialects.of(connection).change_marker(connection)
+    marker = dialects.dialect_for(connection).change_marker(connection)
     if not IS_SQLITE:
         assert marker is None
         return
 
     at_once(make)
 
-    assert dialects.of(connection).change_marker(connection) != marker
+    assert dialects.dialect_for(connection).change_marker(connection) != marker
 
 
 def test_claims_count_only_grows():

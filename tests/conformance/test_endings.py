@@ -546,7 +546,7 @@ def test_locked_rows_are_left_for_later(how):
             if how == "without session settings" and IS_POSTGRESQL:
                 vars(serving.connection)[postgresql._WAITS] = True
             else:
-                serving.be_careful()
+                serving.skip_locked_for_a_while()
             settled = transitions.settle(
                 DATABASE, [ending(locked_fail, "fail"), ending(fails, "fail")], WRITER, 1, HOST
             )

@@ -43,7 +43,7 @@ QUEUES, PRIORITIES = ("a", "b"), (5, 0, -5)
 def own_line(tables):  # noqa: F811
     """A connection that is set up as that of a process which claims: one, as Clock goes by it."""
     line = connections["default"].copy()
-    dialects.of(line).prepare_claiming_connection(line)
+    dialects.dialect_for(line).prepare_claiming_connection(line)
     yield line
     line.close()
 

@@ -21,7 +21,7 @@ from django_tasks.statuses import Status
 from django_tasks.store import dialects
 from django_tasks.store.dialects import TABLE, base
 from django_tasks.store.dialects.mysql import NAMES_READ
-from django_tasks.store.values import ClaimRequest, PointedRequest, Success
+from django_tasks.store.values import BrokerClaimRequest, ClaimRequest, Success
 from tests.conformance.steps import (
     FAR_AHEAD,
     IS_MYSQL,
@@ -102,7 +102,7 @@ def statements_of(call):
     """Return what `call(dialect, connection)` would execute, with its parameters."""
     recorder = Recorder()
     with contextlib.suppress(ValueError):  # it does not like the empty answer
-        call(dialects.of(connection), recorder)
+        call(dialects.dialect_for(connection), recorder)
     return recorder.statements
 
 
@@ -191,7 +191,7 @@ def test_postgresql_small_looks_use_their_index(filled):
     for call in (lambda d, c: d.ready_queues(c, "default"), lambda d, c: d.succeed(c, successes())):
         for plan in plans(call):
             assert not [n for n in nodes(plan) if n.get("Node Type") == "Seq Scan"], plan
-    dialect = dialects.of(connection)
+    dialect = dialects.dialect_for(connection)
     for column, condition, index in (
         ("run_after", base.SCHEDULED, "django_tasks_scheduled"),
         ("expires_at", base.UNSTARTED, "django_tasks_expires"),
@@ -202,21 +202,21 @@ def test_postgresql_small_looks_use_their_index(filled):
 
 def check_kept_plans():
     own = connection.copy()
-    dialects.of(own).prepare_claiming_connection(own)
+    dialects.dialect_for(own).prepare_claiming_connection(own)
     with contextlib.closing(own):
         for name, call in STEPS.items():
             found = kept_plan(own, call)
             kinds = {node.get("Node Type") for node in found}
             assert kinds.isdisjoint(OF_MANY_ROWS), (name, kinds)
             assert indexes(found) == {READY_INDEX, PRIMARY_KEY}, name
-        pointed = kept_plan(own, lambda d, c: d.claim(c, POINTED))
-        assert indexes(pointed) == {PRIMARY_KEY}
+        by_broker = kept_plan(own, lambda d, c: d.claim(c, BROKER_CLAIM))
+        assert indexes(by_broker) == {PRIMARY_KEY}
 
 
 OF_MANY_ROWS = {"Sort", "Incremental Sort", "Merge Join", "Hash Join", "Seq Scan"}
 OF_MANY_ROWS |= {"Bitmap Heap Scan", "Bitmap Index Scan"}
 READY_INDEX, PRIMARY_KEY = "django_tasks_ready", "django_tasks_taskrecord_pkey"
-POINTED = PointedRequest([uuid7()], ["default"], uuid4(), 1, "default")
+BROKER_CLAIM = BrokerClaimRequest([uuid7()], ["default"], uuid4(), 1, "default")
 
 
 def indexes(found):
@@ -241,7 +241,7 @@ def kept_plan(own, call):
 def test_mysql_claims_do_not_sort(filled):
     """The index order is the claim order, so that locking stops at the limit."""
     with transaction.atomic():
-        plan = explain(dialects.of(connection)._pick, ["default", "default", 100])
+        plan = explain(dialects.dialect_for(connection)._pick, ["default", "default", 100])
 
     assert "filesort" not in json.dumps(plan)
     assert {n["key"] for n in nodes(plan) if "key" in n} == {"django_tasks_ready"}
@@ -252,7 +252,7 @@ def test_mysql_ready_queues_are_found_by_few_of_their_tasks(filled):
     """A long queue is not read to its end, and not once per queue."""
     for name in ("a", "m", "z"):
         make(2000, queue_name=name)
-    dialect = dialects.of(connection)
+    dialect = dialects.dialect_for(connection)
 
     before = rows_read()
     names = dialect.ready_queues(connection, "default")

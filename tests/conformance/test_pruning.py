@@ -465,7 +465,7 @@ def test_two_pruners_share_what_is_due(until):
 
 @TIMES
 def test_due_tasks_go_in_chunks_without_loading_rows(until):
-    """Thousands of rows go in short transactions of a few statements each, after a glance."""
+    """Thousands of rows go in short transactions of a few statements each, after a look."""
     until(make(MANY, status=Status.SUCCESSFUL), seconds=-1)
 
     with CaptureQueriesContext(connection) as captured:
@@ -722,7 +722,7 @@ def test_prune_is_by_the_databases_clock(wrong_clock):
 
 
 def test_prune_works_in_chunks_without_loading_rows():
-    """Thousands of rows go in short transactions of a few statements each, after a glance."""
+    """Thousands of rows go in short transactions of a few statements each, after a look."""
     make(MANY, status=Status.SUCCESSFUL)
 
     with CaptureQueriesContext(connection) as captured:

@@ -30,7 +30,7 @@ from tests.conformance.steps import (
 
 #: Tasks that two or three sides go for at the same time; each is one race. Few where a broker has
 #: a part: what the rows decide is tried with the table.
-RACES, GUIDED_RACES = 200, 40
+RACES, BROKER_RACES = 200, 40
 
 
 def each(function, items):
@@ -88,7 +88,7 @@ def settle_as(kind, outcome=AttemptOutcome.ERROR):
 @pytest.fixture
 def races(broker):
     """Return the number of races, by what hands tasks out."""
-    return GUIDED_RACES if configured.of("default").publishes else RACES
+    return BROKER_RACES if configured.broker_for("default").publishes else RACES
 
 
 @with_brokers

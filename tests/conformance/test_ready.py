@@ -97,7 +97,7 @@ WAYS = {
     "requeue": requeue,
     "run again": intervene(Intervention.requeue, status=Status.CANCELLED),
     "copy": intervene(lambda i: i.requeue(copies=True), status=Status.SUCCESSFUL),
-    "run now": intervene(Intervention.hurry, status=Status.SCHEDULED),
+    "run now": intervene(Intervention.run_now, status=Status.SCHEDULED),
     "move": intervene(lambda i: i.move(queue_name="mail")),
     "reprioritise": intervene(lambda i: i.move(priority=7)),
     "run a schedule now": run_schedule_now,
@@ -106,12 +106,12 @@ WAYS = {
 
 #: Public functions that WAYS go through, and those that make nothing ready.
 COVERED = {
-    transitions: {"settle", "promote", "requeue", "hurry", "copy"},
+    transitions: {"settle", "promote", "requeue", "run_now", "copy"},
     moves: {"move"},
     edits: {"run_now"},
     due: {"write"},
-    records: {"tell_of_tasks"},
-    Intervention: {"requeue", "hurry", "move"},
+    records: {"hand_out"},
+    Intervention: {"requeue", "run_now", "move"},
     DatabaseBackend: {"enqueue", "enqueue_many", "enqueue_on_commit", "requeue"},
 }
 SILENT = {
@@ -131,10 +131,10 @@ SILENT = {
         *("look", "lock_due", "lock_due_one", "due_ids", "unfinished", "taken_slots"),
         *("unreadable", "disable", "count_enabled", "prune_runs", "prunable_runs"),
     },
-    records: {"record_of", "announce"},
+    records: {"record_of", "send_enqueued"},
     Intervention: {"cancel", "delete"},
     DatabaseBackend: {
-        *("validate_task", "announce", "get_result", "exists", "cancel", "check"),
+        *("validate_task", "send_enqueued", "get_result", "exists", "cancel", "check"),
         *("check_wait", "explain"),
     },
 }
@@ -213,7 +213,7 @@ def test_rollback_publishes_nothing(way, recording):
 @pytest.mark.parametrize("way", WAYS)
 def test_what_becomes_ready_wakes_the_workers_of_its_queue(way):
     """By NOTIFY, when no broker hands it out."""
-    broker = configured.of("default")
+    broker = configured.broker_for("default")
     broker._sent.clear()  # a process under load sends only a few
     act = WAYS[way]()
     before = ready_tasks()
@@ -233,7 +233,7 @@ def test_what_becomes_ready_wakes_the_workers_of_its_queue(way):
 @pytest.mark.parametrize(
     ("act", "columns", "queue_name"),
     [
-        (Intervention.hurry, {"status": Status.SCHEDULED}, "default"),
+        (Intervention.run_now, {"status": Status.SCHEDULED}, "default"),
         (Intervention.requeue, {"status": Status.FAILED}, "default"),
         (lambda i: i.move(queue_name="mail"), {}, "mail"),
     ],

@@ -223,7 +223,7 @@ def test_silent_server_is_given_up(monkeypatch, settings):
     own = connection.copy()
     own.settings_dict["OPTIONS"] = {**own.settings_dict["OPTIONS"], "write_timeout": 7}
 
-    dialects.of(own).prepare_worker_connection(own)
+    dialects.dialect_for(own).prepare_worker_connection(own)
 
     with closing(own), pytest.raises(OperationalError), own.cursor() as cursor:
         cursor.execute("SELECT SLEEP(5)")

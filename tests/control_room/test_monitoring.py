@@ -16,7 +16,7 @@ from django_tasks.models.rollups import Span
 from django_tasks.monitoring import history, queues, reading
 from django_tasks.monitoring.health import State
 from django_tasks.monitoring.history import PERIODS, read_history, read_rates
-from django_tasks.monitoring.overview import NEXT_RUNS, glance
+from django_tasks.monitoring.overview import NEXT_RUNS, read_overview
 from django_tasks.monitoring.reading import CappedCount, database_now
 from django_tasks.statuses import Status
 from django_tasks.store.workers import leases
@@ -46,7 +46,7 @@ def now():
 
 
 def look(period="hour"):
-    return glance(DATABASE, list(database_backends().values()), PERIODS[period])
+    return read_overview(DATABASE, list(database_backends().values()), PERIODS[period])
 
 
 def queue(name, backend="default"):
@@ -350,7 +350,7 @@ def test_without_schedules_no_beat_is_missed():
 # --- what it costs -------------------------------------------------------------------------------
 
 
-def test_a_glance_takes_ten_queries(now, django_assert_num_queries):
+def test_an_overview_takes_ten_queries(now, django_assert_num_queries):
     RollupMark.objects.create(pk=1, counted_until=now)
     for name in "abcdef":
         make(2, queue_name=name)

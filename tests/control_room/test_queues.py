@@ -118,10 +118,10 @@ def test_counts_stop_at_the_cap(root, monkeypatch):
     assert row_of(root, "mail").priorities == "1: 2, …"
 
 
-def test_pause_is_told_with_who_and_who_has_not_obeyed(root):
-    obedient = make_worker()
+def test_pause_is_shown_with_who_and_who_has_not_applied_it(root):
+    applying = make_worker()
     make_worker(pid=2)
-    WorkerRecord.objects.filter(pk=obedient.pk).update(paused_queues="fax,mail")
+    WorkerRecord.objects.filter(pk=applying.pk).update(paused_queues="fax,mail")
     queues.pause("default", "default", "mail", "<b>anna</b>")
 
     html = page(root, LIST)

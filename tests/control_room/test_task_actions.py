@@ -71,13 +71,13 @@ def test_actions_commit_in_chunks_whatever_atomic_requests_says(
     done = {"delete_selected": Status.FAILED, "run_again": Status.FAILED}.get(action)
     for _ in range(20):
         make(done or (Status.SCHEDULED if action == "run_now" else Status.READY))
-    write = actions.Journal.write
+    write = actions.AuditLog.write
 
-    def note(journal, tasks):
+    def note(audit_log, tasks):
         commits.append(not connection.in_atomic_block)
-        return write(journal, tasks)
+        return write(audit_log, tasks)
 
-    monkeypatch.setattr(actions.Journal, "write", note)
+    monkeypatch.setattr(actions.AuditLog, "write", note)
     for_all(root, action, confirmed="yes")
 
     assert len(commits) == 3

@@ -41,7 +41,7 @@ def act(client, action, *workers, confirmed=True, **more):
     return client.post(LIST, fields | more, follow=True)
 
 
-def wishes():
+def requested():
     rows = WorkerRecord.objects.order_by("pid")
     return [(row.stop_requested_at is not None, row.wanted_concurrency) for row in rows]
 
@@ -76,7 +76,7 @@ def test_versions_are_shown(root):
     assert VERSIONS not in page(root, f"{LIST}{old.pk}/change/")
 
 
-def test_wishes_are_shown_with_who_asked(root):
+def test_requests_are_shown_with_who_asked(root):
     worker = make_worker(max_concurrency=16)
     act(root, "scale", worker, concurrency="8")
     WorkerRecord.objects.update(paused_queues="fax,mail", wanted_by="<i>anna</i>")
@@ -118,11 +118,11 @@ def test_stop_asks_and_then_asks_the_workers(root):
     asked = act(root, "stop", one, confirmed=False)
     assert "Stop these workers?" in asked.content.decode()
     assert "host1:1" in asked.content.decode()
-    assert wishes() == [(False, None), (False, None)]
+    assert requested() == [(False, None), (False, None)]
     response = act(root, "stop", one)
 
     assert messages_of(response) == "1 worker was asked to stop."
-    assert wishes() == [(True, None), (False, None)]
+    assert requested() == [(True, None), (False, None)]
     assert WorkerRecord.objects.get(pk=one.pk).stop_requested_by == "root"
     response = act(root, "stop", one, other)
     assert messages_of(response) == ("1 worker was asked to stop. 1 worker is stopping already.")
@@ -138,7 +138,7 @@ def test_slots_are_asked_for_by_a_form(root):
     response = act(root, "scale", worker, concurrency="8")
 
     assert messages_of(response) == "1 worker was asked to change its slots."
-    assert wishes() == [(False, 8)]
+    assert requested() == [(False, 8)]
     assert "or was asked before" in messages_of(act(root, "scale", worker, concurrency="8"))
     [entry] = LogEntry.objects.all()
     assert entry.change_message == "Asked to have 8 slots."
@@ -151,7 +151,7 @@ def test_impossible_size_is_asked_for_again(root, value):
     response = act(root, "scale", worker, concurrency=value)
 
     assert "errorlist" in response.content.decode()
-    assert wishes() == [(False, None)]
+    assert requested() == [(False, None)]
 
 
 def test_refusals_are_told_and_the_others_are_asked(root):
@@ -172,7 +172,7 @@ def test_refusals_are_told_and_the_others_are_asked(root):
         "host1:5 can have 1 to 6 slots",
     ):  # fmt: skip
         assert words in text
-    assert wishes() == [(False, 8)] + [(False, None)] * 4
+    assert requested() == [(False, 8)] + [(False, None)] * 4
 
 
 # --- who may -------------------------------------------------------------------------------------
@@ -183,11 +183,11 @@ def test_actions_need_their_permission(action):
     worker = make_worker(max_concurrency=16)
     for permissions in ((), ("view_workerrecord",), ("manage_workers",), ("view_queuestate",)):
         act(client_with(*permissions), action, worker, concurrency="8")
-        assert wishes() == [(False, None)]
+        assert requested() == [(False, None)]
 
     act(client_with(*MANAGER), action, worker, concurrency="8")
 
-    assert wishes() != [(False, None)]
+    assert requested() != [(False, None)]
 
 
 def test_buttons_are_shown_to_those_who_may():
@@ -213,7 +213,7 @@ def test_posts_need_the_csrf_token(action):
     worker = make_worker(max_concurrency=16)
 
     assert act(client, action, worker, concurrency="8").status_code == 403
-    assert wishes() == [(False, None)]
+    assert requested() == [(False, None)]
 
 
 @override_settings(ROOT_URLCONF="tests.control_room.test_workers")

@@ -48,7 +48,7 @@ MOST = 150
 
 
 def dialect():
-    return dialects.of(connection)
+    return dialects.dialect_for(connection)
 
 
 def pruning_by(failed, successful):
@@ -97,7 +97,7 @@ BEATS = {
 }
 LOOKS = {
     **{
-        f"a glance at the {name}": lambda period=period: overview.glance(
+        f"an overview of the {name}": lambda period=period: overview.read_overview(
             DATABASE, list(database_backends().values()), period
         )
         for name, period in counted.PERIODS.items()

@@ -162,7 +162,7 @@ MUTATIONS = [
         select="blind_retry",
     ),
     Mutation(
-        name="suspects run among others",
+        name="quarantined tasks run among others",
         file="worker/engine/engine.py",
         old="            elif claim.lost:\n",
         new="            elif False:\n",
@@ -324,7 +324,7 @@ MUTATIONS = [
     Mutation(
         name="forks run on",
         file="worker/execution/runner.py",
-        old="        if os.getpid() != self._pid:\n",
+        old="        if _forks != self._forks:\n",
         new="        if False:\n",
         tests="test_bodies.py",
         select="fork",
@@ -523,7 +523,7 @@ MUTATIONS = [
     Mutation(
         name="nobody hears of tasks that were moved",
         file="store/tasks/moves.py",
-        old="        tell_of_ready(database, ids)\n",
+        old="        notify_ready(database, ids)\n",
         new="        pass\n",
         tests="../conformance/test_ready.py",
         select="published",

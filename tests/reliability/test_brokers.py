@@ -64,8 +64,8 @@ def more_starts(project, count):
 def test_broker_may_do_what_it_likes(project, broker, is_full):
     """Emptied, killed, away and lying, under workers of both kinds: each task runs once."""
     (count, rounds), spacing = (FULL, SPACING) if is_full else (broker.smoke, 0.0)
-    guided = [project.worker("-c", 3, environment=broker.environment) for _ in range(2)]
-    workers = [*guided, project.worker("-c", 2)]
+    with_broker = [project.worker("-c", 3, environment=broker.environment) for _ in range(2)]
+    workers = [*with_broker, project.worker("-c", 2)]
     wait_until(lambda: all(len(w.children) == w.row.concurrency + 1 for w in workers), "processes")
     pids = [sorted(worker.children) for worker in workers]
     acknowledged, began = {}, time.monotonic()

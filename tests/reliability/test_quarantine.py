@@ -16,7 +16,7 @@ POOLS = ["threads", "asyncio", "gevent"]
 SLOTS = 4
 
 
-def enqueue_suspect(project, task, *args, lost=1):
+def enqueue_quarantined(project, task, *args, lost=1):
     """Enqueue a task that has lost its worker `lost` times."""
     with transaction.atomic(using=ALIAS):
         task_id = project.enqueue_one(task, *args)
@@ -35,29 +35,29 @@ def gate(tmp_path):
 
 @pytest.mark.parametrize("pool", POOLS)
 @pytest.mark.parametrize("lost", [1, 2])
-def test_suspect_runs_beside_a_busy_process(project, gate, pool, lost):
+def test_quarantined_task_runs_beside_a_busy_process(project, gate, pool, lost):
     """It starts although its process is never empty; claimed once, and taken over once."""
     project.worker("--pool", pool, "--concurrency", SLOTS)
     project.enqueue(tasks.wait_for, range(SLOTS - 1), str(gate))
     await_starts(project, SLOTS - 1)
 
-    suspect = enqueue_suspect(project, tasks.work, "suspect", lost=lost)
+    quarantined = enqueue_quarantined(project, tasks.work, "quarantined", lost=lost)
 
-    wait_until(lambda: project.status(suspect) == "SUCCESSFUL", "the suspect succeeds")
-    assert project.records.get(pk=suspect).claims == 2
+    wait_until(lambda: project.status(quarantined) == "SUCCESSFUL", "the quarantined task succeeds")
+    assert project.records.get(pk=quarantined).claims == 2
     assert project.records.filter(status="RUNNING").count() == SLOTS - 1
-    [own] = {event.pid for event in project.ledger.events("start") if event.key == "suspect"}
-    assert own not in {e.pid for e in project.ledger.events("start") if e.key != "suspect"}
+    [own] = {event.pid for event in project.ledger.events("start") if event.key == "quarantined"}
+    assert own not in {e.pid for e in project.ledger.events("start") if e.key != "quarantined"}
     gate.touch()
     project.drain()
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_slots_go_on_while_suspects_wait(project, gate, pool):
-    """Any number of suspects before it keep no task from its slot."""
+def test_slots_go_on_while_quarantined_tasks_wait(project, gate, pool):
+    """Any number of quarantined tasks before it keep no task from its slot."""
     project.worker("--pool", pool, "--concurrency", SLOTS)
     for number in range(2 * SLOTS):
-        enqueue_suspect(project, tasks.wait_for, f"suspect {number}", str(gate), lost=2)
+        enqueue_quarantined(project, tasks.wait_for, f"quarantined {number}", str(gate), lost=2)
     others = project.enqueue(tasks.work, range(5 * SLOTS))
 
     wait_until(
@@ -67,8 +67,8 @@ def test_slots_go_on_while_suspects_wait(project, gate, pool):
 
     await_starts(project, len(others) + 1)
     running = project.records.filter(status="RUNNING")
-    wait_until(lambda: running.count() == 2 * SLOTS, "all suspects are claimed")
-    assert project.ledger.count("start") == len(others) + 1  # one suspect at a time
+    wait_until(lambda: running.count() == 2 * SLOTS, "all quarantined tasks are claimed")
+    assert project.ledger.count("start") == len(others) + 1  # one of them at a time
     gate.touch()
     project.drain()
     assert not project.records.exclude(status="SUCCESSFUL").exists()
@@ -81,7 +81,7 @@ def test_poison_takes_no_neighbour_along_again(project, gate, pool):
     neighbours = project.enqueue(tasks.wait_for, range(SLOTS - 1), str(gate))
     await_starts(project, SLOTS - 1)
 
-    poison = enqueue_suspect(project, tasks.die, "poison", "kill")
+    poison = enqueue_quarantined(project, tasks.die, "poison", "kill")
 
     wait_until(lambda: project.status(poison) == "FAILED", "the poison fails")
     assert project.outcomes(poison) == ["LOST", "LOST"]
@@ -92,11 +92,11 @@ def test_poison_takes_no_neighbour_along_again(project, gate, pool):
         assert (row.status, row.attempts, row.lost) == ("SUCCESSFUL", 1, 0)
 
 
-def test_suspects_of_a_process_with_one_slot_run_one_by_one(project):
+def test_quarantined_tasks_of_a_process_with_one_slot_run_one_by_one(project):
     """Many that are claimed at once run there, each when the one before it is written."""
     for number in range(50):
-        enqueue_suspect(project, tasks.work, f"suspect {number}")
-    poison = enqueue_suspect(project, tasks.die, "poison", "kill", lost=2)
+        enqueue_quarantined(project, tasks.work, f"quarantined {number}")
+    poison = enqueue_quarantined(project, tasks.die, "poison", "kill", lost=2)
 
     project.worker("--concurrency", 1)
 
@@ -109,18 +109,18 @@ def test_suspects_of_a_process_with_one_slot_run_one_by_one(project):
 
 @pytest.mark.parametrize("pool", POOLS)
 def test_stop_gives_back_what_is_offered(project, gate, pool):
-    """SIGTERM: suspects that wait are READY again, without an attempt; none waits for its turn."""
+    """SIGTERM: those that wait are READY again, without an attempt; none waits for its turn."""
     worker = project.worker("--pool", pool, "--concurrency", SLOTS)
     project.enqueue(tasks.wait_for, range(SLOTS - 1), str(gate))
-    suspects = [
-        enqueue_suspect(project, tasks.wait_for, f"suspect {number}", str(gate), lost=2)
+    waiting = [
+        enqueue_quarantined(project, tasks.wait_for, f"quarantined {number}", str(gate), lost=2)
         for number in range(3)
     ]
     await_starts(project, SLOTS)
     wait_until(lambda: project.records.filter(status="RUNNING").count() == SLOTS + 2, "all claimed")
 
     worker.send(signal.SIGTERM)
-    ready = project.records.filter(pk__in=suspects, status="READY")
+    ready = project.records.filter(pk__in=waiting, status="READY")
     wait_until(lambda: ready.count() == 2, "the waiting ones are given back")
     gate.touch()
 
@@ -145,14 +145,16 @@ def test_one_of_two_takes_an_offer(project):
     assert stranger.claim_again(task_id, taken.claims) is None
 
 
-def test_burst_waits_for_its_suspects(project, gate):
+def test_burst_waits_for_its_quarantined_tasks(project, gate):
     """A worker that ends when nothing is left ends after what the quarantine ran and enqueued."""
     gate.touch()
-    suspects = [enqueue_suspect(project, tasks.work, f"suspect {n}", lost=2) for n in range(3)]
-    poison = enqueue_suspect(project, tasks.die, "poison", "kill", lost=2)
+    waiting = [
+        enqueue_quarantined(project, tasks.work, f"quarantined {n}", lost=2) for n in range(3)
+    ]
+    poison = enqueue_quarantined(project, tasks.die, "poison", "kill", lost=2)
 
     worker = project.worker("--pool", "threads", "--concurrency", SLOTS, "--burst", ready=False)
 
     assert worker.wait() == 0
-    assert [project.status(task_id) for task_id in suspects] == ["SUCCESSFUL"] * 3
+    assert [project.status(task_id) for task_id in waiting] == ["SUCCESSFUL"] * 3
     assert project.status(poison) == "FAILED"

@@ -35,7 +35,7 @@ def test_due_slot_is_enqueued_and_the_next_one_planned():
     """The slot is the spec's, not the moment of the tick; so is the next."""
     decision = decided(row(), at(0) + 7 * SECOND)
 
-    assert (decision.slots, decision.left_out) == ([at(0)], [])
+    assert (decision.slots, decision.excluded) == ([at(0)], [])
     assert (decision.next_run_at, decision.last_slot_at) == (at(1), at(0))
 
 
@@ -63,7 +63,7 @@ def test_queue_one_excuses_only_waiting_for_a_task(error, slots):
 
     decision = decided(waiting, at(8))
 
-    assert decision.slots == slots and bool(decision.left_out) == bool(error)
+    assert decision.slots == slots and bool(decision.excluded) == bool(error)
     assert decision.next_run_at == at(10)
 
 
@@ -93,7 +93,7 @@ def test_paused_schedule_goes_on_after_the_pause():
     """Slots within a pause are not enqueued, and not called missed."""
     decision = decided(row(paused_until=at(5)), at(3))
 
-    assert (decision.slots, decision.left_out, decision.next_run_at) == ((), (), at(6))
+    assert (decision.slots, decision.excluded, decision.next_run_at) == ((), (), at(6))
 
 
 # --- catch-up -----------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ def test_catch_up_none_leaves_out_what_is_more_than_a_minute_late():
     decision = decided(row(catch_up="NONE"), at(10) + 30 * SECOND)
 
     assert decision.slots == [at(10)]
-    assert decision.left_out == [("MISSED", at(9), 9)]
+    assert decision.excluded == [("MISSED", at(9), 9)]
     assert decision.next_run_at == at(11)
 
 
@@ -113,7 +113,7 @@ def test_catch_up_none_may_leave_out_all():
     decision = decided(row(catch_up="NONE", every=86400.0), at(60))
 
     assert decision.slots == []
-    assert decision.left_out == [("MISSED", START, 0)]
+    assert decision.excluded == [("MISSED", START, 0)]
     assert decision.next_run_at == START + timedelta(days=1)
 
 
@@ -121,7 +121,7 @@ def test_catch_up_none_enqueues_each_slot_that_is_on_time():
     """A tick that comes seconds late loses no slot of a short interval."""
     decision = decided(row(catch_up="NONE", every=1.0), START + 5 * SECOND)
 
-    assert len(decision.slots) == 6 and not decision.left_out
+    assert len(decision.slots) == 6 and not decision.excluded
 
 
 def test_catch_up_latest_enqueues_the_newest_only():
@@ -129,7 +129,7 @@ def test_catch_up_latest_enqueues_the_newest_only():
     decision = decided(row(catch_up="LATEST"), at(3 * 1440))
 
     assert decision.slots == [at(3 * 1440)]
-    assert decision.left_out == [("MISSED", at(3 * 1440 - 1), 3 * 1440 - 1)]
+    assert decision.excluded == [("MISSED", at(3 * 1440 - 1), 3 * 1440 - 1)]
 
 
 def test_catch_up_latest_within_its_deadline():
@@ -138,7 +138,7 @@ def test_catch_up_latest_within_its_deadline():
 
     assert decided(late, at(65)).slots == [at(60)]
     decision = decided(late, at(75))
-    assert decision.slots == [] and decision.left_out == [("MISSED", at(60), 1)]
+    assert decision.slots == [] and decision.excluded == [("MISSED", at(60), 1)]
 
 
 def test_catch_up_all_enqueues_every_slot():
@@ -146,7 +146,7 @@ def test_catch_up_all_enqueues_every_slot():
     decision = decided(row(catch_up="ALL"), at(4))
 
     assert decision.slots == [at(n) for n in range(5)]
-    assert decision.left_out == [] and decision.next_run_at == at(5)
+    assert decision.excluded == [] and decision.next_run_at == at(5)
 
 
 def test_catch_up_all_goes_on_in_the_next_round():
@@ -161,15 +161,15 @@ def test_catch_up_all_with_limit_and_deadline():
     """The newest n that are not too late; the others are missed, with their number."""
     limited = decided(row(catch_up="ALL", catch_up_limit=3), at(9))
     assert limited.slots == [at(7), at(8), at(9)]
-    assert limited.left_out == [("MISSED", at(6), 6)]
+    assert limited.excluded == [("MISSED", at(6), 6)]
 
     in_time = decided(row(catch_up="ALL", catch_up_deadline=120.0), at(9))
     assert in_time.slots == [at(7), at(8), at(9)]
-    assert in_time.left_out == [("MISSED", at(6), 6)]
+    assert in_time.excluded == [("MISSED", at(6), 6)]
 
     both = decided(row(catch_up="ALL", catch_up_limit=2, catch_up_deadline=180.0), at(9))
     assert both.slots == [at(8), at(9)]
-    assert both.left_out == [("MISSED", at(7), 7)]
+    assert both.excluded == [("MISSED", at(7), 7)]
 
 
 def test_catch_up_stops_at_the_end():
@@ -178,7 +178,7 @@ def test_catch_up_stops_at_the_end():
 
     assert decision.slots == [at(0), at(1), at(2)] and decision.next_run_at is None
     latest = decided(row(catch_up="LATEST", end_at=at(2)), at(60))
-    assert latest.slots == [at(2)] and latest.left_out == [("MISSED", at(1), 1)]
+    assert latest.slots == [at(2)] and latest.excluded == [("MISSED", at(1), 1)]
 
 
 def test_nothing_is_missed_after_the_end():
@@ -186,7 +186,7 @@ def test_nothing_is_missed_after_the_end():
     decision = decided(row(catch_up="NONE", end_at=at(2)), at(60))
 
     assert decision.slots == [] and decision.next_run_at is None
-    assert decision.left_out == [("MISSED", at(2), 2)]
+    assert decision.excluded == [("MISSED", at(2), 2)]
 
 
 def test_catch_up_obeys_the_number_of_runs():
@@ -207,7 +207,7 @@ def test_overlap_allow():
 def test_overlap_skip():
     """The slot is left out while the earlier task has not finished."""
     decision = decided(row(overlap="SKIP"), at(0), True)
-    assert decision.slots == [] and decision.left_out == [("SKIPPED", at(0), 0)]
+    assert decision.slots == [] and decision.excluded == [("SKIPPED", at(0), 0)]
     assert decision.next_run_at == at(1)
 
     assert decided(row(overlap="SKIP"), at(0), False).slots == [at(0)]
@@ -217,14 +217,14 @@ def test_overlap_skip_of_several_slots():
     """Of slots that are due together, the first has its task; the others would overlap it."""
     decision = decided(row(overlap="SKIP", catch_up="ALL"), at(3))
 
-    assert decision.slots == [at(0)] and decision.left_out == [("SKIPPED", at(3), 2)]
+    assert decision.slots == [at(0)] and decision.excluded == [("SKIPPED", at(3), 2)]
 
 
 def test_overlap_queue_one_waits():
     """The slot waits for the earlier task, looked at every second."""
     decision = decided(row(overlap="QUEUE_ONE"), at(0), True)
 
-    assert decision.slots == () and decision.left_out == () and decision.last_slot_at is None
+    assert decision.slots == () and decision.excluded == () and decision.last_slot_at is None
     assert decision.waiting_slot_at == at(0) and decision.next_run_at == at(0) + SECOND
 
 
@@ -239,7 +239,7 @@ def test_overlap_queue_one_enqueues_the_newest_once(catch_up):
 
     decision = decided(waits, at(20) + 30 * SECOND, False)
 
-    assert decision.slots == [at(20)] and decision.left_out == [("MISSED", at(19), 19)]
+    assert decision.slots == [at(20)] and decision.excluded == [("MISSED", at(19), 19)]
     assert decision.waiting_slot_at is None and decision.next_run_at == at(21)
 
 
@@ -247,7 +247,7 @@ def test_overlap_queue_one_of_several_slots():
     """Of slots that are due together, the first has its task and the others wait for it."""
     decision = decided(row(overlap="QUEUE_ONE", catch_up="ALL"), at(3))
 
-    assert decision.slots == [at(0)] and decision.left_out == []
+    assert decision.slots == [at(0)] and decision.excluded == []
     assert decision.waiting_slot_at == at(1) and decision.next_run_at == at(3) + SECOND
 
 
@@ -263,6 +263,6 @@ def test_overlap_cancel_previous_of_several_slots():
     """Of slots that are due together only the newest is enqueued."""
     decision = decided(row(overlap="CANCEL_PREVIOUS", catch_up="ALL"), at(3), True)
 
-    assert decision.slots == [at(3)] and decision.left_out == [("MISSED", at(2), 2)]
+    assert decision.slots == [at(3)] and decision.excluded == [("MISSED", at(2), 2)]
     limited = row(overlap="CANCEL_PREVIOUS", catch_up="ALL", catch_up_limit=2)
-    assert decided(limited, at(9)).left_out == [("MISSED", at(8), 8)]
+    assert decided(limited, at(9)).excluded == [("MISSED", at(8), 8)]

@@ -18,7 +18,7 @@ from django.test.utils import override_settings
 from django_tasks.models import Schedule, ScheduleRun, TaskRecord, WorkerRecord
 from django_tasks.statuses import Status
 from django_tasks.store.schedules import edits
-from django_tasks.worker.supervisor.companion import Companion
+from django_tasks.worker.supervisor.managed_process import ManagedProcess
 from tests.conformance.steps import IS_POSTGRESQL
 from tests.schedules.steps import DATABASE, ago, now, overdue, saved, slots_of
 from tests.worker.ledger import PATIENCE, until
@@ -351,32 +351,32 @@ class Fork:
         return 2**22 + self.count  # beyond the kernel's largest pid
 
 
-def test_companion_is_not_started_again_at_once():
+def test_managed_process_is_not_started_again_at_once():
     """One that dies at its start burns no core; a stopped one is not started."""
     fork = Fork()
-    companion = Companion("beat", fork, lambda: None, lambda: 0.0)
+    managed_process = ManagedProcess("beat", fork, lambda: None, lambda: 0.0)
 
-    companion.keep()
-    companion.ended("exit code 1")
-    companion.keep()
-    assert fork.count == 1 and companion.pid == 0
-    until(lambda: companion.keep() or companion.pid, "it is started again")
-    companion.stop()
-    companion.ended("exit code 0")
-    until(lambda: companion.keep() or companion.pid == 0, "it is not")
+    managed_process.keep()
+    managed_process.ended("exit code 1")
+    managed_process.keep()
+    assert fork.count == 1 and managed_process.pid == 0
+    until(lambda: managed_process.keep() or managed_process.pid, "it is started again")
+    managed_process.stop()
+    managed_process.ended("exit code 0")
+    until(lambda: managed_process.keep() or managed_process.pid == 0, "it is not")
     assert fork.count == 2
 
 
-def test_silent_companion_is_killed():
+def test_silent_managed_process_is_killed():
     """What has shown no life for the limit is killed, to be replaced."""
     silence = 0.0
-    companion = Companion("beat", lambda: pid, lambda: None, lambda: silence)
+    managed_process = ManagedProcess("beat", lambda: pid, lambda: None, lambda: silence)
     pid = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-c", "input()"])
-    companion.keep()
+    managed_process.keep()
 
-    companion.kill_if_silent(10.0)
+    managed_process.kill_if_silent(10.0)
     silence = 10.1
-    companion.kill_if_silent(10.0)
+    managed_process.kill_if_silent(10.0)
 
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
 

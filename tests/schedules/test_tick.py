@@ -83,7 +83,7 @@ def test_without_schedules_there_is_no_next_look():
     assert tick(DATABASE) is None
 
 
-def test_enqueued_task_is_announced():
+def test_enqueued_task_has_its_signal():
     """task_enqueued is sent after the commit, with the task's result."""
     heard = []
 

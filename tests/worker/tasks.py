@@ -441,7 +441,7 @@ def grow(megabytes):
 
 
 @task
-def change_surroundings(directory):
+def change_process_state(directory):
     """Return the directory, umask and environment found, and leave others."""
     umask = os.umask(0)
     found = [os.getcwd(), umask, dict(os.environ)]
@@ -452,7 +452,7 @@ def change_surroundings(directory):
 
 
 @task
-def surroundings():
+def process_state():
     """Return what `ps` shows of this process and its relatives."""
     own = Path("/proc/self/cmdline").read_text().replace("\0", " ")
     parent = Path(f"/proc/{os.getppid()}/cmdline").read_text().replace("\0", " ")
@@ -462,7 +462,7 @@ def surroundings():
 @task
 def keep_secret(secret):
     """Return the secret, and what `ps` shows meanwhile."""
-    return [secret, *surroundings.func()]
+    return [secret, *process_state.func()]
 
 
 @task

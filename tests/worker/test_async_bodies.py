@@ -14,7 +14,7 @@ from django.utils import timezone, translation
 
 from django_tasks import TaskFailed
 from django_tasks.worker.execution.runner import SyncCaller
-from django_tasks.worker.execution.side_threads import Aside, CallThreads
+from django_tasks.worker.execution.side_threads import CallThreads, SideThreads
 from tests.worker import async_tasks as tasks
 from tests.worker.ledger import PATIENCE, lines
 
@@ -218,15 +218,15 @@ def test_connection_that_aged_while_nothing_ran_is_replaced():
         connection.close_at = time.monotonic() + age
         return connection.connection
 
-    aside = Aside([])
-    for threads in (CallThreads(1), aside):
+    side_threads = SideThreads([])
+    for threads in (CallThreads(1), side_threads):
         first = threads.submit(used, 3600).result()
         again = threads.submit(used, 3600).result()
-        aside.finish()
+        side_threads.finish()
         assert first is again
 
         aged = threads.submit(used, 0.1).result()
-        aside.finish()
+        side_threads.finish()
         time.sleep(0.11)
         assert threads.submit(used, 3600).result() is not aged
         threads.submit(connections.close_all).result()
@@ -242,12 +242,12 @@ def test_threads_beside_are_used_again():
 
     idle = []
     for _ in range(3):
-        both = Aside(idle, make), Aside(idle, make)
-        for aside in both:
-            aside.submit(int).result()
-        for aside in both:
-            aside.finish().result()
-    Aside(idle).close()
+        both = SideThreads(idle, make), SideThreads(idle, make)
+        for side_threads in both:
+            side_threads.submit(int).result()
+        for side_threads in both:
+            side_threads.finish().result()
+    SideThreads(idle).close()
 
     assert len(made) == 2
 

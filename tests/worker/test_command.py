@@ -169,7 +169,7 @@ def test_manage_py(start, tmp_path):
 def test_nothing_secret_is_shown(start):
     """Arguments of the processes carry no password; what a body prints goes to the log."""
     secret = "pa55word"
-    result = tasks.surroundings.enqueue()
+    result = tasks.process_state.enqueue()
     start("-c", 1, env={"SECRET": secret}, command=MANAGE)
 
     for line in result.wait(PATIENCE):

@@ -17,7 +17,7 @@ def own(request):
     """A connection as engines, keepers and beats have it."""
     own = connection.copy()
     own.settings_dict["AUTOCOMMIT"] = False
-    getattr(dialects.of(own), request.param)(own)
+    getattr(dialects.dialect_for(own), request.param)(own)
     yield own
     own.close()
 

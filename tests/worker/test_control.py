@@ -242,7 +242,7 @@ def test_slots_are_shared_among_the_processes(start, tmp_path):
 
 
 def test_worker_says_how_far_it_can_be_scaled(start):
-    """Those that cannot be say so in their row: the wish is then refused at once."""
+    """Those that cannot be say so in their row: the request is then refused at once."""
     workers = [start("-c", 2), start("--pool", "solo"), start("--autoscale", "3,1")]
 
     assert [row_of(worker).max_concurrency for worker in workers] == [32, None, None]

@@ -63,11 +63,11 @@ def test_nobody_hurries_a_look_that_rests(taking, clock):
     duty = taking(DEAR, keeps_to_share=True)
     duty.do(clock.now)
 
-    duty.hurry()
+    duty.make_due()
     assert duty.seconds_left(clock.now) == pytest.approx(DEAR / SHARE)
     clock.now += DEAR / SHARE
     duty.next_in(INTERVAL)
-    duty.hurry()
+    duty.make_due()
 
     assert duty.is_due(clock.now)
 

@@ -9,7 +9,7 @@ from django_tasks.redaction.exceptions import summary
 from django_tasks.runtime.duties import Duties, Duty
 from django_tasks.runtime.faults import is_outage
 from django_tasks.runtime.outages import Outage
-from django_tasks.worker.engine.calls import Errands
+from django_tasks.worker.engine.calls import EngineCalls
 
 CANARY = "canary-3366"
 #: Statements about a table of its own, and the number of MySQL that each must end with.
@@ -102,23 +102,23 @@ def test_only_an_outage_has_all_duties_wait(error, caplog):
     assert CANARY not in caplog.text
 
 
-def test_errand_that_meets_an_odd_value_is_answered():
+def test_call_that_meets_an_odd_value_is_answered():
     """It would be done again for ever, and nothing else in the meantime."""
-    errands = Errands()
-    refused, after = errands.add(failing(REFUSED)), errands.add(lambda: "done")
+    calls = EngineCalls()
+    refused, after = calls.add(failing(REFUSED)), calls.add(lambda: "done")
 
-    errands.run()
+    calls.run()
 
     assert refused.exception() is REFUSED
     assert after.result() == "done"
 
 
-def test_errand_that_meets_an_outage_is_kept():
-    errands = Errands()
-    kept = errands.add(failing(LOST))
+def test_call_that_meets_an_outage_is_kept():
+    calls = EngineCalls()
+    kept = calls.add(failing(LOST))
 
     with pytest.raises(OperationalError):
-        errands.run()
+        calls.run()
 
-    assert len(errands) == 1
+    assert len(calls) == 1
     assert not kept.done()

@@ -118,7 +118,7 @@ def test_silent_connections_take_no_threads_and_hold_nothing_up(start, port):
 
 def test_connection_has_its_time(start, port):
     """One that sends a request without an end is closed."""
-    start("-c", 1, "--health-port", port, patches={"django_tasks.runtime.health.PATIENCE": 0.3})
+    start("-c", 1, "--health-port", port, patches={"django_tasks.runtime.health.TIMEOUT": 0.3})
     until(lambda: probe(port, "/readyz") == (200, "ok\n"), "readiness")
 
     with silent_connections(port, 2) as connections:

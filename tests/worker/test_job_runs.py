@@ -17,24 +17,24 @@ from django_tasks.worker.execution.runner import Runner, SyncCaller
 from tests.worker import tasks
 
 
-class LateClerk:
+class LateProxy:
     """Does what it is asked when told to, as the engine's thread may be busy."""
 
     def __init__(self):
-        self.errands = []
+        self.calls = []
 
     def ask(self, function, *, wait):
         if wait:
             return function()
-        self.errands.append(function)
+        self.calls.append(function)
 
     def work(self):
-        errands, self.errands = self.errands, []
-        for errand in errands:
-            errand()
+        calls, self.calls = self.calls, []
+        for call in calls:
+            call()
 
 
-class AbsentClerk:
+class AbsentProxy:
     """Has no database."""
 
     def ask(self, function, *, wait):
@@ -68,40 +68,40 @@ def written(monkeypatch):
 
 
 @pytest.fixture
-def clerk():
-    return LateClerk()
+def proxy():
+    return LateProxy()
 
 
 @pytest.fixture
-def run(lane, clerk):
-    return JobRun(job_of(lane, tasks.add), "default", lane, clerk)
+def run(lane, proxy):
+    return JobRun(job_of(lane, tasks.add), "default", lane, proxy)
 
 
-def test_newest_values_are_written_once(run, clerk, written):
+def test_newest_values_are_written_once(run, proxy, written):
     """However often a body reports while the engine is busy, one write waits for it."""
     for number in range(1000):
         run.save({"progress": str(number)}, wait=False)
     run.save({"custom_state": "HALF"}, wait=False)
 
-    assert len(clerk.errands) == 1
-    clerk.work()
+    assert len(proxy.calls) == 1
+    proxy.work()
     assert written == [{"progress": "999", "custom_state": "HALF"}]
 
     run.save({"progress": "1000"}, wait=False)
-    clerk.work()
+    proxy.work()
     assert written[1:] == [{"progress": "1000"}]
 
 
-def test_waiting_write_brings_older_values_along(run, clerk, written):
+def test_waiting_write_brings_older_values_along(run, proxy, written):
     """What was reported before is not written over what was reported after."""
     run.save({"progress": "1"}, wait=False)
     run.save({"progress": "2", "metadata": "{}"}, wait=True)
-    clerk.work()
+    proxy.work()
 
     assert written == [{"progress": "2", "metadata": "{}"}]
 
 
-def test_refused_value_is_logged(run, clerk, monkeypatch, caplog):
+def test_refused_value_is_logged(run, proxy, monkeypatch, caplog):
     """Nobody waits for the answer: the log has it, with the task's id."""
 
     def refuse(*args, **kwargs):
@@ -110,7 +110,7 @@ def test_refused_value_is_logged(run, clerk, monkeypatch, caplog):
     monkeypatch.setattr(transitions, "save_fields", refuse)
     run.save({"progress": "1"}, wait=False)
     with caplog.at_level(logging.ERROR, "django_tasks.worker"):
-        clerk.work()
+        proxy.work()
 
     [record] = caplog.records
     assert str(run._job.claim.id) in record.getMessage()
@@ -130,7 +130,7 @@ def test_value_that_mysql_refuses_is_no_outage(run, monkeypatch):
         run.save({"progress": "1"}, wait=True)
 
 
-def test_outage_keeps_the_values(run, clerk, written, monkeypatch):
+def test_outage_keeps_the_values(run, proxy, written, monkeypatch):
     """The engine asks again when the database is back; newer values come first."""
     store = transitions.save_fields
 
@@ -138,16 +138,16 @@ def test_outage_keeps_the_values(run, clerk, written, monkeypatch):
         raise OperationalError("server closed the connection")
 
     run.save({"progress": "1", "custom_state": "A"}, wait=False)
-    [errand] = clerk.errands
+    [call] = proxy.calls
     monkeypatch.setattr(transitions, "save_fields", cut_off)
     with pytest.raises(OperationalError):
-        errand()
+        call()
     run.save({"progress": "2"}, wait=False)
     monkeypatch.setattr(transitions, "save_fields", store)
-    errand()
+    call()
 
     assert written == [{"progress": "2", "custom_state": "A"}]
-    assert clerk.errands == [errand]
+    assert proxy.calls == [call]
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "a\0b", "line\nbreak", "\ud800", 7])
@@ -169,10 +169,10 @@ def test_start_that_cannot_be_told_spends_no_attempt(lane, book, caplog):
         told.append(kwargs)
 
     job = job_of(lane, tasks.process_id, book)
-    job.announce = True
+    job.sends_started = True
     task_started.connect(receiver)
     try:
-        outcome = Runner("default", lane, AbsentClerk()).run(job, SyncCaller())
+        outcome = Runner("default", lane, AbsentProxy()).run(job, SyncCaller())
     finally:
         task_started.disconnect(receiver)
 

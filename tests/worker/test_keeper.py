@@ -15,7 +15,7 @@ from django_tasks.runtime import duties
 from django_tasks.runtime.duties import LOCK_PAUSE
 from django_tasks.runtime.wakeups import WakeUp
 from django_tasks.statuses import Status
-from django_tasks.store.dialects import WISH, of
+from django_tasks.store.dialects import CONTROL_REQUEST, dialect_for
 from django_tasks.store.tasks import transitions
 from django_tasks.store.tasks.cursors import SHARE
 from django_tasks.store.workers import leases, queues
@@ -63,7 +63,7 @@ def keep(wake_up, ends):
 
     def keep(broker):
         # This thread's connection is that of the tests: it stays as it is.
-        with mock.patch.object(type(of(connection)), "prepare_worker_connection"):
+        with mock.patch.object(type(dialect_for(connection)), "prepare_worker_connection"):
             return Keeper(config, Board(2, 4), wake_up, ends[0], broker)
 
     return keep
@@ -116,12 +116,12 @@ def test_processes_look_once_when_listening_begins(keep, wake_up):
     assert keeper.board.is_listening
 
 
-def test_wish_has_the_keeper_look_at_once(keep, wake_up):
+def test_request_has_the_keeper_look_at_once(keep, wake_up):
     """What people ask of workers arrives beside the names of queues, and wakes no process."""
-    keeper = keep(SilentBroker(mock.Mock(read=lambda: {WISH})))
+    keeper = keep(SilentBroker(mock.Mock(read=lambda: {CONTROL_REQUEST})))
     keeper._listen()
     wake_up.take(10)
-    look = keeper._duties.of(keeper._obey)
+    look = keeper._duties.of(keeper._apply_requests)
     look.next_in(60.0)
 
     keeper._pass_wake_ups_on()
@@ -152,7 +152,7 @@ class NoisyListener:
 
 def sleep(keeper, words, *, duty_in):
     """Let the keeper sleep, with one duty, beside a noisy listener; return that duty."""
-    keeper._duties._duties = [keeper._duties.of(keeper._obey)]
+    keeper._duties._duties = [keeper._duties.of(keeper._apply_requests)]
     [duty] = keeper._duties._duties
     duty.next_in(duty_in)
     with closing(NoisyListener(words)) as keeper._listener:
@@ -161,10 +161,10 @@ def sleep(keeper, words, *, duty_in):
 
 
 def test_wake_ups_are_passed_on_while_the_keeper_sleeps(keep, wake_up):
-    """Each at once and without a round; a wish ends the sleep."""
+    """Each at once and without a round; a request ends the sleep."""
     keeper = keep(SilentBroker())
 
-    duty = sleep(keeper, ["default", "mail", "default", WISH], duty_in=0.9)
+    duty = sleep(keeper, ["default", "mail", "default", CONTROL_REQUEST], duty_in=0.9)
 
     assert wake_up.take(10) == 3
     assert duty.is_due(time.monotonic())
@@ -180,12 +180,12 @@ def test_wake_ups_do_not_keep_the_keeper_from_its_duties(keep, wake_up):
 
 
 def test_keeper_that_is_not_told_looks_at_each_poll(keep):
-    """With a listener it looks at each heartbeat only, in case that a wish was lost."""
+    """With a listener it looks at each heartbeat only, in case that a request was lost."""
     waits = []
     for listener in (None, mock.Mock(read=set)):
         keeper = keep(SilentBroker(listener))
         keeper._listen()
-        look = keeper._duties.of(keeper._obey)
+        look = keeper._duties.of(keeper._apply_requests)
         look.next_in(60.0)
         look.do(time.monotonic())
         waits.append(look.seconds_left(time.monotonic()))
@@ -193,24 +193,24 @@ def test_keeper_that_is_not_told_looks_at_each_poll(keep):
     assert waits[0] <= app_settings.POLL_INTERVAL < waits[1]
 
 
-def test_sweep_that_sees_no_wish_is_as_good_as_a_look(keep):
+def test_sweep_that_sees_no_request_is_as_good_as_a_look(keep):
     """The look is put off, unless queues are paused, or were at the last look."""
     keeper = keep(SilentBroker(mock.Mock(read=set)))
-    keeper._listen(), keeper._renew(), keeper._obey()
-    look = keeper._duties.of(keeper._obey)
+    keeper._listen(), keeper._renew(), keeper._apply_requests()
+    look = keeper._duties.of(keeper._apply_requests)
 
     def is_put_off():
-        look.hurry()
+        look.make_due()
         keeper._sweep()
         return not look.is_due(time.monotonic())
 
     found = [is_put_off()]
     queues.pause("default", "default", "mail")
     found.append(is_put_off())
-    keeper._obey()
+    keeper._apply_requests()
     queues.resume("default", "default", "mail")
     found.append(is_put_off())
-    keeper._obey()
+    keeper._apply_requests()
     found.append(is_put_off())
 
     assert found == [True, False, False, True]
@@ -273,8 +273,8 @@ def test_report_that_mysql_refuses_stops_no_other(keep, monkeypatch, caplog):
     keeper = keep(SilentBroker())
     keeper._dead = [{"process": 1}, {"process": 2}]
 
-    assert keeper._bury()  # there is more
-    assert not keeper._bury()
+    assert keeper._record_lost()  # there is more
+    assert not keeper._record_lost()
 
     assert seen.call_count == 2
     assert not keeper._dead

@@ -22,7 +22,7 @@ JSON_LOG = {
 
 
 def test_one_line_per_transition_with_keys(start, tmp_path):
-    """Each transition is one record with task_id, path, attempt and worker; LOGGING is obeyed."""
+    """Each transition is one record with task_id, path, attempt and worker; LOGGING is followed."""
     worker = start("-c", 1, "-v", 0, settings=JSON_LOG)
     result = tasks.flaky.enqueue(str(tmp_path / "runs"), 1)
     result.wait(PATIENCE)

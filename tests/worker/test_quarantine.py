@@ -8,10 +8,10 @@ from django_tasks.models import TaskRecord
 from tests.worker import tasks
 from tests.worker.ledger import PATIENCE, await_lines, until
 
-IMPATIENT = {"django_tasks.worker.quarantine.PATIENCE": 0.3}
+SHORT_WAIT = {"django_tasks.worker.quarantine.QUARANTINE_WAIT": 0.3}
 
 
-def enqueue_suspect(task, *args, lost):
+def enqueue_quarantined(task, *args, lost):
     """Enqueue a task that has lost its worker `lost` times."""
     with transaction.atomic():
         result = task.enqueue(*args)
@@ -21,35 +21,35 @@ def enqueue_suspect(task, *args, lost):
 
 def occupy_quarantine(book, gate):
     """Have the quarantine run a body that waits for the gate."""
-    enqueue_suspect(tasks.wait_for, str(gate), book, lost=2)
+    enqueue_quarantined(tasks.wait_for, str(gate), book, lost=2)
     await_lines(book, 1)
 
 
 @pytest.mark.parametrize("pool", ["threads", "asyncio"])
 def test_second_run_among_others_after_a_while(start, book, gate, pool):
     """A quarantine that is busy is not waited for, unless another loss would be the last."""
-    start("--pool", pool, "-c", 4, patches=IMPATIENT)
+    start("--pool", pool, "-c", 4, patches=SHORT_WAIT)
     occupy_quarantine(book, gate)
-    patient = enqueue_suspect(tasks.add, 1, 2, lost=2)
-    impatient = enqueue_suspect(tasks.add, 3, 4, lost=1)
+    second = enqueue_quarantined(tasks.add, 1, 2, lost=2)
+    first = enqueue_quarantined(tasks.add, 3, 4, lost=1)
 
-    assert impatient.wait(PATIENCE) == 7
+    assert first.wait(PATIENCE) == 7
 
-    impatient.refresh()
-    patient.refresh()
-    assert TaskRecord.objects.get(pk=impatient.id).claims == 2
-    assert patient.status == TaskResultStatus.RUNNING  # claimed, as the table says, and waiting
+    first.refresh()
+    second.refresh()
+    assert TaskRecord.objects.get(pk=first.id).claims == 2
+    assert second.status == TaskResultStatus.RUNNING  # claimed, as the table says, and waiting
     gate.touch()
-    assert patient.wait(PATIENCE) == 3
+    assert second.wait(PATIENCE) == 3
 
 
 def test_last_run_is_never_among_others(start, book, gate):
     """Where the second loss is the last, the task waits for its turn."""
     start(
-        "--pool", "threads", "-c", 4, patches=IMPATIENT, settings={"DJANGO_TASKS": {"MAX_LOST": 2}}
+        "--pool", "threads", "-c", 4, patches=SHORT_WAIT, settings={"DJANGO_TASKS": {"MAX_LOST": 2}}
     )
     occupy_quarantine(book, gate)
-    waiting = enqueue_suspect(tasks.process_id, book, "waiting", lost=1)
+    waiting = enqueue_quarantined(tasks.process_id, book, "waiting", lost=1)
     others = [tasks.process_id.enqueue() for _ in range(10)]
     shared = {other.wait(PATIENCE) for other in others}
 
@@ -59,14 +59,14 @@ def test_last_run_is_never_among_others(start, book, gate):
     assert TaskRecord.objects.get(pk=waiting.id).claims == 2
 
 
-def test_crowd_of_suspects_runs_among_others(start, book, gate):
+def test_crowd_of_quarantined_tasks_runs_among_others(start, book, gate):
     """With many at once their worker died for another reason: they do not queue up."""
     start(
         "--pool", "threads", "-c", 4,
         patches={"django_tasks.worker.quarantine.MOST_OFFERED": 2},
     )  # fmt: skip
     occupy_quarantine(book, gate)
-    crowd = [enqueue_suspect(tasks.add, number, 0, lost=1) for number in range(20)]
+    crowd = [enqueue_quarantined(tasks.add, number, 0, lost=1) for number in range(20)]
 
     def succeeded():
         return TaskRecord.objects.filter(status="SUCCESSFUL").count()

@@ -6,7 +6,7 @@ from django.db import connection, connections, transaction
 
 from django_tasks.signals import task_finished
 from django_tasks.worker.execution.connections import OwnConnections, ReceiverConnections
-from django_tasks.worker.reporting.signals import Announcer
+from django_tasks.worker.reporting.signals import SignalSender
 from tests.conformance.steps import claim_one
 from tests.worker import tasks
 
@@ -46,7 +46,7 @@ def test_receivers_do_not_get_the_connection_of_the_worker(own, receivers, heard
     """It has settings of its own, such as plans without sequential scans."""
     tasks.add.enqueue(1, 2)
 
-    Announcer("default", receivers).tell_of_successes([claim_one()])
+    SignalSender("default", receivers).send_successes([claim_one()])
 
     assert len(heard) == 1
     assert heard[0] is not own
@@ -57,7 +57,7 @@ def test_tests_share_their_connection(own, heard):
     """run_pending_tasks() lets receivers see what the test has not committed."""
     tasks.add.enqueue(1, 2)
 
-    Announcer("default", OwnConnections()).tell_of_successes([claim_one()])
+    SignalSender("default", OwnConnections()).send_successes([claim_one()])
 
     assert heard == [own]
 

@@ -1,4 +1,4 @@
-"""What a keeper tells of rescues that may be written or not, beside another keeper."""
+"""What a keeper reports of rescues that may be written or not, beside another keeper."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -61,7 +61,7 @@ def test_loss_that_another_keeper_wrote_is_told_by_that_one(keepers, monkeypatch
     assert first.finish()
 
     assert statuses([orphan]) == [Status.FAILED]
-    assert (first.has_untold, second.has_untold) == (False, True)
+    assert (first.has_unsent, second.has_unsent) == (False, True)
     outcomes = TaskAttempt.objects.filter(task_id=orphan).values_list("outcome", flat=True)
     assert list(outcomes) == [AttemptOutcome.LOST]
 
@@ -76,4 +76,4 @@ def test_loss_that_was_committed_without_an_answer_is_told_by_its_writer(keepers
     assert first.finish()
 
     assert statuses([orphan]) == [Status.FAILED]
-    assert (first.has_untold, second.has_untold) == (True, False)
+    assert (first.has_unsent, second.has_unsent) == (True, False)

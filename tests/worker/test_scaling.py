@@ -98,7 +98,7 @@ def test_a_moment_without_a_free_slot_is_not_enough(scale, board, time):
 def test_idle_process_is_retired(scale, board, time, monkeypatch):
     """After half a minute without a task; never below the fewest."""
     children = [process(board, 0, 3), process(board, 1, 0)]
-    board.starved_at[1] = time.now
+    board.idle_since[1] = time.now
     scale.wanted = 2
     retired = []
     monkeypatch.setattr(scaling, "retire", lambda child, board: retired.append(child))

@@ -1,1 +1,1 @@
-"""The overview: whether all is well, at a glance."""
+"""The overview: whether all is well."""

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from ...definitions.backends import database_backends
 from ...models import Overview, Schedule, TaskRecord, WorkerRecord
-from ...monitoring.overview import glance
+from ...monitoring.overview import read_overview
 from ...store.databases import task_database
 from ..base import ReadOnlyAdmin
 from ..control_characters import visible
@@ -84,7 +84,7 @@ class OverviewAdmin(ReadOnlyAdmin):
             may_see_schedules=_may_see(request, Schedule),
             address=self._address_of,
         )
-        return sections.render(glance(database, backends, period), period, reader)
+        return sections.render(read_overview(database, backends, period), period, reader)
 
     def _address_of(self, model_name: str, pk: Any = None) -> str:
         """Return the address of a list, or of a row's page; "" where this site has none."""

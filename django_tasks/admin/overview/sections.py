@@ -1,4 +1,4 @@
-"""The parts of the overview: each a template of its own, on the page and when it is renewed."""
+"""Render the parts of the overview: each a template, on the page and when it is renewed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from ...models import Schedule
 from ...monitoring.history import Period
-from ...monitoring.overview import Glance
+from ...monitoring.overview import OverviewData
 from ...monitoring.queues import AGED, Queue, QueueFigures
 from ...monitoring.reading import CappedCount
 from ...monitoring.workers import WorkerFigures
@@ -42,32 +42,32 @@ class Reader:
     address: Callable[..., str]
 
 
-def render(glance: Glance, period: Period, reader: Reader) -> dict[str, str]:
+def render(data: OverviewData, period: Period, reader: Reader) -> dict[str, str]:
     """Return the markup of each section by its name."""
     contexts: dict[str, dict[str, Any]] = {
-        "state": _state(glance, reader),
-        "summary": _summary(glance, reader),
-        "queues": _queues(glance, reader),
-        "charts": {"charts": charts.draw(period, glance.history)},
+        "state": _state(data, reader),
+        "summary": _summary(data, reader),
+        "queues": _queues(data, reader),
+        "charts": {"charts": charts.draw(period, data.history)},
     }
     if reader.may_see_workers:
-        contexts["workers"] = _workers(glance, reader)
+        contexts["workers"] = _workers(data, reader)
     if reader.may_see_schedules:
-        contexts["schedules"] = _schedules(glance, reader)
+        contexts["schedules"] = _schedules(data, reader)
     return {
         name: render_to_string(f"{TEMPLATES}/{name}.html", context)
         for name, context in contexts.items()
     }
 
 
-def _state(glance: Glance, reader: Reader) -> dict[str, Any]:
-    verdict = glance.verdict
+def _state(data: OverviewData, reader: Reader) -> dict[str, Any]:
+    verdict = data.verdict
     return {
         "verdict": verdict,
-        "unserved": _names(verdict.unserved, glance),
-        "paused": _names(verdict.paused, glance),
+        "unserved": _names(verdict.unserved, data),
+        "paused": _names(verdict.paused, data),
         "commands": worker_commands(verdict.unserved),
-        "has_worker": any(worker.state != "late" for worker in glance.workers),
+        "has_worker": any(worker.state != "late" for worker in data.workers),
         "tells_of_beat": reader.may_see_schedules,
     }
 
@@ -85,21 +85,21 @@ def _worker_command(backend: str, names: Sequence[str]) -> str:
     return shlex.join(["python", "manage.py", "runworker", *arguments, "--queues", ",".join(names)])
 
 
-def _names(queues: Sequence[Queue], glance: Glance) -> str:
-    is_one_backend = len({queue.backend for queue in glance.queues}) == 1
+def _names(queues: Sequence[Queue], data: OverviewData) -> str:
+    is_one_backend = len({queue.backend for queue in data.queues}) == 1
     names = [name if is_one_backend else f"{name} ({backend})" for backend, name in queues]
     return ", ".join([*names[:QUEUES_NAMED], *(["…"] if len(names) > QUEUES_NAMED else [])])
 
 
-def _summary(glance: Glance, reader: Reader) -> dict[str, Any]:
-    alive = [worker for worker in glance.workers if worker.state == "alive"]
+def _summary(data: OverviewData, reader: Reader) -> dict[str, Any]:
+    alive = [worker for worker in data.workers if worker.state == "alive"]
     return {
-        "running": _total(queue.running for queue in glance.queues),
-        "ready": _total(queue.ready for queue in glance.queues),
+        "running": _total(queue.running for queue in data.queues),
+        "ready": _total(queue.ready for queue in data.queues),
         "workers": len(alive),
         "slots": formats.count(sum(worker.row.concurrency for worker in alive)),
         "tells_of_workers": reader.may_see_workers,
-        "now": formats.timestamp(glance.now),
+        "now": formats.timestamp(data.now),
     }
 
 
@@ -111,18 +111,18 @@ def _total(counts: Any) -> str:
     return formats.count(CappedCount(total) if is_capped else total)
 
 
-def _queues(glance: Glance, reader: Reader) -> dict[str, Any]:
-    unserved = set(glance.verdict.unserved)
-    is_cut = len(glance.queues) > SHOWN
-    shown = sorted(glance.queues, key=_is_quiet)[:SHOWN] if is_cut else glance.queues
+def _queues(data: OverviewData, reader: Reader) -> dict[str, Any]:
+    unserved = set(data.verdict.unserved)
+    is_cut = len(data.queues) > SHOWN
+    shown = sorted(data.queues, key=_is_quiet)[:SHOWN] if is_cut else data.queues
     return {
         "lines": [
             _queue_line(queue, (queue.backend, queue.name) in unserved, reader) for queue in shown
         ],
-        "more": formats.count(len(glance.queues) - len(shown)),
+        "more": formats.count(len(data.queues) - len(shown)),
         "is_cut": is_cut,
-        "has_backends": len({queue.backend for queue in glance.queues}) > 1,
-        "counted_until": formats.timestamp(glance.counted_until) if glance.counted_until else "",
+        "has_backends": len({queue.backend for queue in data.queues}) > 1,
+        "counted_until": formats.timestamp(data.counted_until) if data.counted_until else "",
     }
 
 
@@ -150,16 +150,16 @@ def _queue_line(queue: QueueFigures, is_unserved: bool, reader: Reader) -> dict[
     }
 
 
-def _workers(glance: Glance, reader: Reader) -> dict[str, Any]:
+def _workers(data: OverviewData, reader: Reader) -> dict[str, Any]:
     return {
-        "lines": [_worker_line(worker, glance, reader) for worker in glance.workers[:SHOWN]],
-        "is_cut": len(glance.workers) > SHOWN,
-        "more": formats.count(max(0, len(glance.workers) - SHOWN)),
-        "beats": [_worker_line(beat, glance, reader) for beat in glance.beats[:SHOWN]],
+        "lines": [_worker_line(worker, data, reader) for worker in data.workers[:SHOWN]],
+        "is_cut": len(data.workers) > SHOWN,
+        "more": formats.count(max(0, len(data.workers) - SHOWN)),
+        "beats": [_worker_line(beat, data, reader) for beat in data.beats[:SHOWN]],
     }
 
 
-def _worker_line(worker: WorkerFigures, glance: Glance, reader: Reader) -> dict[str, Any]:
+def _worker_line(worker: WorkerFigures, data: OverviewData, reader: Reader) -> dict[str, Any]:
     row = worker.row
     named = worker.tasks.most_common(TASKS_NAMED)
     tasks = [
@@ -170,7 +170,7 @@ def _worker_line(worker: WorkerFigures, glance: Glance, reader: Reader) -> dict[
         "worker": row,
         "address": reader.address("workerrecord", row.pk),
         "state": formats.badge(str(STATES[worker.state]), KINDS[worker.state]),
-        "heartbeat": _heartbeat(row.heartbeat_at, glance.now),
+        "heartbeat": _heartbeat(row.heartbeat_at, data.now),
         "used": formats.count(worker.used),
         "slots": formats.count(row.concurrency),
         "tasks": ", ".join(tasks),
@@ -185,19 +185,19 @@ def _heartbeat(moment: datetime, now: datetime) -> str:
     return formats.timestamp(moment, _("%(duration)s ago") % {"duration": text})
 
 
-def _schedules(glance: Glance, reader: Reader) -> dict[str, Any]:
+def _schedules(data: OverviewData, reader: Reader) -> dict[str, Any]:
     return {
-        "lines": [_schedule_line(row, glance, reader) for row in glance.schedules],
+        "lines": [_schedule_line(row, data, reader) for row in data.schedules],
         "all": reader.address("schedule"),
     }
 
 
-def _schedule_line(row: Schedule, glance: Glance, reader: Reader) -> dict[str, Any]:
+def _schedule_line(row: Schedule, data: OverviewData, reader: Reader) -> dict[str, Any]:
     return {
         "name": row.name,
         "task": row.task_path,
         "address": reader.address("schedule", row.pk),
         "at": formats.timestamp(row.next_run_at),
-        "in": formats.ago(row.next_run_at, glance.now),
-        "is_late": row.next_run_at is not None and row.next_run_at <= glance.now,
+        "in": formats.ago(row.next_run_at, data.now),
+        "is_late": row.next_run_at is not None and row.next_run_at <= data.now,
     }

@@ -1,4 +1,4 @@
-"""How one queue looks in the list of queues."""
+"""Format one row of the list of queues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people do to schedules from the list and from a schedule's page."""
+"""Actions on schedules, from the list and from a schedule's page."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class ScheduleActions(ScheduleFields):
         return None
 
     def _run_one(self, request: HttpRequest, row: Schedule) -> str:
-        """Return a link to the task; an empty text when there is none, after telling why."""
+        """Return a link to the task; an empty text when there is none, after saying why."""
         try:
             result = store.run_now(row.pk, using=row._state.db or "default")
         except (ValidationError, Schedule.DoesNotExist) as error:
@@ -175,9 +175,9 @@ class ScheduleActions(ScheduleFields):
             if changes := before[row.pk].changes_to(Snapshot.of(row)):
                 self._log(request, row, message(changes))
                 changed += 1
-        self._tell(request, changed, len(rows) - changed)
+        self._report(request, changed, len(rows) - changed)
 
-    def _tell(self, request: HttpRequest, changed: int, same: int) -> None:
+    def _report(self, request: HttpRequest, changed: int, same: int) -> None:
         texts = [
             ngettext("%d schedule was changed.", "%d schedules were changed.", changed) % changed
             if changed

@@ -1,4 +1,4 @@
-"""What a change was, in words for the history: each column before and after."""
+"""Describe a change for the history: each column before and after."""
 
 from __future__ import annotations
 

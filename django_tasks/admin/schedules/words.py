@@ -1,4 +1,4 @@
-"""What the form of schedules says: each policy and each field in one sentence."""
+"""Help texts of the form of schedules: each policy and each field in one sentence."""
 
 from __future__ import annotations
 

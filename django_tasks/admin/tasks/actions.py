@@ -1,4 +1,4 @@
-"""What people do to tasks, from the list and from a task's page."""
+"""Actions on tasks, from the list and from a task's page."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from ..widgets import SuggestingInput
 from .fields import TaskFields
 from .filters import MetadataFilter
 
-#: Seconds after which a request begins nothing more: it must end before the web server loses
-#: patience. What was done until then stays done.
+#: Seconds after which a request begins nothing more: it must end before the web server
+#: gives up. What was done until then stays done.
 MOST_SECONDS = 20.0
 #: Tasks of one action that have an entry in their own history. One entry stands for those beyond.
 MOST_LOGGED = 100
@@ -111,7 +111,7 @@ class TaskActions(TaskFields):
             "%(count)d successful tasks were enqueued once more, as new ones.",
             report.copied,
         )
-        self._tell(request, report, (again, report.done), (copied, report.copied))
+        self._report(request, report, (again, report.done), (copied, report.copied))
         return None
 
     @admin.action(permissions=["requeue"], description=gettext_lazy("Run now"))
@@ -120,13 +120,13 @@ class TaskActions(TaskFields):
         if self._is_across(request) and not self._is_confirmed(request):
             question = _("Run all of these tasks now that are scheduled for later?")
             return self._ask(request, queryset, _("Run now"), question)
-        report = self._begin(request, queryset, _("Run now, before its time.")).hurry()
+        report = self._begin(request, queryset, _("Run now, before its time.")).run_now()
         done = ngettext(
             "%(count)d task is ready to run now.",
             "%(count)d tasks are ready to run now.",
             report.done,
         )
-        self._tell(request, report, (done, report.done))
+        self._report(request, report, (done, report.done))
         return None
 
     @admin.action(permissions=["cancel"], description=gettext_lazy("Cancel"))
@@ -147,7 +147,7 @@ class TaskActions(TaskFields):
             "%(count)d running tasks were told to stop.",
             report.told,
         )
-        self._tell(request, report, (done, report.done), (told, report.told))
+        self._report(request, report, (done, report.done), (told, report.told))
         return None
 
     @admin.action(permissions=["move"], description=gettext_lazy("Change queue or priority …"))
@@ -166,7 +166,7 @@ class TaskActions(TaskFields):
         where = ", ".join(filter(None, texts))
         report = self._begin(request, queryset, _("Moved: %s.") % where).move(**wanted)
         done = ngettext("%(count)d task moved.", "%(count)d tasks moved.", report.done)
-        self._tell(request, report, (done, report.done))
+        self._report(request, report, (done, report.done))
         return None
 
     @admin.action(permissions=["prune"], description=gettext_lazy("Delete finished tasks"))
@@ -180,7 +180,7 @@ class TaskActions(TaskFields):
             return self._ask(request, queryset, _("Delete finished tasks"), question)
         report = self._begin(request, queryset, _("Deleted."), DELETION).delete()
         done = ngettext("%(count)d task was deleted.", "%(count)d tasks were deleted.", report.done)
-        self._tell(request, report, (done, report.done))
+        self._report(request, report, (done, report.done))
         return None
 
     # --- how --------------------------------------------------------------------------------------
@@ -221,10 +221,10 @@ class TaskActions(TaskFields):
         self, request: HttpRequest, tasks: QuerySet[Any], deed: str, flag: int = CHANGE
     ) -> Intervention:
         """Return what acts on `tasks`, and writes to the history what it did."""
-        journal = Journal(request, deed, flag)
-        return Intervention(tasks=tasks, tell=journal.write, seconds=MOST_SECONDS)
+        audit_log = AuditLog(request, deed, flag)
+        return Intervention(tasks=tasks, listener=audit_log.write, seconds=MOST_SECONDS)
 
-    def _tell(self, request: HttpRequest, report: Report, *parts: tuple[str, int]) -> None:
+    def _report(self, request: HttpRequest, report: Report, *parts: tuple[str, int]) -> None:
         """Say what was done (each part's text, if its count is not 0) and what was not."""
         texts = [text % {"count": count} for text, count in parts if count]
         if report.skipped_text:
@@ -235,7 +235,7 @@ class TaskActions(TaskFields):
         self.message_user(request, " ".join(texts) or _("There was no such task."), level)
 
 
-class Journal:
+class AuditLog:
     """
     The entries of one action in the admin's history.
 
@@ -252,7 +252,7 @@ class Journal:
         self.summary: LogEntry | None = None
 
     def write(self, tasks: Sequence[TaskRecord]) -> None:
-        """Tell of these tasks."""
+        """Log these tasks."""
         if self.user_id is None:
             return
         own = tasks[: max(0, MOST_LOGGED - self.count)]

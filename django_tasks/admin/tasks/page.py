@@ -112,11 +112,11 @@ class TaskPage(TaskActions):
     def _buttons(self, request: HttpRequest, record: TaskRecord) -> list[tuple[str, str]]:
         """Return the names and titles of what the user may do to the task as it is."""
         status = record.status
-        is_told = status == Status.RUNNING and record.cancel_requested
+        is_stopping = status == Status.RUNNING and record.cancel_requested
         buttons = {
             "_run_now": (status == Status.SCHEDULED, _("Run now")),
             "_requeue": (status in (*REQUEUABLE, Status.SUCCESSFUL), _("Run again")),
-            "_cancel": (status in CANCELLABLE and not is_told, _("Cancel task")),
+            "_cancel": (status in CANCELLABLE and not is_stopping, _("Cancel task")),
         }
         return [
             (name, title)
@@ -211,10 +211,10 @@ class TaskPage(TaskActions):
             (_("priority"), str(record.priority)),
             (_("attempts"), self.tries(record)),
             (_("enqueued"), formats.timestamp(record.enqueued_at)),
-            (_("runs after"), _moment(due, now)),
-            (_("expires"), _moment(record.expires_at, now)),
-            (_("last started"), _moment(record.last_attempted_at, now)),
-            (_("finished"), _moment(record.finished_at, now)),
+            (_("runs after"), _when(due, now)),
+            (_("expires"), _when(record.expires_at, now)),
+            (_("last started"), _when(record.last_attempted_at, now)),
+            (_("finished"), _when(record.finished_at, now)),
             (_("run time"), formats.duration(record.run_time) if record.run_time else ""),
             (_("schedule"), self._schedule(request, record)),
             (_("worker"), place),
@@ -246,7 +246,7 @@ class TaskPage(TaskActions):
         return format_html('{} <span class="quiet">{}</span>', name, slot)
 
 
-def _moment(moment: datetime | None, now: datetime) -> str:
+def _when(moment: datetime | None, now: datetime) -> str:
     """Return the time with how far away it is; empty when there is none."""
     if moment is None:
         return ""

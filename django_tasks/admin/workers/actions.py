@@ -1,4 +1,4 @@
-"""What people ask of workers, from the list and from a worker's page."""
+"""Actions on workers, from the list and from a worker's page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from ...models import WorkerRecord
 from ...store.databases import task_database
 from ...store.workers import requests
-from ...store.workers.requests import WishRefused
+from ...store.workers.requests import RequestRefused
 from ..base import ReadOnlyAdmin
 
 #: Workers that one action takes.
@@ -58,7 +58,7 @@ class WorkerActions(ReadOnlyAdmin):
                 " period to finish. What started them may start them again."
             )
             return self._ask(request, queryset, _("Stop workers"), question)
-        report = self._wish(
+        report = self._request_each(
             request,
             queryset,
             _("Asked to stop."),
@@ -72,7 +72,7 @@ class WorkerActions(ReadOnlyAdmin):
             "%(count)d worker is stopping already.", "%(count)d workers are stopping already.",
             report.same,
         )  # fmt: skip
-        report.tell(asked, same)
+        report.show(asked, same)
         return None
 
     @admin.action(permissions=["manage"], description=gettext_lazy("Change slots …"))
@@ -88,7 +88,7 @@ class WorkerActions(ReadOnlyAdmin):
             question = _("How many slots shall each of these workers have?")
             return self._ask(request, queryset, _("Change slots"), question, form)
         wanted = form.cleaned_data["concurrency"]
-        report = self._wish(
+        report = self._request_each(
             request,
             queryset,
             _("Asked to have %d slots.") % wanted,
@@ -106,24 +106,24 @@ class WorkerActions(ReadOnlyAdmin):
             "%(count)d workers have them already, or were asked before.",
             report.same,
         )
-        report.tell(asked, same)
+        report.show(asked, same)
         return None
 
     # --- how --------------------------------------------------------------------------------------
 
-    def _wish(
+    def _request_each(
         self,
         request: HttpRequest,
         workers: QuerySet[Any],
         deed: str,
         ask: Callable[[WorkerRecord], bool],
-    ) -> WishReport:
+    ) -> RequestReport:
         """Ask each worker, and write to the history which were asked."""
-        report = WishReport(self, request)
+        report = RequestReport(self, request)
         for worker in workers[:MOST]:
             try:
                 is_new = ask(worker)
-            except WishRefused as error:
+            except RequestRefused as error:
                 report.refused.append(str(error))
                 continue
             if not is_new:
@@ -157,7 +157,7 @@ class WorkerActions(ReadOnlyAdmin):
         )
 
 
-class WishReport:
+class RequestReport:
     """How many workers were asked, and what the others said."""
 
     def __init__(self, screen: WorkerActions, request: HttpRequest) -> None:
@@ -168,7 +168,7 @@ class WishReport:
         self.same = 0
         self.refused: list[str] = []
 
-    def tell(self, asked: str, same: str) -> None:
+    def show(self, asked: str, same: str) -> None:
         """Say it to the user; the texts are used when their count is not 0."""
         texts = [asked % {"count": self.asked}] if self.asked else []
         texts += [same % {"count": self.same}] if self.same else []

@@ -161,6 +161,6 @@ class WorkerRecordAdmin(WorkerActions):
         return format_html('<a href="{}?{}">{}</a>', url, query, worker.running_count)
 
 
-def _who(wish: str, by: str, since: str = "") -> str:
-    parts = [wish, since, gettext("by %s") % by if by else ""]
+def _who(asked: str, by: str, since: str = "") -> str:
+    parts = [asked, since, gettext("by %s") % by if by else ""]
     return format_html_join(" ", "{}", ((part,) for part in parts if part))

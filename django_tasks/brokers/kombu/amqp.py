@@ -13,13 +13,13 @@ from kombu import Connection
 
 from ...runtime.wakeups import WakeUp
 from ..base import BrokerAway, Readable
-from .connections import TIMEOUT, Delivery, Letter, Line
+from .connections import TIMEOUT, BrokerConnection, Delivery, Message
 
-#: Letters that are sent before the server has confirmed any.
+#: Messages that are sent before the server has confirmed any.
 UNCONFIRMED = 1000
 
 
-class AMQPLine(Line):
+class AMQPConnection(BrokerConnection):
     """
     Fetches by a batch of basic.get, waits by basic.consume, and publishes with confirms.
 
@@ -36,8 +36,8 @@ class AMQPLine(Line):
         self._sent = 0
         self._unconfirmed: set[int] = set()
         self._is_refused = False
-        #: The queue of this connection that marks arrive in.
-        self._marks: str | None = None
+        #: The queue of this connection that change signals arrive in.
+        self._changes: str | None = None
         #: Where messages arrive that are waited for, and from which queues.
         self._waiting: Any = None
         self._watched: list[str] = []
@@ -46,18 +46,18 @@ class AMQPLine(Line):
 
     # --- publishing ---------------------------------------------------------------------------
 
-    def publish(self, letters: Sequence[Letter]) -> None:
-        """Send letters and wait until the server has confirmed them."""
-        for start in range(0, len(letters), UNCONFIRMED):
-            self._send(letters[start : start + UNCONFIRMED])
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Send messages and wait until the server has confirmed them."""
+        for start in range(0, len(messages), UNCONFIRMED):
+            self._send(messages[start : start + UNCONFIRMED])
             self._await_confirms()
 
-    def _send(self, letters: Sequence[Letter]) -> None:
+    def _send(self, messages: Sequence[Message]) -> None:
         # Each time: a queue that is not there would swallow its messages without a word.
-        for queue in {letter.queue for letter in letters}:
+        for queue in {message.queue for message in messages}:
             self._channel.queue_declare(queue, nowait=True, **self._declaration)
-        for letter in letters:
-            self._post(self._written(letter), "", letter.queue)
+        for message in messages:
+            self._post(self._written(message), "", message.queue)
 
     def _post(self, message: Any, exchange: str, queue: str) -> None:
         if not self._sent:
@@ -90,10 +90,10 @@ class AMQPLine(Line):
         self._is_refused = True
         self._confirm(tag, is_multiple)
 
-    # --- marks --------------------------------------------------------------------------------
+    # --- change signals -------------------------------------------------------------------------
 
-    def mark(self, exchange: str) -> None:
-        """Let all who hear marks of this name have one."""
+    def signal_change(self, exchange: str) -> None:
+        """Send a change signal to all who listen by this name."""
         self._declare_exchange(exchange)
         self._post(self._channel.prepare_message("", content_encoding="utf-8"), exchange, "")
         self._await_confirms()
@@ -104,16 +104,16 @@ class AMQPLine(Line):
         self._post(nothing, "", f"django-tasks-nowhere-{uuid4().hex}")
         self._await_confirms()
 
-    def has_mark(self, exchange: str) -> bool:
-        """Tell whether there was a mark since the last call. The first call begins to hear."""
+    def has_change(self, exchange: str) -> bool:
+        """Tell whether there was a signal since the last call. The first call begins to listen."""
         self._declare_exchange(exchange)
-        if self._marks is None:
-            self._marks = f"{exchange}-{uuid4().hex}"
+        if self._changes is None:
+            self._changes = f"{exchange}-{uuid4().hex}"
             arguments = {"x-queue-type": "classic", "x-max-length": 1}
-            self._channel.queue_declare(self._marks, exclusive=True, arguments=arguments)
+            self._channel.queue_declare(self._changes, exclusive=True, arguments=arguments)
         # Each time: an exchange that was deleted and made again has forgotten who listens.
-        self._channel.queue_bind(self._marks, exchange, nowait=True)
-        return self._channel.basic_get(self._marks, no_ack=True) is not None
+        self._channel.queue_bind(self._changes, exchange, nowait=True)
+        return self._channel.basic_get(self._changes, no_ack=True) is not None
 
     def _declare_exchange(self, exchange: str) -> None:
         self._channel.exchange_declare(
@@ -156,7 +156,7 @@ class AMQPLine(Line):
     def watch(self, queues: Sequence[str]) -> Readable:
         """Let the server send the next message of each queue."""
         if self._watched != list(queues):
-            self.rest()
+            self.unwatch()
             self._consume(queues)
         self._receive()
         if not self._arrived:
@@ -193,7 +193,7 @@ class AMQPLine(Line):
         arrived, self._arrived = self._arrived, []
         return arrived
 
-    def rest(self) -> None:
+    def unwatch(self) -> None:
         """Cancel, wait until that is done, and give back what came before."""
         if not self._watched:
             return

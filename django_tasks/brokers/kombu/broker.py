@@ -17,8 +17,8 @@ from ...routing import QueueSelection
 from ...runtime.outages import Outage
 from ..base import BrokerAway, Pulse, Ready, Source
 from . import messages
-from .change_signals import Marks
-from .connections import Letter, Line, Lines, Transport
+from .change_signals import ChangeSignals
+from .connections import BrokerConnection, ConnectionPool, Message, Transport
 from .messages import QueueNames
 from .source import KombuSource
 
@@ -26,9 +26,9 @@ logger = logging.getLogger("django_tasks.broker")
 
 #: Seconds for which a task must have been missing, where messages are counted roughly. SQS says
 #: that its counts are right a minute after the last message.
-PATIENCE = 60.0
+MISSING_FOR = 60.0
 #: Tasks that may be missing at a time, in memory.
-MOST_DOUBTED = 100_000
+MOST_TRACKED = 100_000
 
 
 class KombuBroker:
@@ -55,14 +55,14 @@ class KombuBroker:
         self.queues = QueueNames(prefix, alias)
         kind = messages.KINDS.get(queue_type, {})
         self.transport = Transport(url, kind, transport_options or {})
-        self.lines = Lines(self.transport)
+        self.pool = ConnectionPool(self.transport)
         self.outage = Outage(
             f"the kombu broker of TASKS[{alias!r}]",
             "tasks are stored all the same, and workers look for them in the database; ",
             logger,
         )
-        self._doubts = Doubts()
-        self._marks = Marks(self.transport, self.queues.later)
+        self._missing_tracker = MissingTracker()
+        self._change_signals = ChangeSignals(self.transport, self.queues.later)
 
     def wakes(self, queue_name: str) -> bool:
         """Leave waking to the broker."""
@@ -72,17 +72,17 @@ class KombuBroker:
         """Send a message for each; one that is sent twice claims nothing the second time."""
         if not self.outage.grants_try():
             return False
-        self._doubts.forget(ready)
-        letters = [
-            Letter(self.queues.of(task.queue_name), messages.written(task), level)
+        self._missing_tracker.forget(ready)
+        outgoing = [
+            Message(self.queues.of(task.queue_name), messages.written(task), level)
             for task in ready
             for level in [messages.level(task.priority)]
         ]
-        return self._tell(lambda line: line.publish(letters))
+        return self._try(lambda connection: connection.publish(outgoing))
 
-    def _tell(self, action: Callable[[Line], None]) -> bool:
+    def _try(self, action: Callable[[BrokerConnection], None]) -> bool:
         try:
-            self.lines.use(action)
+            self.pool.use(action)
         except BrokerAway as error:
             self.outage.began(error)
             return False
@@ -90,19 +90,21 @@ class KombuBroker:
         return True
 
     def expect(self) -> None:
-        """Leave a mark where keepers hear of it; elsewhere they look for themselves."""
+        """Send a change signal where keepers listen; elsewhere they look for themselves."""
         if self.transport.is_amqp and self.outage.grants_try():
-            self._tell(lambda line: line.mark(self.queues.later))
+            self._try(lambda connection: connection.signal_change(self.queues.later))
 
     def pulse(self) -> Pulse | None:
         """Return what is heard; None where queues only tell their lengths. Raise BrokerAway."""
         if self.transport.is_amqp:
-            pulse = self._marks.pulse()
-            self.lines.use(lambda line: line.prove())
+            pulse = self._change_signals.pulse()
+            self.pool.use(lambda connection: connection.prove())
             return pulse
         if self.outage.since is not None:
             # Nobody needs to know, but without ready tasks nothing else is asked.
-            self.lines.use(lambda line: line.count(self.queues.of(DEFAULT_TASK_QUEUE_NAME)))
+            self.pool.use(
+                lambda connection: connection.count(self.queues.of(DEFAULT_TASK_QUEUE_NAME))
+            )
         return None
 
     def missing(self, ready: Sequence[Ready]) -> Sequence[Ready]:
@@ -114,10 +116,10 @@ class KombuBroker:
         if not ready:
             return ()
         queue = self.queues.of(ready[0].queue_name)
-        if self.lines.use(lambda line: line.count(queue)) >= len(ready):
-            self._doubts.forget(ready)
+        if self.pool.use(lambda connection: connection.count(queue)) >= len(ready):
+            self._missing_tracker.forget(ready)
             return ()
-        return ready if self.transport.counts_exactly else self._doubts.confirmed(ready)
+        return ready if self.transport.counts_exactly else self._missing_tracker.confirmed(ready)
 
     def listen(self, connection: BaseDatabaseWrapper) -> None:
         """Return None: processes wait for the broker themselves."""
@@ -150,7 +152,7 @@ class KombuBroker:
             )
 
 
-class Doubts:
+class MissingTracker:
     """Remembers since when tasks seem to be missing from a broker that counts roughly."""
 
     def __init__(self) -> None:
@@ -159,12 +161,12 @@ class Doubts:
     def confirmed(self, ready: Sequence[Ready]) -> Sequence[Ready]:
         """Return those that have been missing for long, until they are published again."""
         now = time.monotonic()
-        if len(self._since) > MOST_DOUBTED:
+        if len(self._since) > MOST_TRACKED:
             self._since.clear()
-        return [t for t in ready if now - self._since.setdefault(t.id, now) >= PATIENCE]
+        return [t for t in ready if now - self._since.setdefault(t.id, now) >= MISSING_FOR]
 
     def forget(self, ready: Iterable[Ready]) -> None:
-        """Doubt tasks no more."""
+        """Forget that tasks seemed to be missing."""
         if self._since:
             for task in ready:
                 self._since.pop(task.id, None)

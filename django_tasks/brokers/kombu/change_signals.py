@@ -1,4 +1,4 @@
-"""What a keeper hears from RabbitMQ: that something is for later, and that all may be lost."""
+"""Signal changes through RabbitMQ: tasks for later were committed, or its messages may be lost."""
 
 from __future__ import annotations
 
@@ -9,51 +9,51 @@ from uuid import uuid4
 from ..base import BrokerAway, Pulse
 
 if TYPE_CHECKING:
-    from .amqp import AMQPLine
+    from .amqp import AMQPConnection
     from .connections import Transport
 
 
-class Marks:
+class ChangeSignals:
     """
-    A connection that hears marks, and whose end says that RabbitMQ may have been restarted.
+    A connection that hears change signals, and whose end says that RabbitMQ may have restarted.
 
     Its queue ends with it, so what is published meanwhile is unknown: each new one counts as a
-    mark. It does not cross a fork. Used by one thread at a time.
+    signal. It does not cross a fork. Used by one thread at a time.
     """
 
     def __init__(self, transport: Transport, name: str) -> None:
         self._transport = transport
         self._name = name
-        self._line: AMQPLine | None = None
+        self._connection: AMQPConnection | None = None
         self._pid = os.getpid()
         self._generation = b""
         self._later = 0
 
     def pulse(self) -> Pulse:
-        """Return the number of the connection and that of the last mark. Raise BrokerAway."""
+        """Return the number of the connection and that of the last signal. Raise BrokerAway."""
         if self._pid != os.getpid():
-            self._pid, self._line = os.getpid(), None
-        if self._line is not None:
+            self._pid, self._connection = os.getpid(), None
+        if self._connection is not None:
             try:
-                return self._listen(self._line)
+                return self._listen(self._connection)
             except BrokerAway as error:
                 if isinstance(error.__cause__, TimeoutError):
                     raise
                 # It was cut since the last time: RabbitMQ may be back already.
         return self._listen(self._new())
 
-    def _new(self) -> AMQPLine:
-        self._line = cast("AMQPLine", self._transport.line())
+    def _new(self) -> AMQPConnection:
+        self._connection = cast("AMQPConnection", self._transport.connect())
         self._generation = uuid4().bytes
         self._later += 1
-        return self._line
+        return self._connection
 
-    def _listen(self, line: AMQPLine) -> Pulse:
+    def _listen(self, connection: AMQPConnection) -> Pulse:
         try:
             with self._transport.away():
-                self._later += line.has_mark(self._name)
+                self._later += connection.has_change(self._name)
         except BaseException:
-            self._line = None
-            line.drop()
+            self._connection = None
+            connection.drop()
             raise
         return Pulse(self._generation, str(self._later).encode())

@@ -20,17 +20,17 @@ T = TypeVar("T")
 
 #: Seconds for a connection to be made, and for a request to be answered.
 TIMEOUT = 2.0
-#: Queues that a line knows to be there; then it asks anew.
+#: Queues that a connection knows to be there; then it asks anew.
 MOST_DECLARED = 1000
 #: Seconds for which ids are fetched, or published, one by one where that is how it goes.
 FETCH_FOR, PUBLISH_FOR = 0.2, 2.0
-#: Lines that a process keeps open while nobody uses them.
+#: Connections that a process keeps open while nobody uses them.
 SPARE = 4
 #: Transports that know at each moment how many messages a queue has.
 COUNT_EXACTLY = ("amqp", "memory", "redis")
 
 
-class Letter(NamedTuple):
+class Message(NamedTuple):
     """A message to be sent: the id of a task."""
 
     queue: str
@@ -42,11 +42,11 @@ class Letter(NamedTuple):
 Delivery = tuple[str, Any]
 
 
-class Line:
+class BrokerConnection:
     """
     One connection, with kombu's means alone: one round trip per id. Used by one thread at a time.
 
-    Each method raises whatever the transport raises; `Lines` and sources make it BrokerAway.
+    Each method raises whatever the transport raises; the pool and sources make it BrokerAway.
     """
 
     def __init__(self, connection: Connection, arguments: dict[str, Any]) -> None:
@@ -55,31 +55,31 @@ class Line:
         self._channel = connection.channel()
         self._declared: set[str] = set()
 
-    def publish(self, letters: Sequence[Letter]) -> None:
-        """Send letters for a while; the keeper publishes again what is left."""
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Send messages for a while; the keeper publishes again what is left."""
         until = time.monotonic() + PUBLISH_FOR
-        for letter in letters:
-            if letter.queue not in self._declared:
-                self.count(letter.queue)
-            self._channel.basic_publish(self._written(letter), "", letter.queue)
+        for message in messages:
+            if message.queue not in self._declared:
+                self.count(message.queue)
+            self._channel.basic_publish(self._written(message), "", message.queue)
             if time.monotonic() > until:
                 break
 
-    def _written(self, letter: Letter) -> Any:
+    def _written(self, task: Message) -> Any:
         # Not durable: what RabbitMQ forgets when it restarts is published again, and what it
         # writes to a disk costs each enqueue. It expires for the case that nobody consumes.
         properties = {"delivery_mode": 1, "expiration": "86400000"}
         message = self._channel.prepare_message(
-            letter.body,
-            priority=letter.level,
+            task.body,
+            priority=task.level,
             content_type="text/plain",
             content_encoding="utf-8",
             properties=properties,
         )
         return message
 
-    def mark(self, exchange: str) -> None:
-        """Let all who hear marks of this name have one."""
+    def signal_change(self, exchange: str) -> None:
+        """Send a change signal to all who listen by this name."""
         raise NotImplementedError
 
     def prove(self) -> None:
@@ -118,7 +118,7 @@ class Line:
         """Return the messages that were waited for."""
         return []
 
-    def rest(self) -> None:
+    def unwatch(self) -> None:
         """Wait no more, and give back what has arrived."""
 
     def close(self) -> None:
@@ -146,23 +146,23 @@ class Transport:
             return False
         return bool(self._unconnected({}).transport.driver_name == "py-amqp")
 
-    def line(self) -> Line:
+    def connect(self) -> BrokerConnection:
         """Return a new connection, made for short answers. Raise BrokerAway."""
-        from .amqp import AMQPLine
-        from .polling import PollingLine
+        from .amqp import AMQPConnection
+        from .polling import PollingConnection
 
         connection = self._connection(wait=0)
         with self.away():
             self.counts_exactly = connection.transport.driver_type in COUNT_EXACTLY
             if self.is_amqp:
-                return AMQPLine(connection, self._arguments)
-            return PollingLine(connection, self._arguments, self)
+                return AMQPConnection(connection, self._arguments)
+            return PollingConnection(connection, self._arguments, self)
 
-    def waiting_line(self, wait: int) -> Line:
+    def connect_waiting(self, wait: int) -> BrokerConnection:
         """Return a new connection, on which SQS takes `wait` seconds to say that it has nothing."""
         connection = self._connection(wait=self._options.get("wait_time_seconds", wait))
         with self.away():
-            return Line(connection, self._arguments)
+            return BrokerConnection(connection, self._arguments)
 
     def problem(self) -> str | None:
         """Return why no connection can be made, without trying. It does not quote the URL."""
@@ -221,7 +221,7 @@ class Transport:
         return text
 
 
-class Lines:
+class ConnectionPool:
     """
     The connections of a process to publish and to count by, made when they are needed.
 
@@ -230,57 +230,57 @@ class Lines:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._spare: list[Line] = []
+        self._spare: list[BrokerConnection] = []
         self._lock = threading.Lock()
         self._pid = os.getpid()
 
-    def use(self, action: Callable[[Line], T]) -> T:
+    def use(self, action: Callable[[BrokerConnection], T]) -> T:
         """Do something on a connection. Raise BrokerAway."""
-        line = self._take()
-        if line is not None:
+        connection = self._take()
+        if connection is not None:
             try:
-                return self._use(line, action)
+                return self._use(connection, action)
             except BrokerAway as error:
                 if isinstance(error.__cause__, TimeoutError):
                     raise
                 # It was cut since it was used last: by a restart, or for being idle.
                 self._drop(self._take_all())
-        return self._use(self._transport.line(), action)
+        return self._use(self._transport.connect(), action)
 
-    def _use(self, line: Line, action: Callable[[Line], T]) -> T:
+    def _use(self, connection: BrokerConnection, action: Callable[[BrokerConnection], T]) -> T:
         try:
             with self._transport.away():
-                result = action(line)
+                result = action(connection)
         except BaseException:
-            line.drop()
+            connection.drop()
             raise
-        self._keep(line)
+        self._keep(connection)
         return result
 
-    def _take(self) -> Line | None:
+    def _take(self) -> BrokerConnection | None:
         with self._lock:
             if self._pid != os.getpid():
                 self._pid = os.getpid()
                 self._spare = []
             return self._spare.pop() if self._spare else None
 
-    def _take_all(self) -> list[Line]:
+    def _take_all(self) -> list[BrokerConnection]:
         with self._lock:
             spare, self._spare = self._spare, []
         return spare
 
-    def _keep(self, line: Line) -> None:
+    def _keep(self, connection: BrokerConnection) -> None:
         with self._lock:
             if len(self._spare) < SPARE:
-                self._spare.append(line)
+                self._spare.append(connection)
                 return
         with self._transport.away():
-            line.close()
+            connection.close()
 
     @staticmethod
-    def _drop(lines: Iterable[Line]) -> None:
-        for line in lines:
-            line.drop()
+    def _drop(connections: Iterable[BrokerConnection]) -> None:
+        for connection in connections:
+            connection.drop()
 
 
 def _secrets(url: str, options: dict[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What the queues of the kombu broker are called, and what a message in them says."""
+"""Names of the kombu broker's queues, and the format of the messages in them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class QueueNames:
 
     @property
     def later(self) -> str:
-        """Return the name of the mark that tasks for later, or wishes, were committed."""
+        """Return the name of the signal that tasks for later, or requests, were committed."""
         return f"{self._start}_later"  # nor with "_l"
 
 

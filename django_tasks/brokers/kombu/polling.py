@@ -10,7 +10,7 @@ from kombu import Connection
 
 from ...runtime.wakeups import WakeUp
 from ..base import BrokerAway, Readable
-from .connections import Delivery, Line
+from .connections import BrokerConnection, Delivery
 
 if TYPE_CHECKING:
     from .connections import Transport
@@ -21,7 +21,7 @@ PAUSE = 0.25
 LONG_WAIT, SHORT_WAIT = 10, 1
 
 
-class PollingLine(Line):
+class PollingConnection(BrokerConnection):
     """Waits in a thread, on a connection of its own."""
 
     def __init__(
@@ -42,10 +42,10 @@ class PollingLine(Line):
         """Return the message that was waited for."""
         return self._waiter.take() if self._waiter is not None else []
 
-    def rest(self) -> None:
+    def unwatch(self) -> None:
         """Let the thread end, and give back what it may still get."""
         if self._waiter is not None:
-            self._waiter.rest()
+            self._waiter.unwatch()
 
     def close(self) -> None:
         """Close the connection in order."""
@@ -80,7 +80,7 @@ class Waiter:
         self._is_closed = False
         self._found: Delivery | None = None
         self._error: BrokerAway | None = None
-        self._line: Line | None = None
+        self._connection: BrokerConnection | None = None
 
     def start(self, queues: Sequence[str]) -> None:
         """Wait for a message of these queues, unless one was found."""
@@ -101,7 +101,7 @@ class Waiter:
             raise error
         return [] if found is None else [found]
 
-    def rest(self) -> None:
+    def unwatch(self) -> None:
         """Wait no more. A request that is under way takes its time."""
         with self._changed:
             self._queues = []
@@ -122,10 +122,10 @@ class Waiter:
         try:
             with self._transport.away():
                 while queues := self._wanted():
-                    if self._line is None:
+                    if self._connection is None:
                         wait = LONG_WAIT if len(queues) == 1 else SHORT_WAIT
-                        self._line = self._transport.waiting_line(wait)
-                    self._look(self._line, queues)
+                        self._connection = self._transport.connect_waiting(wait)
+                    self._look(self._connection, queues)
         except BrokerAway as error:
             with self._changed:
                 self._error = error
@@ -134,17 +134,17 @@ class Waiter:
                 if self._is_closed:
                     self._end()
 
-    def _look(self, line: Line, queues: Sequence[str]) -> None:
+    def _look(self, connection: BrokerConnection, queues: Sequence[str]) -> None:
         """Look into one queue after the other: the wait for the first must not be all."""
         for queue in queues:
-            if found := line.fetch([queue], 1):
+            if found := connection.fetch([queue], 1):
                 self._hand_over(*found)
                 break
 
     def _wanted(self) -> list[str]:
         """Return the queues to look into, after a pause; none to end."""
         with self._changed:
-            if self._queues and self._found is None and self._line is not None:
+            if self._queues and self._found is None and self._connection is not None:
                 self._changed.wait(PAUSE)
             queues = self._queues if self._found is None else []
             if not queues:
@@ -164,5 +164,5 @@ class Waiter:
 
     def _end(self) -> None:
         self.bell.close()
-        if self._line is not None:
-            self._line.drop()
+        if self._connection is not None:
+            self._connection.drop()

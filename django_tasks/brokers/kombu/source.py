@@ -1,4 +1,4 @@
-"""How one process gets ids from a kombu broker: many at a time, or waiting for the next one."""
+"""Get ids for one process from a kombu broker: many at a time, or waiting for the next one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ...definitions.backends import database_backends
 from ...routing import QueueSelection
 from ...store import dialects
 from ..base import Readable, Ready
-from ..rejects import Complaints
+from ..rejects import Rejects
 from . import messages
-from .connections import Delivery, Line
+from .connections import BrokerConnection, Delivery
 
 if TYPE_CHECKING:
     from .broker import KombuBroker
@@ -38,72 +38,72 @@ class KombuSource:
     def __init__(self, broker: KombuBroker, queues: QueueSelection) -> None:
         self._broker = broker
         self._queues = queues
-        self._line: Line | None = None
+        self._connection: BrokerConnection | None = None
         #: What is not acknowledged yet. A task may have several messages.
         self._taken: dict[UUID, list[Any]] = {}
         self._seen_at: dict[str, float] = {}
         self._read_names_at = float("-inf")
         self._turn = 0
-        self._complaints = Complaints("The kombu broker")
+        self._rejects = Rejects("The kombu broker")
 
     def take(self, limit: int, without: Collection[str]) -> list[Ready]:
         """Return up to `limit` ids: those that arrived, and what else is there."""
         names = self._names(without)  # asks the database, whose errors are not the broker's
-        return self._carefully(lambda line: self._take(line, limit, names))
+        return self._use(lambda connection: self._take(connection, limit, names))
 
     def settle(self) -> None:
         """Acknowledge what was taken."""
         if self._taken:
-            self._carefully(lambda line: self._acknowledge())
+            self._use(lambda connection: self._acknowledge())
 
     def give_back(self, ready: Sequence[Ready]) -> None:
         """Put messages back; publish what has none any more."""
         if self._taken:
-            ready = self._carefully(lambda line: [t for t in ready if not self._requeue(t)])
+            ready = self._use(lambda connection: [t for t in ready if not self._requeue(t)])
         if ready:
             self._broker.publish(ready)
 
     def watch(self, without: Collection[str]) -> Sequence[Readable]:
         """Wait for the next message."""
         names = [*self._named(without)]
-        return [self._carefully(lambda line: line.watch(names))] if names else ()
+        return [self._use(lambda connection: connection.watch(names))] if names else ()
 
-    def rest(self) -> None:
+    def unwatch(self) -> None:
         """Wait no more."""
-        if self._line is not None:
-            self._carefully(lambda line: line.rest())
+        if self._connection is not None:
+            self._use(lambda connection: connection.unwatch())
 
     def close(self) -> None:
         """Close the connection; what is not acknowledged goes back."""
         self._taken.clear()
-        line, self._line = self._line, None
-        if line is not None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
             with self._broker.transport.away():
-                line.close()
+                connection.close()
 
-    def _carefully(self, action: Callable[[Line], T]) -> T:
-        """Use no line any more that something went wrong on."""
+    def _use(self, action: Callable[[BrokerConnection], T]) -> T:
+        """Use a connection; drop it when something went wrong on it."""
         try:
-            if self._line is None:
-                self._line = self._broker.transport.line()
+            if self._connection is None:
+                self._connection = self._broker.transport.connect()
             with self._broker.transport.away():
-                return action(self._line)
+                return action(self._connection)
         except BaseException:
             self._taken.clear()
-            line, self._line = self._line, None
-            if line is not None:
-                line.drop()
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.drop()
             raise
 
     # --- taking -------------------------------------------------------------------------------
 
-    def _take(self, line: Line, limit: int, names: dict[str, str]) -> list[Ready]:
-        arrived = line.arrived()
+    def _take(self, connection: BrokerConnection, limit: int, names: dict[str, str]) -> list[Ready]:
+        arrived = connection.arrived()
         if any(queue not in names for queue, _ in arrived):
-            line.rest()  # else the message of a paused queue comes back at once
+            connection.unwatch()  # else the message of a paused queue comes back at once
         found = self._read(arrived, names)
         if len(found) < limit:
-            found += self._read(line.fetch(list(names), limit - len(found)), names)
+            found += self._read(connection.fetch(list(names), limit - len(found)), names)
         place = {queue_name: place for place, queue_name in enumerate(names.values())}
         found.sort(key=lambda task: (place[task.queue_name], -task.priority, task.id))
         for task in found[limit:]:
@@ -111,7 +111,7 @@ class KombuSource:
         return found[:limit]
 
     def _read(self, deliveries: Iterable[Delivery], names: dict[str, str]) -> list[Ready]:
-        """Return what points to tasks, each once; tell of what does not."""
+        """Return what points to tasks, each once; log what does not."""
         found = []
         for queue, message in deliveries:
             if queue not in names:
@@ -120,7 +120,7 @@ class KombuSource:
             task = messages.read(message.body, names[queue])
             if task is None:
                 message.ack()
-                self._complaints.about(names[queue], message.body)
+                self._rejects.log(names[queue], message.body)
             elif task.id in self._taken:
                 self._taken[task.id].append(message)
             else:
@@ -165,7 +165,7 @@ class KombuSource:
             return
         alias = self._broker.alias
         connection = connections[database_backends()[alias].database]
-        ready = dialects.of(connection).ready_queues(connection, alias)
+        ready = dialects.dialect_for(connection).ready_queues(connection, alias)
         declared = [t.queue_name for t in registry.known_tasks() if t.backend == alias]
         self._seen_at |= dict.fromkeys([*ready, *declared], now)
         self._seen_at = {n: at for n, at in self._seen_at.items() if now < at + REMEMBER_FOR}

@@ -18,7 +18,7 @@ from ...conf import suggest
 from ...routing import QueueSelection
 from ...runtime.outages import Outage
 from ..base import BrokerAway, Pulse, Ready, Source
-from .connections import Lines
+from .connections import ConnectionPool
 from .source import RedisSource
 
 logger = logging.getLogger("django_tasks.broker")
@@ -42,7 +42,7 @@ class RedisBroker:
     def __init__(self, alias: str, *, cache: str = "default", prefix: str | None = None) -> None:
         self.alias = alias
         self.cache = cache
-        self.lines = Lines(cache)
+        self.pool = ConnectionPool(cache)
         self.keys = Keys(alias, key_prefix(cache) if prefix is None else prefix)
         self.outage = Outage(
             f"the redis broker of TASKS[{alias!r}]",
@@ -59,17 +59,17 @@ class RedisBroker:
 
     def publish(self, ready: Sequence[Ready]) -> bool:
         """Add ids, which is the same once or twice; a worker that waits gets one at once."""
-        return self._tell(
+        return self._send(
             self._additions(ready[start : start + CHUNK]) for start in range(0, len(ready), CHUNK)
         )
 
-    def _tell(self, batches: Iterable[Iterable[Sequence[Any]]]) -> bool:
+    def _send(self, batches: Iterable[Iterable[Sequence[Any]]]) -> bool:
         """Send commands, each batch in one go, unless Redis is known to be away."""
         if not self.outage.grants_try():
             return False
         try:
             for commands in batches:
-                self.lines.ask(*commands)
+                self.pool.ask(*commands)
         except BrokerAway as error:
             self.outage.began(error)
             return False
@@ -90,12 +90,12 @@ class RedisBroker:
             yield "ZADD", self.keys.ready(queue_name), *scored
 
     def expect(self) -> None:
-        """Leave a new mark, whatever is there: nothing that is in its place can refuse it."""
-        self._tell([[("SET", self.keys.later, str(uuid4()))]])
+        """Leave a new value, whatever is there: nothing that is in its place can refuse it."""
+        self._send([[("SET", self.keys.later, str(uuid4()))]])
 
     def pulse(self) -> Pulse:
         """
-        Return the mark of `expect`, and one that is there for as long as nothing is lost.
+        Return the value of `expect`, and one that is there for as long as nothing is lost.
 
         A Redis that is full hands out as before, and refuses the SET.
         """
@@ -103,14 +103,14 @@ class RedisBroker:
             ("SET", self.keys.generation, str(uuid4()), "NX"),
             ("MGET", self.keys.generation, self.keys.later),
         )
-        return Pulse(*self.lines.ask(*commands)[-1])
+        return Pulse(*self.pool.ask(*commands)[-1])
 
     def missing(self, ready: Sequence[Ready]) -> Sequence[Ready]:
         """Return those whose id is not there."""
         if not ready:
             return ()
         key = self.keys.ready(ready[0].queue_name)
-        [scores] = self.lines.ask(["ZMSCORE", key, *(str(task.id) for task in ready)])
+        [scores] = self.pool.ask(["ZMSCORE", key, *(str(task.id) for task in ready)])
         return [task for task, score in zip(ready, scores, strict=True) if score is None]
 
     def listen(self, connection: BaseDatabaseWrapper) -> None:

@@ -18,11 +18,11 @@ from ..base import BrokerAway
 
 #: Seconds for a connection to be made, and for a command to be answered.
 TIMEOUT = 0.5
-#: Lines that a process keeps open while nobody uses them.
+#: Connections that a process keeps open while nobody uses them.
 SPARE = 8
 
 
-class Line:
+class BrokerConnection:
     """One connection."""
 
     def __init__(self, pool: Any) -> None:
@@ -77,7 +77,7 @@ class Line:
         self._connection.disconnect()
 
 
-class Lines:
+class ConnectionPool:
     """
     The connections of a process, made when they are needed.
 
@@ -86,13 +86,13 @@ class Lines:
 
     def __init__(self, cache: str) -> None:
         self._cache = cache
-        self._spare: deque[Line] = deque(maxlen=SPARE)
+        self._spare: deque[BrokerConnection] = deque(maxlen=SPARE)
         self._pid = os.getpid()
 
-    def new(self) -> Line:
-        """Return a line of one's own. Raise BrokerAway if the cache's settings are of no use."""
+    def new(self) -> BrokerConnection:
+        """Return a new connection. Raise BrokerAway if the cache's settings are of no use."""
         try:
-            return Line(get_redis_connection(self._cache).connection_pool)
+            return BrokerConnection(get_redis_connection(self._cache).connection_pool)
         except Exception as error:  # noqa: BLE001
             # Whatever it says may quote the URL with the password.
             raise BrokerAway(
@@ -102,14 +102,14 @@ class Lines:
     def ask(self, *commands: Sequence[Any]) -> list[Any]:
         """Send commands in one go and return the answers. Raise BrokerAway."""
         with away():
-            while (line := self._take()) is not None:
+            while (connection := self._take()) is not None:
                 try:
-                    return self._ask(line, commands)
+                    return self._ask(connection, commands)
                 except (RedisConnectionError, ReadOnlyError):
                     continue  # since it was used last: a restart, a failover, or idle for too long
             return self._ask(self.new(), commands)
 
-    def _take(self) -> Line | None:
+    def _take(self) -> BrokerConnection | None:
         if self._pid != os.getpid():
             self._pid = os.getpid()
             self._spare = deque(maxlen=SPARE)
@@ -118,16 +118,16 @@ class Lines:
         except IndexError:
             return None
 
-    def _ask(self, line: Line, commands: Sequence[Sequence[Any]]) -> list[Any]:
+    def _ask(self, connection: BrokerConnection, commands: Sequence[Sequence[Any]]) -> list[Any]:
         try:
-            answers = line.ask(*commands)
+            answers = connection.ask(*commands)
         except BaseException as error:
             if isinstance(error, ResponseError) and not isinstance(error, ReadOnlyError):
-                self._spare.append(line)
+                self._spare.append(connection)
             else:
-                line.close()
+                connection.close()
             raise
-        self._spare.append(line)
+        self._spare.append(connection)
         return answers
 
 

@@ -1,4 +1,4 @@
-"""How one process gets ids from Redis: many at a time, or waiting for the next one."""
+"""Get ids for one process from Redis: many at a time, or waiting for the next one."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from redis.exceptions import ResponseError
 from ...definitions import registry
 from ...routing import QueueSelection
 from ..base import BrokerAway, Ready
-from ..rejects import Complaints
-from .connections import Line, away
+from ..rejects import Rejects
+from .connections import BrokerConnection, away
 
 if TYPE_CHECKING:
     from .broker import RedisBroker
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 #: Seconds for which Redis is asked to wait for an id. At the end the queues are asked for anew.
 WAIT = 1
-#: Seconds after which a line that should have said something is dead.
+#: Seconds after which a connection that should have said something is dead.
 TOO_LONG = 3.0
 #: Seconds of waiting after which an id that arrives is likely to be alone: it is not kept waiting
 #: for the answer to whether there are more.
@@ -63,16 +63,16 @@ class RedisSource:
         self._broker = broker
         self._keys = broker.keys
         self._queues = queues
-        self._line: Line | None = None
+        self._connection: BrokerConnection | None = None
         self._waits_since: float | None = None
         self._others: set[str] = set()
         self._read_others_at = float("-inf")
         self._turn = 0
-        self._complaints = Complaints("Redis")
+        self._rejects = Rejects("Redis")
 
     def take(self, limit: int, without: Collection[str]) -> list[Ready]:
         """Return up to `limit` ids: the one that arrived, or when busy all that are there."""
-        return self._carefully(lambda: self._take(limit, without))
+        return self._use(lambda: self._take(limit, without))
 
     def settle(self) -> None:
         """Do nothing: what was taken is not in Redis any more."""
@@ -81,25 +81,25 @@ class RedisSource:
         """Put ids back."""
         self._broker.publish(ready)
 
-    def watch(self, without: Collection[str]) -> Sequence[Line]:
+    def watch(self, without: Collection[str]) -> Sequence[BrokerConnection]:
         """Let Redis send the next id."""
-        return self._carefully(lambda: self._watch(without))
+        return self._use(lambda: self._watch(without))
 
-    def rest(self) -> None:
+    def unwatch(self) -> None:
         """Take the blocking pop back. An id that arrives in this moment is published again."""
         if self._waits_since is not None:
-            arrived = self._carefully(self._receive) if self._is_answered() else []
+            arrived = self._use(self._receive) if self._is_answered() else []
             self.close()
             self.give_back(arrived)
 
     def close(self) -> None:
         """Close the connection."""
-        line, self._line, self._waits_since = self._line, None, None
-        if line is not None:
-            line.close()
+        connection, self._connection, self._waits_since = self._connection, None, None
+        if connection is not None:
+            connection.close()
 
-    def _carefully(self, action: Callable[[], T]) -> T:
-        """Use no line any more that something went wrong on."""
+    def _use(self, action: Callable[[], T]) -> T:
+        """Use the connection; drop it when something went wrong on it."""
         try:
             with away():
                 return action()
@@ -124,8 +124,8 @@ class RedisSource:
         return found
 
     def _is_answered(self) -> bool:
-        assert self._line is not None and self._waits_since is not None
-        if select.select([self._line], [], [], 0)[0]:
+        assert self._connection is not None and self._waits_since is not None
+        if select.select([self._connection], [], [], 0)[0]:
             return True
         if time.monotonic() > self._waits_since + TOO_LONG:
             raise BrokerAway("it has not answered a blocking pop")
@@ -133,10 +133,10 @@ class RedisSource:
 
     def _receive(self) -> list[Ready]:
         """Read the answer to the blocking pop; one that ended without an id is as good."""
-        assert self._line is not None
+        assert self._connection is not None
         self._waits_since = None
         try:
-            answer = self._line.receive()
+            answer = self._connection.receive()
         except ResponseError as error:
             if not str(error).startswith("WRONGTYPE"):
                 raise
@@ -149,23 +149,23 @@ class RedisSource:
     def _pop(self, limit: int, without: Collection[str]) -> list[Ready]:
         names = self._queue_names(without)
         keys = [self._keys.ready(name) for name in names]
-        [popped] = self._the_line().ask(["EVAL", _POP, len(keys), *keys, limit])
+        [popped] = self._connected().ask(["EVAL", _POP, len(keys), *keys, limit])
         return self._read([(names[index - 1], member, score) for index, member, score in popped])
 
-    def _watch(self, without: Collection[str]) -> Sequence[Line]:
-        line = self._the_line()
+    def _watch(self, without: Collection[str]) -> Sequence[BrokerConnection]:
+        connection = self._connected()
         if self._waits_since is None:
             keys = [self._keys.ready(name) for name in self._queue_names(without)]
-            line.send("BZPOPMIN", *keys, WAIT)
+            connection.send("BZPOPMIN", *keys, WAIT)
             self._waits_since = time.monotonic()
         else:
             self._is_answered()
-        return [line]
+        return [connection]
 
-    def _the_line(self) -> Line:
-        if self._line is None:
-            self._line = self._broker.lines.new()
-        return self._line
+    def _connected(self) -> BrokerConnection:
+        if self._connection is None:
+            self._connection = self._broker.pool.new()
+        return self._connection
 
     def _queue_names(self, without: Collection[str]) -> list[str]:
         """Return the queues to look into, in order; a name at least, as commands need a key."""
@@ -180,17 +180,17 @@ class RedisSource:
 
     def _known_queues(self) -> set[str]:
         """Return the queues of this project's tasks, and those that were published to."""
-        [members] = self._the_line().ask(["SMEMBERS", self._keys.names])
+        [members] = self._connected().ask(["SMEMBERS", self._keys.names])
         declared = {t.queue_name for t in registry.known_tasks() if t.backend == self._broker.alias}
         return declared | {member.decode(errors="replace") for member in members}
 
     def _read(self, popped: Sequence[tuple[str, bytes, Any]]) -> list[Ready]:
-        """Return what are ids; tell of what is none."""
+        """Return what are ids; log what is none."""
         found = []
         for queue_name, member, score in popped:
             task_id = _id_of(member)
             if task_id is None:
-                self._complaints.about(queue_name, member)
+                self._rejects.log(queue_name, member)
             else:
                 found.append(Ready(task_id, queue_name, _priority_of(score)))
         return found

@@ -19,7 +19,7 @@ from ...monitoring.queue_list import known_names
 from ...routing import is_queue_name
 from ...store.workers import queues, requests
 from ...store.workers.leases import BEAT
-from ...store.workers.requests import WishRefused
+from ...store.workers.requests import RequestRefused
 from ..tasks_command import TasksCommand, counted
 
 
@@ -80,7 +80,7 @@ def _pause(command: Command, backend: DatabaseBackend, options: dict[str, Any]) 
         for name, is_new in changed.items()
     ]
     if any(changed.values()):
-        lines.append(f"Workers obey within {app_settings.POLL_INTERVAL:g} s.")
+        lines.append(f"Workers apply it within {app_settings.POLL_INTERVAL:g} s.")
     command.answer(options, {"queues": _changes(changed)}, lines)
 
 
@@ -155,7 +155,7 @@ def _ask(
         try:
             each["changed"], line = ask(worker)
             lines.append(line)
-        except WishRefused as error:
+        except RequestRefused as error:
             each |= {"changed": False, "refused": str(error)}
             refused.append(str(error))
         document.append(each)

@@ -68,7 +68,7 @@ class Command(TasksCommand):
                 count = pruning.count_older(database, [status], age)
             else:
                 count = pruning.prune_older(database, [status], age)
-        self._tell(status, counted(count), which, is_dry)
+        self._report(status, counted(count), which, is_dry)
 
     def _prune_runs(self, database: str, options: dict[str, Any]) -> None:
         """Delete the runs of schedules that are as old as successful tasks get, as beats do."""
@@ -80,9 +80,9 @@ class Command(TasksCommand):
         else:
             count = due.prune_runs(database, age).number
         which = f"older than {duration(age)}"
-        self._tell("Runs of schedules", counted(count, "run"), which, options["dry_run"])
+        self._report("Runs of schedules", counted(count, "run"), which, options["dry_run"])
 
-    def _tell(self, what: str, count: str, which: str, is_dry: bool) -> None:
+    def _report(self, what: str, count: str, which: str, is_dry: bool) -> None:
         done = "would be deleted" if is_dry else "deleted"
         self.say(f"{what}: {count} {which} {done}.")
 

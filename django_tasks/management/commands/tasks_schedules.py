@@ -102,7 +102,7 @@ def _next(command: Command, database: str, options: dict[str, Any]) -> None:
         command.answer(options, {"slots": document}, "")
         return
     now = database_now(database)
-    rows = [[_moment(slot), _in(slot, now), row.name, row.task_path] for slot, row in found]
+    rows = [[_datetime(slot), _in(slot, now), row.name, row.task_path] for slot, row in found]
     command.show_table("Next", ("at", "in", "schedule", "task"), rows)
 
 
@@ -145,8 +145,8 @@ def _pause(command: Command, database: str, options: dict[str, Any]) -> None:
     try:
         changed = edits.pause(ids.values(), until, using=database)
     except ValidationError as error:
-        raise CommandError(f"{_moment(until)}: {' '.join(error.messages)}") from error
-    text = f"Paused {counted(changed, 'schedule')} until {_moment(until)}."
+        raise CommandError(f"{_datetime(until)}: {' '.join(error.messages)}") from error
+    text = f"Paused {counted(changed, 'schedule')} until {_datetime(until)}."
     command.answer(options, {"changed": changed, "paused_until": until}, text)
 
 
@@ -212,7 +212,7 @@ def _cells(each: ScheduleSummary, now: datetime) -> list[str]:
     return [
         each.name,
         each.when + (f" ({each.timezone})" if each.timezone else ""),
-        f"paused until {_moment(each.paused_until)}" if each.state == "paused" else each.state,
+        f"paused until {_datetime(each.paused_until)}" if each.state == "paused" else each.state,
         _in(each.next_run_at, now),
         f"{duration((now - last).total_seconds())} ago" if last else "-",
         each.last_status or "-",
@@ -225,7 +225,7 @@ def _in(moment: datetime | None, now: datetime) -> str:
     return "-" if moment is None else f"in {duration(max((moment - now).total_seconds(), 0.0))}"
 
 
-def _moment(moment: datetime | None) -> str:
+def _datetime(moment: datetime | None) -> str:
     return "-" if moment is None else f"{localtime(moment):%Y-%m-%d %H:%M:%S %Z}"
 
 

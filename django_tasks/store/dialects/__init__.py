@@ -25,7 +25,7 @@ from django.db.models import (
 from django.db.models.expressions import RawSQL
 
 from ...statuses import Status
-from .base import NEXT_CLAIM, NOTIFY_CHANNEL, WISH, Dialect
+from .base import CONTROL_REQUEST, NEXT_CLAIM, NOTIFY_CHANNEL, Dialect
 from .batches import TABLE, by_id
 from .conflicts import is_conflict, is_lock_timeout
 from .mysql import MySQL
@@ -33,9 +33,9 @@ from .postgresql import PostgreSQL
 from .sqlite import SQLite
 
 __all__ = [
+    "CONTROL_REQUEST",
     "NOTIFY_CHANNEL",
     "TABLE",
-    "WISH",
     "DatabaseNow",
     "Dialect",
     "PruneAfter",
@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 
-def of(connection: BaseDatabaseWrapper) -> Dialect:
+def dialect_for(connection: BaseDatabaseWrapper) -> Dialect:
     """Return the dialect of `connection`."""
     return _dialect(connection.vendor, bool(connection.features.has_select_for_update_skip_locked))
 
@@ -98,7 +98,7 @@ class DatabaseNow(Func):
         self.delay = delay
 
     def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> Any:  # type: ignore[override]
-        return of(connection).now(self.delay), []
+        return dialect_for(connection).now(self.delay), []
 
 
 class PruneAfter(Func):
@@ -107,7 +107,7 @@ class PruneAfter(Func):
     output_field = DateTimeField()
 
     def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> Any:  # type: ignore[override]
-        return of(connection).prune_after(), []
+        return dialect_for(connection).prune_after(), []
 
 
 class SecondsBetween(Func):
@@ -118,7 +118,7 @@ class SecondsBetween(Func):
 
     def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> Any:  # type: ignore[override]
         since, until = map(compiler.compile, self.source_expressions)
-        return of(connection).seconds_between(since[0], until[0]), [*since[1], *until[1]]
+        return dialect_for(connection).seconds_between(since[0], until[0]), [*since[1], *until[1]]
 
 
 def status_is(*statuses: Status) -> RawSQL:

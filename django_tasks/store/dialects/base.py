@@ -18,7 +18,7 @@ from .batches import TABLE, BatchWrites, by_id
 
 NOTIFY_CHANNEL = "django_tasks_ready"
 #: Sent there when people ask something of workers. No queue can have this name.
-WISH = "*"
+CONTROL_REQUEST = "*"
 #: A counter at the column's end stays there: it must not stop the whole queue.
 MOST_ATTEMPTS = 2**31 - 2
 #: Which claim it is, is asked for equality alone: behind the column's end it goes on at the other.
@@ -117,15 +117,15 @@ class Dialect(BatchWrites):
         connection: BaseDatabaseWrapper,
         successes: Sequence[Success],
         *,
-        carefully: bool = False,
+        skip_locked: bool = False,
     ) -> int:
         """
         RUNNING to SUCCESSFUL for each claim that still holds; return how many did.
 
         Rows are locked in the order of their ids. One that somebody else has locked is waited for,
-        as long as the connection allows; `carefully` leaves it as it is.
+        as long as the connection allows; `skip_locked` leaves it as it is.
         """
-        if not carefully:
+        if not skip_locked:
             return self._succeed(connection, sorted(successes, key=by_id))
         with transaction.atomic(using=connection.alias):
             held = self.lock_running(connection, [success.id for success in successes])
@@ -141,10 +141,10 @@ class Dialect(BatchWrites):
         successes: Sequence[Success],
         request: AnyRequest,
         *,
-        carefully: bool = False,
+        skip_locked: bool = False,
     ) -> tuple[int, list[Claim]]:
         """Do both, in one statement where the database can."""
-        accepted = self.succeed(connection, successes, carefully=carefully)
+        accepted = self.succeed(connection, successes, skip_locked=skip_locked)
         return accepted, self.claim(connection, request)
 
     def ready_queues(self, connection: BaseDatabaseWrapper, backend: str) -> list[str]:

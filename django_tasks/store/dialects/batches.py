@@ -1,4 +1,4 @@
-"""Writing many rows at once, each with values of its own: what can be said in common SQL."""
+"""Write many rows at once, each with values of its own: what can be said in common SQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What databases say when transactions get in each other's way: the server is well."""
+"""Recognise conflicts between transactions, deadlocks and lock timeouts: the server is well."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from django.db.backends.signals import connection_created
 from ...conf import app_settings
 from ...redaction.refused_values import number_of
 from ...statuses import Status
-from ..values import AnyRequest, Claim, NewRow, PointedRequest, Success
+from ..values import AnyRequest, BrokerClaimRequest, Claim, NewRow, Success
 from .base import FIRST_CLAIM, LAST_CLAIM, MOST_ATTEMPTS, NEXT_CLAIM, Dialect, columns
 from .batches import TABLE, Columns, as_json
 
@@ -60,7 +60,7 @@ GROUP BY queue_name ORDER BY queue_name"""
             f" ORDER BY priority DESC, id LIMIT %s FOR UPDATE {lock}"
         )
         # FORCE INDEX: by the index of ready tasks it would lock all of a queue.
-        self._pick_pointed = (
+        self._pick_for_broker = (
             f"{found} FORCE INDEX (PRIMARY) WHERE status = 'READY' AND id IN ({{ids}})"
             f" AND queue_name IN ({{queues}}) AND backend = %s FOR UPDATE {lock}"
         )
@@ -204,9 +204,9 @@ GROUP BY queue_name ORDER BY queue_name"""
                     return names
 
     def _picking(self, request: AnyRequest) -> tuple[str, list[Any]]:
-        if not isinstance(request, PointedRequest):
+        if not isinstance(request, BrokerClaimRequest):
             return self._pick, [request.queue_name, request.backend, request.limit]
-        sql = self._pick_pointed.format(
+        sql = self._pick_for_broker.format(
             ids=_placeholders(request.ids), queues=_placeholders(request.queue_names)
         )
         return sql, [*(i.hex for i in request.ids), *request.queue_names, request.backend]

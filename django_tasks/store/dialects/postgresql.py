@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from ...definitions.options import LONGEST
-from ..values import CLAIMED, AnyRequest, Claim, NewRow, NewRows, PointedRequest, Success
+from ..values import CLAIMED, AnyRequest, BrokerClaimRequest, Claim, NewRow, NewRows, Success
 from .base import LOCK_TIMEOUT, MOST_ATTEMPTS, NEXT_CLAIM, NOTIFY_CHANNEL, Dialect, columns
 from .batches import TABLE, Columns, by_id
 
@@ -34,7 +34,7 @@ picked AS MATERIALIZED (
   ORDER BY (priority * -1), id LIMIT %s FOR UPDATE SKIP LOCKED)"""
     # LIKE: with "=" it would go through the index of all that is ready while the statistics say
     # that this is little.
-    _PICK_POINTED = f"""
+    _PICK_FOR_BROKER = f"""
 picked AS MATERIALIZED (
   SELECT id FROM {TABLE}
   WHERE id = ANY(%s::uuid[]) AND status LIKE 'READY' AND queue_name = ANY(%s) AND backend = %s
@@ -197,9 +197,9 @@ held AS MATERIALIZED (
         connection: BaseDatabaseWrapper,
         successes: Sequence[Success],
         *,
-        carefully: bool = False,
+        skip_locked: bool = False,
     ) -> int:
-        finish, parameters = self._finishing(connection, successes, carefully)
+        finish, parameters = self._finishing(connection, successes, skip_locked)
         sql = finish if finish is self._FINISH else f"WITH {self._HELD} {finish}"
         with _claiming_cursor(connection) as cursor:
             cursor.execute(sql, parameters)
@@ -211,9 +211,9 @@ held AS MATERIALIZED (
         successes: Sequence[Success],
         request: AnyRequest,
         *,
-        carefully: bool = False,
+        skip_locked: bool = False,
     ) -> tuple[int, list[Claim]]:
-        finish, parameters = self._finishing(connection, successes, carefully)
+        finish, parameters = self._finishing(connection, successes, skip_locked)
         with _claiming_cursor(connection) as cursor:
             cursor.execute(
                 _ending_and_claiming(finish, self._pick(request)),
@@ -223,21 +223,21 @@ held AS MATERIALIZED (
         return counts[len(CLAIMED) - 1], [Claim._make(row) for row in claimed]
 
     def _finishing(
-        self, connection: BaseDatabaseWrapper, successes: Sequence[Success], carefully: bool
+        self, connection: BaseDatabaseWrapper, successes: Sequence[Success], skip_locked: bool
     ) -> tuple[str, list[Any]]:
         parameters = self._success_parameters(successes)
-        if not (carefully or vars(connection).get(_WAITS)):
+        if not (skip_locked or vars(connection).get(_WAITS)):
             return self._FINISH, parameters
         ids, *_rest = parameters
         return self._FINISH_HELD, [ids, *parameters]
 
     def _pick(self, request: AnyRequest) -> str:
-        if isinstance(request, PointedRequest):
-            return self._PICK_POINTED
+        if isinstance(request, BrokerClaimRequest):
+            return self._PICK_FOR_BROKER
         return self._PICKS[request.beyond is not None, request.until is not None]
 
     def _claim_parameters(self, request: AnyRequest) -> list[Any]:
-        if isinstance(request, PointedRequest):
+        if isinstance(request, BrokerClaimRequest):
             ids = _id_array(request.ids)
             picked: list[Any] = [ids, list(request.queue_names), request.backend]
         else:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ..values import AnyRequest, Claim, PointedRequest, Success
+from ..values import AnyRequest, BrokerClaimRequest, Claim, Success
 from .base import MOST_ATTEMPTS, NEXT_CLAIM, Dialect, columns
 from .batches import TABLE, Columns, as_json
 
@@ -29,7 +29,7 @@ RETURNING {columns()}, COALESCE(expires_at <= {{now}}, 0)"""
 SELECT id FROM {TABLE} WHERE status = 'READY' AND queue_name = %s AND backend = %s
 ORDER BY (priority * -1), id LIMIT %s"""
     # By ids: the unary plus keeps the index of ready tasks out of it.
-    _PICK_POINTED = f"""
+    _PICK_FOR_BROKER = f"""
 SELECT id FROM {TABLE} WHERE id IN (SELECT value FROM json_each(%s)) AND status = 'READY'
   AND +queue_name IN (SELECT value FROM json_each(%s)) AND +backend = %s"""
     _FINISH = f"""
@@ -40,11 +40,11 @@ WHERE {TABLE}.id = json_extract(done.value, '$[0]') AND claims = json_extract(do
   AND status = 'RUNNING'"""
 
     def now(self, delay: float = 0.0) -> str:
-        return _moment("'now'", f"'{delay:+.3f} seconds'" if delay else None)
+        return _datetime("'now'", f"'{delay:+.3f} seconds'" if delay else None)
 
     def later(self, since: str, seconds: str) -> str:
         # Rounded, as it reads no exponents; not by printf(), which makes 0 of NULL.
-        return _moment(since, f"round({seconds}, 3) || ' seconds'")
+        return _datetime(since, f"round({seconds}, 3) || ' seconds'")
 
     def _given(self, columns: Columns) -> str:
         values = ", ".join(
@@ -93,9 +93,9 @@ WHERE {TABLE}.id = json_extract(done.value, '$[0]') AND claims = json_extract(do
         return [Claim._make((UUID(row[0]), *row[1:])) for row in rows]
 
     def _picking(self, request: AnyRequest) -> tuple[str, list[Any]]:
-        if isinstance(request, PointedRequest):
+        if isinstance(request, BrokerClaimRequest):
             ids = json.dumps([task_id.hex for task_id in request.ids])
-            return self._PICK_POINTED, [ids, json.dumps(request.queue_names), request.backend]
+            return self._PICK_FOR_BROKER, [ids, json.dumps(request.queue_names), request.backend]
         return self._PICK, [request.queue_name, request.backend, request.limit]
 
     def _succeed(self, connection: BaseDatabaseWrapper, successes: Sequence[Success]) -> int:
@@ -107,7 +107,7 @@ WHERE {TABLE}.id = json_extract(done.value, '$[0]') AND claims = json_extract(do
             return int(cursor.rowcount)
 
 
-def _moment(*arguments: str | None) -> str:
+def _datetime(*arguments: str | None) -> str:
     """Return SQL for a moment, shifted or not, in Django's own text format."""
     # Microseconds, which SQLite has none of, as zeros. Doubled percent signs: Django formats
     # statements with parameters.

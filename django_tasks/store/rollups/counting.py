@@ -1,5 +1,5 @@
 """
-Counting finished tasks, once each, into their minute and hour.
+Count finished tasks, once each, into their minute and hour.
 
 A mark says how far the counting came. One transaction moves it on, over a slice of a minute, and
 adds what finished in that slice; who does not get the mark counts nothing. So any number of

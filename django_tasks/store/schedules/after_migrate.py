@@ -1,4 +1,4 @@
-"""What happens after `manage.py migrate`: the schedules of the code become rows."""
+"""Sync the schedules of the code to rows after `manage.py migrate`."""
 
 from __future__ import annotations
 

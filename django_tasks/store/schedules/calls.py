@@ -1,4 +1,4 @@
-"""What a schedule's row enqueues: its task with the row's options, and arguments that fit."""
+"""Build the call that a schedule enqueues: its task, the row's options, arguments that fit."""
 
 from __future__ import annotations
 

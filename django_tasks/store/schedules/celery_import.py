@@ -1,4 +1,4 @@
-"""Making schedules of periodic tasks that another system had."""
+"""Import the periodic tasks of django-celery-beat as schedules."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def _rows(connection: BaseDatabaseWrapper, table: str) -> Iterator[dict[str, Any
 
 
 def _aware(name: str, value: Any, connection: BaseDatabaseWrapper) -> Any:
-    if name not in _MOMENTS:
+    if name not in _DATETIMES:
         return value
     moment = parse_datetime(value) if isinstance(value, str) else value
     if isinstance(moment, datetime) and is_naive(moment):
@@ -68,7 +68,7 @@ def _aware(name: str, value: Any, connection: BaseDatabaseWrapper) -> Any:
     return moment
 
 
-_MOMENTS = {"clocked_time", "date_changed", "expires", "last_run_at", "start_time"}
+_DATETIMES = {"clocked_time", "date_changed", "expires", "last_run_at", "start_time"}
 
 
 def translated(row: Row) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""What beats read and write: schedules that are due, and the slots that were decided on."""
+"""Read due schedules for beats, and write the slots that were decided on."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def write(database: str, changes: Sequence[Change]) -> None:
     TaskRecord.objects.using(database).bulk_create([task.record for task in tasks])
     ScheduleRun.objects.using(database).bulk_create(run for c in changes for run in c.runs)
     _update(database, [change.row for change in changes])
-    records.tell_of_tasks(database, ((task.call, task.record) for task in tasks))
+    records.hand_out(database, ((task.call, task.record) for task in tasks))
 
 
 _TABLE = Schedule._meta.db_table

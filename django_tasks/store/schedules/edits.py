@@ -1,5 +1,5 @@
 """
-Writing schedules: what people and code do to them. What beats do is in `slots`.
+Edit schedules, for people and code: save, pause, run now. What beats write is in `due`.
 
 Every change locks the row first, so that a beat decides on the slot before it or after it. The
 database's clock says what is past.
@@ -42,7 +42,7 @@ TIMING = (
 #: Years that moments are in. Close to the ends of Python's calendar (1 and 9999) the offset of a
 #: time zone leads out of it.
 FIRST_YEAR, LAST_YEAR = 1900, 2999
-MOMENTS = ("anchor_at", "clocked_at", "start_at", "end_at")
+DATETIMES = ("anchor_at", "clocked_at", "start_at", "end_at")
 #: Columns that only beats and run_now() change.
 BOOKKEEPING = (
     "last_slot_at", "last_run_at", "last_task_id", "earlier_task_ids", "runs", "created_at",
@@ -191,7 +191,7 @@ def run_now(schedule_id: int, *, using: str) -> TaskResult[Any]:
     Raise ValidationError when its task or arguments are wrong, Schedule.DoesNotExist.
     """
     call, result = repeated(using, partial(_run_now, schedule_id, using))
-    call.backend.announce([result])
+    call.backend.send_enqueued([result])
     return result
 
 
@@ -206,7 +206,7 @@ def _run_now(schedule_id: int, using: str) -> tuple[ScheduledCall, TaskResult[An
         _rows(using).filter(pk=row.pk).update(
             last_run_at=now, last_task_id=record.pk, earlier_task_ids=_still_in_hand(row, using)
         )
-        records.tell_of_tasks(using, [(call, record)])
+        records.hand_out(using, [(call, record)])
         return call, result_of(record, [])
 
 
@@ -306,11 +306,11 @@ def _check_numbers(row: Schedule) -> None:
 
 
 def _check_years(row: Schedule) -> None:
-    moments = {name: getattr(row, name) for name in MOMENTS}
+    datetimes = {name: getattr(row, name) for name in DATETIMES}
     errors = {
         name: _("The year must be one from %(first)s to %(last)s.")
         % {"first": FIRST_YEAR, "last": LAST_YEAR}
-        for name, moment in moments.items()
+        for name, moment in datetimes.items()
         if moment is not None and not FIRST_YEAR <= moment.year <= LAST_YEAR
     }
     if errors:

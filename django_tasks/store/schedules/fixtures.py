@@ -1,4 +1,4 @@
-"""What happens when `manage.py loaddata` stores schedules: it passes their save() by."""
+"""Plan schedules that `manage.py loaddata` stores: it passes their save() by."""
 
 from __future__ import annotations
 

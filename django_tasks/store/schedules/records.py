@@ -62,7 +62,7 @@ def _own_expiry(call: ScheduledCall, now: datetime) -> datetime | None:
     return now + (expires if isinstance(expires, timedelta) else timedelta(seconds=expires))
 
 
-def tell_of_tasks(database: str, made: Iterable[tuple[ScheduledCall, TaskRecord]]) -> None:
+def hand_out(database: str, made: Iterable[tuple[ScheduledCall, TaskRecord]]) -> None:
     """Wake the workers of these tasks' queues, or point to the tasks, when they are committed."""
     ready, later = [], False
     for call, record in made:
@@ -77,9 +77,9 @@ def tell_of_tasks(database: str, made: Iterable[tuple[ScheduledCall, TaskRecord]
         publishing.expect(database)
 
 
-def announce(database: str, made: Sequence[tuple[ScheduledCall, UUID]]) -> None:
+def send_enqueued(database: str, made: Sequence[tuple[ScheduledCall, UUID]]) -> None:
     """Send task_enqueued for tasks that were stored, if somebody listens."""
     for backend in {call.backend for call, _ in made}:
         if has_listeners(task_enqueued, type(backend)):
             ids = [task_id for call, task_id in made if call.backend is backend]
-            backend.announce(enqueue.load_many(database, ids))
+            backend.send_enqueued(enqueue.load_many(database, ids))

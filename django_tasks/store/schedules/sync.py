@@ -1,5 +1,5 @@
 """
-Making rows of the schedules that code declares.
+Sync the schedules that code declares to rows.
 
 A row follows the code as long as nobody changed it: when it differs from `declared`, what the code
 said last, it is kept, and the difference is shown as drift. Whether it is enabled is looked at by

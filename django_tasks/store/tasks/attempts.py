@@ -1,4 +1,4 @@
-"""Attempts: the rows that say what became of a claim."""
+"""Write attempts: the rows of claims that did not succeed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def of_ending(ending: Ending, attempt: Attempt | None, writer: Writer) -> Iterat
 
 
 def late(ending: Ending) -> Attempt:
-    """Return the attempt that tells of a refused ending."""
+    """Return the attempt that records a refused ending."""
     what = "success" if ending.kind is EndingKind.LATE else ending.kind
     return Attempt(outcome=AttemptOutcome.LATE, traceback=f"{what} refused")
 
@@ -124,7 +124,7 @@ def refused_successes(
             Ending(s.id, s.claims, number=0, kind=EndingKind.LATE, fields={}) for s in refused
         ]
         connection = connections[database]
-        dialects.of(connection).insert_attempts(
+        dialects.dialect_for(connection).insert_attempts(
             connection, [row for e in endings for row in of_ending(e, late(e), writer)]
         )
     return [s.id for s in refused], [s.id for s, status in fates if status == Status.RUNNING]

@@ -1,4 +1,4 @@
-"""Taking the tasks that a broker points to."""
+"""Claim the tasks that a broker hands out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ...brokers.base import BrokerAway, Readable, Ready, Source
 from ...dep14.base import DEFAULT_TASK_BACKEND_ALIAS
 from ...routing import QueueSelection
 from ...runtime.outages import Outage
-from ..values import Claim, PointedRequest, Success
+from ..values import BrokerClaimRequest, Claim, Success
 from .claims import Claimer
 
 
-class GuidedClaimer(Claimer):
+class BrokerClaimer(Claimer):
     """
     Claims what a broker points to; while the broker is away, from the table.
 
@@ -44,7 +44,7 @@ class GuidedClaimer(Claimer):
         self._in_hand: list[Ready] = []
 
     @property
-    def is_guided(self) -> bool:
+    def uses_broker(self) -> bool:
         """Whether the broker points to all there is."""
         return self.outage.since is None and not self.is_refusing()
 
@@ -61,7 +61,7 @@ class GuidedClaimer(Claimer):
             if self.also_from_table or is_refusing:
                 return super().finish_and_claim(successes, limit, is_woken=is_woken)
             return self.finish(successes) if successes else 0, []
-        request = self._pointed_request(pointers)
+        request = self._broker_claim_request(pointers)
         if successes:
             accepted, claims = self._succeed_and_claim(successes, request)
         else:
@@ -85,8 +85,8 @@ class GuidedClaimer(Claimer):
             self.outage.over()
         return True
 
-    def _pointed_request(self, pointers: Sequence[Ready]) -> PointedRequest:
-        return PointedRequest(
+    def _broker_claim_request(self, pointers: Sequence[Ready]) -> BrokerClaimRequest:
+        return BrokerClaimRequest(
             [pointer.id for pointer in pointers],
             sorted({pointer.queue_name for pointer in pointers}),
             self.worker_id,
@@ -110,28 +110,28 @@ class GuidedClaimer(Claimer):
             self.outage.began(error)
             return ()
 
-    def leave_out(self, paused: frozenset[str]) -> None:
+    def exclude(self, paused: frozenset[str]) -> None:
         """Claim nothing of these queues from now on, and wait for no id of theirs."""
-        super().leave_out(paused)
-        self.rest()
+        super().exclude(paused)
+        self.release()
 
-    def rest(self) -> None:
+    def release(self) -> None:
         """Leave ready tasks to other processes until the next claim."""
         try:
             if self._in_hand:
                 pointers, self._in_hand = self._in_hand, []
                 self.source.give_back(pointers)
-            self.source.rest()
+            self.source.unwatch()
         except BrokerAway as error:
             self.outage.began(error)
 
     def close(self) -> None:
         """Leave what is in hand to others."""
-        self.rest()
+        self.release()
         self.source.close()
 
 
 def _in_order(claims: list[Claim], pointers: Sequence[Ready]) -> list[Claim]:
-    """Return claims in the order in which the broker pointed to them."""
+    """Return claims in the order in which the broker handed them out."""
     found = {claim.id: claim for claim in claims}
     return [found.pop(pointer.id) for pointer in pointers if pointer.id in found]

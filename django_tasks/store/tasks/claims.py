@@ -1,4 +1,4 @@
-"""Taking ready tasks, in order, without walking over what was taken before."""
+"""Claim ready tasks, in order, without walking over what was claimed before."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from .cursors import QueueCursor, Range, pause_after
 QUEUES_INTERVAL = 0.25
 
 
-#: Seconds for which successes are recorded carefully after somebody's lock was met.
-CAREFUL_FOR = 5.0
+#: Seconds for which locked rows are skipped after somebody's lock was met.
+SKIP_LOCKED_FOR = 5.0
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class Claimer:
         backend: str = DEFAULT_TASK_BACKEND_ALIAS,
     ) -> None:
         self.connection: BaseDatabaseWrapper = connections[database]
-        self.dialect = dialects.of(self.connection)
+        self.dialect = dialects.dialect_for(self.connection)
         self.queues = queues
         self.worker_id = worker_id
         self.process = process
@@ -62,11 +62,11 @@ class Claimer:
         self._cursors: dict[str, QueueCursor] = {}
         #: Seconds that a claim takes which goes on behind a cursor.
         self._usual_cost = 0.0
-        self._careful_until = 0.0
+        self._skip_locked_until = 0.0
         self._turn = 0
         self._queue_names: list[str] = []
         self._queues_are_good_until = float("-inf")
-        #: Queues that are left out, see leave_out().
+        #: Queues that are left out, see exclude().
         self.paused: frozenset[str] = frozenset()
         #: Whether the last claim left ready tasks, as far as it looked.
         self.may_have_more = False
@@ -161,21 +161,21 @@ class Claimer:
         return ClaimRequest(queue_name, limit, self.worker_id, self.process, self.backend)
 
     @property
-    def is_guided(self) -> bool:
-        """Whether somebody tells where ready tasks are, so that the table need not be looked at."""
+    def uses_broker(self) -> bool:
+        """Whether a broker hands out ready tasks, so that the table need not be polled."""
         return False
 
     def watch(self) -> Sequence[Readable]:
         """Return what becomes readable when there may be something to claim."""
         return ()
 
-    def rest(self) -> None:
+    def release(self) -> None:
         """Note that this process has no room for a while."""
 
     def close(self) -> None:
         """Claim no more."""
 
-    def leave_out(self, paused: frozenset[str]) -> None:
+    def exclude(self, paused: frozenset[str]) -> None:
         """Claim nothing of these queues from now on, and of others again."""
         self.paused = paused
 
@@ -190,20 +190,20 @@ class Claimer:
             partial(self.dialect.succeed_and_claim, self.connection, successes, request)
         )
 
-    def be_careful(self) -> None:
+    def skip_locked_for_a_while(self) -> None:
         """Wait for no lock for a while: where one row is locked for long, others may be, too."""
-        self._careful_until = time.monotonic() + CAREFUL_FOR
+        self._skip_locked_until = time.monotonic() + SKIP_LOCKED_FOR
 
     def _record(self, succeed: Callable[..., T]) -> T:
-        """Record successes by the quick statement; carefully after it met somebody's lock."""
-        if time.monotonic() >= self._careful_until:
+        """Record successes by the quick statement; skip locked rows after it met a lock."""
+        if time.monotonic() >= self._skip_locked_until:
             try:
                 return repeated(self.connection.alias, succeed)
             except DatabaseError as error:
                 if not dialects.is_lock_timeout(error):
                     raise
-            self.be_careful()
-        return succeed(carefully=True)
+            self.skip_locked_for_a_while()
+        return succeed(skip_locked=True)
 
     def _candidates(self, claimed: list[Claim], unsure: list[str], is_woken: bool) -> Iterable[str]:
         """Yield the queues to look into, in order; `claimed` grows in the meantime."""

@@ -1,4 +1,4 @@
-"""How far one process has come in a queue, so that no claim walks over what was taken before."""
+"""Remember how far a process has claimed in a queue, so that no claim walks over it again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deleting tasks, with their attempts: those that wait, and the finished by their ids."""
+"""Delete tasks, with their attempts: those that wait, and the finished by their ids."""
 
 from __future__ import annotations
 

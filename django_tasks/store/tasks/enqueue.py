@@ -1,4 +1,4 @@
-"""Writing new task records and reading results."""
+"""Enqueue tasks: write their records. And read results."""
 
 from __future__ import annotations
 
@@ -138,13 +138,13 @@ def _after(when: float | timedelta | datetime | None, moment: datetime) -> datet
 def database_clock(database: str) -> datetime:
     """Return the time of the database."""
     connection = connections[database]
-    return dialects.of(connection).clock(connection)
+    return dialects.dialect_for(connection).clock(connection)
 
 
 def sees_commits(database: str) -> bool:
     """Tell whether a transaction that is open, if one is, sees what others commit meanwhile."""
     connection = connections[database]
-    return not is_callers(connection) or dialects.of(connection).sees_commits(connection)
+    return not is_callers(connection) or dialects.dialect_for(connection).sees_commits(connection)
 
 
 def insert(
@@ -152,7 +152,7 @@ def insert(
 ) -> None:
     """Store one task in the caller's transaction, if there is one."""
     connection = connections[database]
-    dialect = dialects.of(connection)
+    dialect = dialects.dialect_for(connection)
     row = new.row(connection, dialect.to_id(task_id), args, kwargs)
     surely(connection, lambda: dialect.insert(connection, row, wake and new.run_after is None))
 
@@ -178,7 +178,7 @@ def insert_chunks(
     wake: bool,
 ) -> None:
     """Insert so many rows by one statement per `CHUNK`."""
-    dialect = dialects.of(connection)
+    dialect = dialects.dialect_for(connection)
     shared = new.shared_values(connection)
     policies = policy.of(new.task)
     for start in range(0, len(own), CHUNK):

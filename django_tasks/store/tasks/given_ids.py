@@ -1,5 +1,5 @@
 """
-Storing tasks under ids that their callers gave.
+Enqueue tasks under ids that their callers gave.
 
 Whoever is not sure that a task was stored (the reply to the commit was lost, a webhook comes twice)
 calls again with the same id, and there is one row.
@@ -37,7 +37,7 @@ def insert(
     None: it has been stored. Raise TaskResultMismatch if the id is that of another call.
     """
     connection = connections[database]
-    dialect = dialects.of(connection)
+    dialect = dialects.dialect_for(connection)
     row = new.row(connection, dialect.to_id(task_id), args, kwargs)
     is_new = False
 

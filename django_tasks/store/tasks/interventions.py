@@ -1,4 +1,4 @@
-"""What people do to stored tasks: run them again, cancel, move, delete them; and what they hear."""
+"""Act on stored tasks for people: requeue, run now, cancel, move, delete; and report it."""
 
 from __future__ import annotations
 
@@ -63,21 +63,21 @@ class Report:
         ) % {"total": total, "reasons": ", ".join(reasons)}
 
 
-#: Told of each chunk of tasks that were changed.
+#: Called with each chunk of tasks that were changed.
 Listener = Callable[[Sequence[TaskRecord]], object]
 
 
 @dataclass(slots=True, kw_only=True)
 class Intervention:
     """
-    Some tasks, and who is told of those that change.
+    Some tasks, and the listener of those that change.
 
     `seconds`: begin no further chunk after so long (None: however long it takes); the report says
     when that left some out.
     """
 
     tasks: QuerySet[TaskRecord]
-    tell: Listener = len
+    listener: Listener = len
     seconds: float | None = None
 
     def requeue(self, *, copies: bool = False) -> Report:
@@ -107,11 +107,11 @@ class Intervention:
             report.overtaken += len(chosen) - done - told
         return report
 
-    def hurry(self) -> Report:
+    def run_now(self) -> Report:
         """Make scheduled tasks ready before their time."""
         report = Report()
         for chosen in self._chosen((Status.SCHEDULED,), report):
-            done = transitions.hurry(self.tasks.db, _ids(chosen))
+            done = transitions.run_now(self.tasks.db, _ids(chosen))
             report.done += done
             report.overtaken += len(chosen) - done
         return report
@@ -148,7 +148,7 @@ class Intervention:
             report.skipped.update(task.status for task in chunk if task.status not in statuses)
             if chosen := [task for task in chunk if task.status in statuses]:
                 yield chosen
-                self.tell(chosen)
+                self.listener(chosen)
 
 
 def _chunks(tasks: QuerySet[TaskRecord]) -> Iterator[list[TaskRecord]]:

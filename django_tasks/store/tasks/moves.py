@@ -1,4 +1,4 @@
-"""Moving tasks that have not started to another queue or priority."""
+"""Move tasks that have not started to another queue or priority."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...models import TaskRecord
 from ...statuses import PENDING_STATUSES
 from ..locking import CHUNK, lock_in_order
 from ..retrying import repeated
-from .ready import tell_of_ready
+from .ready import notify_ready
 
 
 def move(
@@ -42,5 +42,5 @@ def _move_chunk(database: str, ids: list[UUID], changes: dict[str, Any]) -> int:
         pending = TaskRecord.objects.using(database).filter(pk__in=ids, status__in=PENDING_STATUSES)
         lock_in_order(database, pending)  # a claim under way is waited for
         moved = pending.update(**changes)
-        tell_of_ready(database, ids)
+        notify_ready(database, ids)
         return moved

@@ -1,5 +1,5 @@
 """
-What a row says about its own handling: whoever sweeps may run other code, or none.
+The policy that a task's row carries: whoever sweeps may run other code, or none.
 
 The code of a task speaks when the task is enqueued, and its words travel on the row (`COLUMNS`).
 Whoever finishes the task makes a moment of its `result_ttl`, `prune_after`, and who prunes goes by

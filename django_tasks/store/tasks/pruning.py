@@ -1,5 +1,5 @@
 """
-Deleting finished tasks that were kept for long enough.
+Prune: delete finished tasks that were kept for long enough.
 
 A keeper reads what it deletes, and no more: a row's own `prune_after` says when, whatever the code
 of the keeper says; of rows that have none, the settings of the keeper and the time of their end.

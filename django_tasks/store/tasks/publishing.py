@@ -1,4 +1,4 @@
-"""Telling brokers of ready tasks, after the commit that made them so."""
+"""Publish ready tasks to brokers, after the commit that made them ready."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHUNK = 1000
 
 def publish(database: str, alias: str, ready: Sequence[Ready]) -> None:
     """Have a backend's broker hand out new tasks once the caller's transaction has committed."""
-    if ready and configured.of(alias).publishes:
+    if ready and configured.broker_for(alias).publishes:
         _after_commit(database, new=[(alias, ready)])
 
 
@@ -31,7 +31,7 @@ def publish_again(database: str, task_ids: Iterable[UUID]) -> None:
 
 
 def expect(database: str) -> None:
-    """Have keepers look for tasks that are due, and wishes, after the caller's commit."""
+    """Have keepers look for due tasks, and control requests, after the caller's commit."""
     if configured.publishing_aliases():
         _after_commit(database, has_later=True)
 
@@ -49,10 +49,10 @@ class _Handout:
         for start in range(0, len(self.changed), CHUNK):
             self._read(self.changed[start : start + CHUNK])
         for alias, ready in self.new.items():
-            configured.of(alias).publish(ready)
+            configured.broker_for(alias).publish(ready)
         if self.has_later:
             for alias in configured.publishing_aliases():
-                configured.of(alias).expect()
+                configured.broker_for(alias).expect()
 
     def _read(self, ids: Sequence[UUID]) -> None:
         from ...models import TaskRecord
@@ -61,7 +61,7 @@ class _Handout:
         # By age: some brokers hand out in the order in which they were told.
         found = rows.order_by("pk").values_list("backend", "pk", "queue_name", "priority")
         for alias, task_id, queue_name, priority in found:
-            if alias in task_backends.settings and configured.of(alias).publishes:
+            if alias in task_backends.settings and configured.broker_for(alias).publishes:
                 self.new[alias].append(Ready(task_id, queue_name, priority))
 
 

@@ -1,4 +1,4 @@
-"""Telling of what is ready now: ids to brokers, wake-ups to workers that read the table."""
+"""Notify that tasks are ready: ids to brokers, wake-ups to workers that read the table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .. import dialects
 from . import publishing
 
 
-def tell_of_ready(database: str, task_ids: Iterable[UUID]) -> None:
+def notify_ready(database: str, task_ids: Iterable[UUID]) -> None:
     """
     Have tasks that may be READY now, or READY elsewhere than before, found at once.
 
@@ -25,18 +25,18 @@ def tell_of_ready(database: str, task_ids: Iterable[UUID]) -> None:
     """
     ids = list(task_ids)
     publishing.publish_again(database, ids)
-    if ids and dialects.of(connections[database]).has_notify:
+    if ids and dialects.dialect_for(connections[database]).has_notify:
         rows = TaskRecord.objects.using(database).filter(pk__in=ids, status=Status.READY)
         queues = rows.order_by().values_list("backend", "queue_name").distinct()
         wake(database, {name for alias, name in queues if _wakes(alias, name)})
 
 
 def _wakes(alias: str, queue_name: str) -> bool:
-    return alias in task_backends.settings and configured.of(alias).wakes(queue_name)
+    return alias in task_backends.settings and configured.broker_for(alias).wakes(queue_name)
 
 
 def wake(database: str, queue_names: Iterable[str]) -> None:
     """Wake the workers of these queues with the caller's commit, where the database can."""
     connection = connections[database]
     for queue_name in queue_names:
-        dialects.of(connection).notify(connection, queue_name)
+        dialects.dialect_for(connection).notify(connection, queue_name)

@@ -3,7 +3,7 @@ The only writer of ``status``.
 
 Each change is one compare-and-set: it names the status it expects and, for a running task, the
 claim. No row changed means that somebody else was first; their change stands. Whatever makes tasks
-ready tells of it (see `ready`).
+ready notifies of it (see `ready`).
 
     enqueue -> READY | SCHEDULED          (records.insert)
     claim: READY -> RUNNING               (dialects.claim)
@@ -11,7 +11,7 @@ ready tells of it (see `ready`).
     fail, retry, snooze, release, lose, cancel, expire: RUNNING -> …      (settle)
     promote: SCHEDULED -> READY
     cancel, expire: SCHEDULED, READY -> CANCELLED
-    hurry: SCHEDULED -> READY, before its time
+    run now: SCHEDULED -> READY, before its time
     requeue: FAILED, CANCELLED -> READY
     copy: SUCCESSFUL stays, a new record -> READY
 """
@@ -34,7 +34,7 @@ from ..locking import CHUNK, handled_along, lock_all, lock_available, lock_in_or
 from ..retrying import repeated
 from ..values import AttemptRow, Change, Ending, EndingKind, Success, Writer
 from . import attempts, policy, publishing
-from .ready import tell_of_ready
+from .ready import notify_ready
 
 
 class _Effect(NamedTuple):
@@ -90,7 +90,7 @@ def settle(
     connection = connections[database]
     with transaction.atomic(using=database):
         ids = [ending.id for ending in ordered if ending.kind is not EndingKind.LATE]
-        held = dialects.of(connection).lock_running(connection, ids) if ids else {}
+        held = dialects.dialect_for(connection).lock_running(connection, ids) if ids else {}
         changes: list[Change] = []
         rows: list[AttemptRow] = []
         others: list[Ending] = []
@@ -111,7 +111,7 @@ def settle(
             rows += _look_into(database, others, writer, settled, writes_late=writes_late)
         _write(database, changes, rows)
         again = [ending for ending in ordered if ending.kind in _RUNS_AGAIN]
-        tell_of_ready(database, (e.id for e in again if e.delay <= 0))
+        notify_ready(database, (e.id for e in again if e.delay <= 0))
         if any(ending.delay > 0 for ending in again):
             publishing.expect(database)
     return settled
@@ -175,7 +175,7 @@ def _write(
     belongs here.
     """
     connection = connections[database]
-    dialect = dialects.of(connection)
+    dialect = dialects.dialect_for(connection)
     changed = dialect.change(connection, changes, expected)
     if rows:
         dialect.insert_attempts(connection, rows)
@@ -199,7 +199,7 @@ def save_fields(
         return bool(_owned(database, task_id, claims).update(**fields))
     connection = connections[database]
     with transaction.atomic(using=database):
-        if dialects.of(connection).lock_running(connection, [task_id]):
+        if dialects.dialect_for(connection).lock_running(connection, [task_id]):
             return bool(_owned(database, task_id, claims).update(**fields))
         return None if _owned(database, task_id, claims).exists() else False
 
@@ -245,7 +245,7 @@ def promote(database: str, *, at_any_time: bool = False, seconds: float | None =
     def make_ready(picked: list[tuple[Any, ...]]) -> None:
         ids = [row[0] for row in picked]
         tasks.filter(pk__in=ids, status=Status.SCHEDULED).update(status=Status.READY)
-        tell_of_ready(database, ids)
+        notify_ready(database, ids)
 
     chunks = handled_along(
         database, rows, "run_after", make_ready, also=("queue_name",), seconds=seconds
@@ -354,21 +354,21 @@ def _requeue_chunk(database: str, ids: Sequence[UUID]) -> int:
             meta=None,
             return_value=None,
         )
-        tell_of_ready(database, ids)
+        notify_ready(database, ids)
     return changed
 
 
-def hurry(database: str, task_ids: Iterable[UUID]) -> int:
+def run_now(database: str, task_ids: Iterable[UUID]) -> int:
     """Make scheduled tasks ready before their time; return how many."""
-    return _per_chunk(database, task_ids, _hurry_chunk)
+    return _per_chunk(database, task_ids, _run_now_chunk)
 
 
-def _hurry_chunk(database: str, ids: Sequence[UUID]) -> int:
+def _run_now_chunk(database: str, ids: Sequence[UUID]) -> int:
     scheduled = TaskRecord.objects.using(database).filter(pk__in=ids, status=Status.SCHEDULED)
     with transaction.atomic(using=database):
         lock_in_order(database, scheduled)
         changed = scheduled.update(status=Status.READY, run_after=None)
-        tell_of_ready(database, ids)
+        notify_ready(database, ids)
     return changed
 
 
@@ -383,7 +383,7 @@ def _copy_chunk(database: str, ids: Sequence[UUID]) -> int:
         TaskRecord(status=Status.READY, enqueued_at=DatabaseNow(), **call)
         for call in done.order_by("pk").values(*_CALL)
     )
-    tell_of_ready(database, (made.pk for made in copies))
+    notify_ready(database, (made.pk for made in copies))
     return len(copies)
 
 

@@ -1,4 +1,4 @@
-"""Workers' own rows, and finding the tasks of those that are gone."""
+"""Register workers, renew their leases, and find the tasks of those that are lost."""
 
 from __future__ import annotations
 
@@ -107,11 +107,11 @@ class Signs(NamedTuple):
     has_dead_workers: bool = True
     has_orphans: bool = True
     has_own_orphans: bool = True
-    has_wishes: bool = True
+    has_control_requests: bool = True
 
 
 def signs(database: str, info: WorkerInfo, live_processes: Sequence[int]) -> Signs:
-    """Tell in one statement what it is worth asking for: what the dead have left, and wishes."""
+    """Tell in one statement what it is worth asking for: lost tasks, and control requests."""
     own = WorkerRecord.objects.using(database).filter(pk=info.id)
     paused = QueueState.objects.paused().filter(backend=info.backend)
     found = own.values_list(

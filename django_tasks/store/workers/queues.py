@@ -1,9 +1,9 @@
-"""Pausing queues and letting them run again. The only writer of their states."""
+"""Pause and resume queues. The only writer of their states."""
 
 from __future__ import annotations
 
 from ...models import QueueState
-from ..dialects import WISH, DatabaseNow
+from ..dialects import CONTROL_REQUEST, DatabaseNow
 from ..tasks import publishing
 from ..tasks.ready import wake
 
@@ -18,7 +18,7 @@ def pause(database: str, backend: str, queue_name: str, by: str = "") -> bool:
         defaults={**pausing, "created_at": DatabaseNow()},
     )
     is_changed = is_new or bool(rows.filter(pk=row.pk, paused_at=None).update(**pausing))
-    return _told(database, is_changed)
+    return _notified(database, is_changed)
 
 
 def resume(database: str, backend: str, queue_name: str) -> bool:
@@ -26,7 +26,7 @@ def resume(database: str, backend: str, queue_name: str) -> bool:
     paused = QueueState.objects.using(database).paused()
     rows = paused.filter(backend=backend, queue_name=queue_name)
     is_changed = bool(rows.update(paused_at=None, paused_by="", changed_at=DatabaseNow()))
-    return _told(database, is_changed)
+    return _notified(database, is_changed)
 
 
 def paused_names(database: str, backend: str) -> frozenset[str]:
@@ -35,13 +35,13 @@ def paused_names(database: str, backend: str) -> frozenset[str]:
     return frozenset(rows.values_list("queue_name", flat=True))
 
 
-def _told(database: str, is_changed: bool) -> bool:
+def _notified(database: str, is_changed: bool) -> bool:
     if is_changed:
-        tell_of_wish(database)
+        notify_keepers(database)
     return is_changed
 
 
-def tell_of_wish(database: str) -> None:
-    """Have keepers look what is asked of their workers, as soon as something can tell them."""
-    wake(database, [WISH])
+def notify_keepers(database: str) -> None:
+    """Have keepers read control requests soon: at once where something can wake them."""
+    wake(database, [CONTROL_REQUEST])
     publishing.expect(database)

@@ -1,4 +1,4 @@
-"""How many tasks a process should hold, and when it should look for more."""
+"""Choose how many tasks a process claims at a time, and how often it polls."""
 
 from __future__ import annotations
 

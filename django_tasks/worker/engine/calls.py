@@ -1,4 +1,4 @@
-"""What bodies ask of the thread that has the engine's connection."""
+"""Calls that bodies hand to the engine's thread, which has the connection."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from typing import Any
 from ...runtime.faults import is_outage
 from .set_aside import PAUSE
 
-Errand = tuple[Callable[[], Any], "Future[Any]"]
+EngineCall = tuple[Callable[[], Any], "Future[Any]"]
 
 
 class RowLocked(Exception):
     """Somebody else has locked the row that is to be written: do it again later."""
 
 
-class Errands:
+class EngineCalls:
     """
     Calls that wait for the engine.
 
-    An errand that meets an outage is done again after it, one that raises RowLocked after a pause,
+    A call that meets an outage is made again after it, one that raises RowLocked after a pause,
     while others go on.
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[Errand] = deque()
-        self._set_aside: list[Errand] = []
+        self._waiting: deque[EngineCall] = deque()
+        self._set_aside: list[EngineCall] = []
         #: When to run what is set aside, by time.monotonic(). None: nothing is.
         self.retry_at: float | None = None
 
@@ -48,12 +48,12 @@ class Errands:
         self._waiting.extendleft(reversed(self._set_aside))
         self._set_aside, self.retry_at = [], None
         while self._waiting:
-            errand = self._waiting[0]
-            function, answer = errand
+            call = self._waiting[0]
+            function, answer = call
             try:
                 answer.set_result(function())
             except RowLocked:
-                self._set_aside.append(errand)
+                self._set_aside.append(call)
                 self.retry_at = time.monotonic() + PAUSE
             except Exception as error:
                 if is_outage(error):

@@ -1,9 +1,9 @@
-"""Which claimer a process works with, by its backend's broker."""
+"""Choose the claimer of a process, by its backend's broker."""
 
 from __future__ import annotations
 
 from ...brokers import configured as brokers
-from ...store.tasks.broker_claims import GuidedClaimer
+from ...store.tasks.broker_claims import BrokerClaimer
 from ...store.tasks.claims import Claimer
 from ..board import Board
 from ..config import WorkerConfig
@@ -19,11 +19,11 @@ def make_claimer(config: WorkerConfig, process: int, board: Board) -> Claimer:
     whose = (config.database, config.queues, config.worker_id, process, config.backend)
     if config.is_quarantine:
         return OfferClaimer(*whose, board=board)
-    broker = brokers.of(config.backend)
+    broker = brokers.broker_for(config.backend)
     if not broker.publishes:
         return Claimer(*whose)
     # A worker that ends when nothing is ready must not take the broker's word for it.
-    return GuidedClaimer(
+    return BrokerClaimer(
         *whose,
         source=broker.source(config.queues),
         outage=broker.outage,

@@ -30,14 +30,14 @@ from ..execution import contexts
 from ..execution.jobs import Job, Outcome
 from ..execution.not_run import expired, given_back
 from ..pools.base import Pool
-from ..quarantine import Suspects
-from ..reporting.signals import Audience
+from ..quarantine import Quarantined
+from ..reporting.signals import Listeners
 from .batch_size import FLUSH_AFTER, FLUSH_AT, BatchSize
-from .calls import Errands
+from .calls import EngineCalls
 from .claimers import make_claimer
 from .memory import MemoryLimit
 from .pauses import Pauses
-from .polling import Lookout
+from .polling import Polling
 from .recorder import Recorder
 
 logger = logging.getLogger("django_tasks.worker")
@@ -58,9 +58,9 @@ class Engine:
         self.wake_up = wake_up
         self.pool: Pool
         self.outcomes: deque[tuple[Job, Outcome]] = deque()
-        self.errands = Errands()
+        self.calls = EngineCalls()
         self.held: dict[int, Job] = {}
-        self.suspects = Suspects(self)
+        self.quarantined = Quarantined(self)
         self.batch = BatchSize(config.slots)
         self.memory = MemoryLimit(config, process)
         self.pauses = Pauses(config, lane)
@@ -74,7 +74,7 @@ class Engine:
         self._wake_at = 1
         #: Whether a slow body makes tasks wait that it was thought would not: claim none ahead
         #: until it has ended.
-        self._is_clogged = False
+        self._is_blocked = False
         self._flush_at: float | None = None
         self._must_adopt = False
 
@@ -93,7 +93,7 @@ class Engine:
 
         Raise TimeoutError when the database has not answered for the time of a lease.
         """
-        answer = self.errands.add(function)
+        answer = self.calls.add(function)
         if self.is_sleeping:
             self.wake()
         return answer.result(app_settings.LEASE) if wait else None
@@ -129,8 +129,8 @@ class Engine:
     def _connect(self) -> None:
         database = self.config.database
         self.connection = connections[database]
-        dialects.of(self.connection).prepare_claiming_connection(self.connection)
-        self.lookout = Lookout(self.connection, self.wake_up)
+        dialects.dialect_for(self.connection).prepare_claiming_connection(self.connection)
+        self.polling = Polling(self.connection, self.wake_up)
         self.claimer = make_claimer(self.config, self.process, self.lane.board)
         self.recorder = Recorder(self.config, self.process, self.claimer, self._forget)
 
@@ -162,28 +162,28 @@ class Engine:
     def _work(self, now: float) -> None:
         try:
             if self.pauses.have_changed:
-                self._obey_pauses()
-            self.suspects.look_after_offers(self.claimer)
+                self._apply_pauses()
+            self.quarantined.look_after_offers(self.claimer)
             room = self._room(now)
-            if not (room or self.errands or self._is_flush_due(now) or self._must_adopt):
+            if not (room or self.calls or self._is_flush_due(now) or self._must_adopt):
                 return
             if self._must_adopt:
                 self._adopt()
-            self.errands.run()
+            self.calls.run()
             self._exchange(room)
         except CONNECTION_ERRORS as error:
             self._cut_off(error)
         else:
             self.outage.over()
-            self._run_suspect()
+            self._run_quarantined()
 
-    def _obey_pauses(self) -> None:
+    def _apply_pauses(self) -> None:
         """Leave out the queues that are paused now, and give back what of them has not started."""
-        self.pauses.obey(self.claimer)
+        self.pauses.apply(self.claimer)
         for job in list(self.held.values()):
             if self.is_to_go(job) and self._is_unstarted(job):
                 self.give_back(job)
-        self.lookout.look_at_once()
+        self.polling.look_at_once()
 
     def _collect(self) -> None:
         """Sort what the pool posted into successes and endings."""
@@ -196,8 +196,8 @@ class Engine:
             self.recorder.add(job, outcome)
             self.held.pop(job.entry, None)
             if not self._is_unstarted(job):
-                self._is_clogged = False
-            self.suspects.discard(job)
+                self._is_blocked = False
+            self.quarantined.discard(job)
             if self._flush_at is None:
                 self._flush_at = time.monotonic() + FLUSH_AFTER
 
@@ -208,23 +208,23 @@ class Engine:
             return False
         is_idle = not any(self._is_unstarted(job) for job in self.held.values())
         # What waits to be alone waits for this write.
-        is_due = is_idle or bool(self.suspects.alone) or now >= self._flush_at
+        is_due = is_idle or bool(self.quarantined.alone) or now >= self._flush_at
         return is_due or self.recorder.waiting >= FLUSH_AT
 
     def _room(self, now: float) -> int:
         """Return how many tasks to claim now."""
         room = self._free()
-        if room and self.lookout.is_time(now, is_writing=self._is_flush_due(now)):
+        if room and self.polling.is_time(now, is_writing=self._is_flush_due(now)):
             return room
         return 0
 
     def _free(self) -> int:
         """Return how many tasks this process could take at this moment."""
-        if self.is_stopping or self.suspects.alone or not self._is_trusted:
+        if self.is_stopping or self.quarantined.alone or not self._is_trusted:
             return 0
-        held = len(self.held) - self.suspects.offered
+        held = len(self.held) - self.quarantined.offered
         room = self.batch.room(held)
-        if self._is_clogged:
+        if self._is_blocked:
             room = max(0, min(room, self.batch.slots - held))
         room = min(room, self.lane.room)  # what is set aside, and offered, has its place there
         return room if self.claims_left is None else min(room, self.claims_left)
@@ -240,8 +240,8 @@ class Engine:
         """Write the outcomes and claim, in one statement where the database can."""
         self._flush_at = None
         if room:
-            self.lookout.begin(is_guided=self.claimer.is_guided)
-        claims = self.recorder.write(room, is_woken=self.lookout.take_woken())
+            self.polling.begin(uses_broker=self.claimer.uses_broker)
+        claims = self.recorder.write(room, is_woken=self.polling.take_woken())
         self._must_adopt |= self.recorder.may_have_forgotten
         self.recorder.may_have_forgotten = False
         if room:
@@ -254,31 +254,31 @@ class Engine:
         self.lane.board.finished[self.lane.index] += 1
 
     def _plan_next_look(self, asked: int, got: int) -> None:
-        self._note_hunger(got)
-        if self.claimer.may_have_more and (got == asked or self.claimer.is_guided):
-            self.lookout.look_at_once()
+        self._note_idle(got)
+        if self.claimer.may_have_more and (got == asked or self.claimer.uses_broker):
+            self.polling.look_at_once()
             self.wake_up.send()  # for another process, too
         elif self.claimer.may_have_more:  # in queues that were not looked into
-            self.lookout.look_with_next_write()
+            self.polling.look_with_next_write()
         else:
-            is_told = self.lane.board.is_listening or self.claimer.is_guided
-            self.lookout.look_later(is_listening=is_told)
+            is_notified = self.lane.board.is_listening or self.claimer.uses_broker
+            self.polling.look_later(is_listening=is_notified)
             if self.config.burst and not got and not self.held and not self.recorder.is_waiting:
                 self.is_stopping = self.is_drained = True
 
-    def _note_hunger(self, got: int) -> None:
+    def _note_idle(self, got: int) -> None:
         """Tell the supervisor, which scales by it, since when this process finds nothing."""
-        starved_at = self.lane.board.starved_at
+        idle_since = self.lane.board.idle_since
         if got:
-            self.lookout.found()
-            starved_at[self.lane.index] = 0.0
-        elif not starved_at[self.lane.index]:
-            starved_at[self.lane.index] = clock()
+            self.polling.found()
+            idle_since[self.lane.index] = 0.0
+        elif not idle_since[self.lane.index]:
+            idle_since[self.lane.index] = clock()
 
     def _hand_over(self, claims: Sequence[Claim]) -> None:
         jobs = []
         metadata = contexts.metadata_of(self.config.database, claims)
-        audience = Audience(task_started)
+        listeners = Listeners(task_started)
         for claim in claims:
             if self.claims_left is not None:
                 self.claims_left -= 1
@@ -288,19 +288,19 @@ class Engine:
             job = Job(claim, task, self.lane.reserve(claim.id, claim.claims))
             if metadata:
                 job.metadata = metadata.get(claim.id)
-            job.announce = audience.listens_to(claim)
+            job.sends_started = listeners.listens_to(claim)
             self.held[job.entry] = job
             if claim.is_expired:
                 self._end_unstarted(job, expired(claim))
             elif claim.lost:
-                self.suspects.add(job, self.batch.slots)
+                self.quarantined.add(job, self.batch.slots)
             else:
                 jobs.append(job)
         if jobs:
             self.pool.submit(jobs)
-        self._run_suspect()
+        self._run_quarantined()
 
-    # --- for the suspects -----------------------------------------------------------------------
+    # --- for quarantined tasks -------------------------------------------------------------------
 
     def start(self, job: Job) -> None:
         """Hand a job to the pool, as one that was claimed just now: it has waited for its turn."""
@@ -323,14 +323,14 @@ class Engine:
 
     # --- what has not started -------------------------------------------------------------------
 
-    def _run_suspect(self) -> None:
+    def _run_quarantined(self) -> None:
         """Run the next of those that wait to be alone, if nothing else is left to do or write."""
-        if self.suspects.alone and self.recorder.retry_at is not None:
+        if self.quarantined.alone and self.recorder.retry_at is not None:
             # What is set aside waits for a lock for as long as somebody likes: others run them.
-            self.suspects.give_back_unstarted()
-        others = len(self.held) - len(self.suspects.alone) - self.suspects.offered
+            self.quarantined.give_back_unstarted()
+        others = len(self.held) - len(self.quarantined.alone) - self.quarantined.offered
         if not others and not self.recorder.is_waiting:
-            self.suspects.start_next()
+            self.quarantined.start_next()
 
     def _end_unstarted(self, job: Job, ending: Ending) -> None:
         if job.take():
@@ -343,13 +343,13 @@ class Engine:
         """Give back what waits behind a slow task, or, when stopping, all that has not started."""
         if not self.held:
             return
-        patience = 0.0 if self.is_stopping else app_settings.UNSTARTED_SECONDS
+        longest_wait = 0.0 if self.is_stopping else app_settings.UNSTARTED_SECONDS
         # Jobs are handed over in order, so the oldest is first.
         for job in list(self.held.values()):
-            if now - job.claimed_at < patience:
+            if now - job.claimed_at < longest_wait:
                 break
             if self._is_unstarted(job):
-                self._is_clogged = not self.is_stopping
+                self._is_blocked = not self.is_stopping
                 self.give_back(job)
 
     def _recycle_if_fat(self, now: float) -> None:
@@ -362,7 +362,7 @@ class Engine:
         """Drop the connection and come back: what is not written stays in memory until then."""
         self._must_adopt = True
         self._flush_at = time.monotonic()
-        self.lookout.look_at_once()
+        self.polling.look_at_once()
         self.outage.began(error)
         try:
             self.connection.close()
@@ -387,39 +387,39 @@ class Engine:
         if self._free() and self.outage.allows(time.monotonic()):
             waits += [self.wake_up, *self.claimer.watch()]
         else:
-            self.claimer.rest()
-        held, waiting = len(self.held) - self.suspects.offered, self.recorder.waiting
+            self.claimer.release()
+        held, waiting = len(self.held) - self.quarantined.offered, self.recorder.waiting
         self._wake_at = 1 if self.is_stopping else self.batch.outcomes_to_wake_for(held, waiting)
         self.is_sleeping = True
         # An outcome that was posted before this line sent no wake-up: do not sleep over it.
-        if len(self.outcomes) < self._wake_at and not self.errands and not self._is_done():
+        if len(self.outcomes) < self._wake_at and not self.calls and not self._is_done():
             self._wait(waits, timeout)
         self.is_sleeping = False
 
     def _wait(self, waits: list[Readable], timeout: float) -> None:
         try:
-            readable = self.lookout.wait(waits, timeout)
-        except CONNECTION_ERRORS as error:  # met by a glance
+            readable = self.polling.wait(waits, timeout)
+        except CONNECTION_ERRORS as error:  # met by a check for changes
             self._cut_off(error)
             return
         if self._own_wake in readable:
             self._own_wake.take(1000)
         if any(ready not in (self._own_wake, self.wake_up) for ready in readable):
-            self.lookout.look_at_once()  # the broker has something
+            self.polling.look_at_once()  # the broker has something
 
     def _seconds_to_sleep(self) -> float:
         now = time.monotonic()
         if not self.outage.allows(now):
             return self.outage.seconds_left(now)
-        if self.errands or self._must_adopt or self.pauses.have_changed:
+        if self.calls or self._must_adopt or self.pauses.have_changed:
             return 0.0
         times = [now + (FLUSH_AFTER if self.batch.is_in_a_rush(len(self.held)) else BEAT)]
         if self._flush_at is not None:
             times.append(now if self._is_flush_due(now) else self._flush_at)
-        retries = (self.recorder.retry_at, self.errands.retry_at)
+        retries = (self.recorder.retry_at, self.calls.retry_at)
         times += [retry_at for retry_at in retries if retry_at is not None]
         if self._free():
-            times.append(self.lookout.poll_at)
+            times.append(self.polling.poll_at)
         elif not self.is_stopping and not self._is_trusted:
             times.append(now + TRUST_INTERVAL)
         unstarted = next((j for j in self.held.values() if self._is_unstarted(j)), None)

@@ -1,4 +1,4 @@
-"""How much memory this process holds, and whether that is too much."""
+"""Measure the memory of this process, and whether it is too much."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which queues a process leaves out, as its keeper says on the board."""
+"""Exclude paused queues from a process' claims, as its keeper says on the board."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ class Pauses:
     def __init__(self, config: WorkerConfig, lane: Lane) -> None:
         self.config = config
         self.lane = lane
-        self._obeyed = 0
+        self._applied = 0
 
     @property
     def are_known(self) -> bool:
         """Whether they were read: until then nothing may be claimed."""
-        return bool(self._obeyed)
+        return bool(self._applied)
 
     @property
     def have_changed(self) -> bool:
         """Whether they are to be read."""
-        return self._obeyed != self.lane.board.pauses
+        return self._applied != self.lane.board.pauses
 
-    def obey(self, claimer: Claimer) -> None:
+    def apply(self, claimer: Claimer) -> None:
         """Have `claimer` leave out what is paused now."""
         number = self.lane.board.pauses  # before the look: what changes after it has another one
-        claimer.leave_out(queues.paused_names(self.config.database, self.config.backend))
-        self._obeyed = number
-        self.lane.obey(number)
+        claimer.exclude(queues.paused_names(self.config.database, self.config.backend))
+        self._applied = number
+        self.lane.note_applied(number)

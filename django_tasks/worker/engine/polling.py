@@ -1,4 +1,4 @@
-"""When a process looks into the table for tasks, and how it sleeps until then."""
+"""Decide when a process polls the table for tasks, and sleep until then."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ...runtime.wakeups import WakeUp
 from ...store import dialects
 from .batch_size import PollPace
 
-#: Seconds between two glances for changes, where the database can tell of them for next to
+#: Seconds between two checks for changes, where the database can tell of them for next to
 #: nothing: while there was work lately, and after LIVELY seconds without any.
-GLANCE_INTERVAL, QUIET_GLANCE_INTERVAL, LIVELY = 0.02, 0.05, 5.0
+CHECK_INTERVAL, QUIET_CHECK_INTERVAL, LIVELY = 0.02, 0.05, 5.0
 #: Seconds for which a look that may wait joins the next write of outcomes.
 JOIN_WITHIN = 0.005
 
 
-class Lookout:
-    """Knows the time of the next look, takes wake-ups, and glances at changes in between."""
+class Polling:
+    """Knows the time of the next poll, takes wake-ups, and checks for changes in between."""
 
     def __init__(self, connection: BaseDatabaseWrapper, wake_up: WakeUp) -> None:
         self.connection = connection
-        self.dialect = dialects.of(connection)
+        self.dialect = dialects.dialect_for(connection)
         self.wake_up = wake_up
         #: When to look at the latest, by the monotonic clock.
         self.poll_at = 0.0
@@ -34,7 +34,7 @@ class Lookout:
         #: What the database's mark of changes was before the last look; None: it has none.
         self._marker: int | None = None
         self._has_changed = False
-        self._glance_at = 0.0
+        self._check_at = 0.0
         self._found_at = float("-inf")
 
     def is_time(self, now: float, *, is_writing: bool) -> bool:
@@ -46,15 +46,15 @@ class Lookout:
                 self._pace.found()
                 self._is_woken = True
             return True
-        return is_due or self._glanced_a_change(now)
+        return is_due or self._saw_change(now)
 
-    def begin(self, *, is_guided: bool) -> None:
+    def begin(self, *, uses_broker: bool) -> None:
         """
-        Note how things are before a look: a commit after this is seen at the next glance.
+        Note how things are before a look: a commit after this is seen at the next check.
 
-        `is_guided`: a broker tells what there is, so that there is nothing to glance at.
+        `uses_broker`: a broker hands out what there is, so that there is nothing to check.
         """
-        self._marker = None if is_guided else self.dialect.change_marker(self.connection)
+        self._marker = None if uses_broker else self.dialect.change_marker(self.connection)
         self._has_changed = False
 
     def take_woken(self) -> bool:
@@ -83,30 +83,30 @@ class Lookout:
         delay = self._pace.next_delay(is_listening=is_listening)
         self.poll_at = now + (delay if self._marker is None else self._pace.longest)
         self._joins_next_write = False
-        self._glance_at = now + self._glance_interval(now)
+        self._check_at = now + self._check_interval(now)
 
     def wait(self, waits: list[Any], timeout: float) -> list[Any]:
         """
         Sleep until some of `waits` are readable, for `timeout` seconds at most; return those.
 
-        While it waits for wake-ups, too, it also ends when a glance shows that others committed.
+        While it waits for wake-ups, too, it also ends when a check shows that others committed.
         """
         until = time.monotonic() + timeout
-        glances = self._marker is not None and self.wake_up in waits
+        checks = self._marker is not None and self.wake_up in waits
         while (left := until - (now := time.monotonic())) > 0:
-            pause = min(left, max(0.0, self._glance_at - now)) if glances else left
+            pause = min(left, max(0.0, self._check_at - now)) if checks else left
             if readable := select.select(waits, [], [], pause)[0]:
                 return readable
-            if glances and self._glanced_a_change(time.monotonic()):
+            if checks and self._saw_change(time.monotonic()):
                 break
         return []
 
-    def _glanced_a_change(self, now: float) -> bool:
+    def _saw_change(self, now: float) -> bool:
         """Ask, where that is nearly free, whether anybody committed since the last look."""
-        if self._marker is not None and now >= self._glance_at and not self._has_changed:
-            self._glance_at = now + self._glance_interval(now)
+        if self._marker is not None and now >= self._check_at and not self._has_changed:
+            self._check_at = now + self._check_interval(now)
             self._has_changed = self.dialect.change_marker(self.connection) != self._marker
         return self._has_changed
 
-    def _glance_interval(self, now: float) -> float:
-        return GLANCE_INTERVAL if now < self._found_at + LIVELY else QUIET_GLANCE_INTERVAL
+    def _check_interval(self, now: float) -> float:
+        return CHECK_INTERVAL if now < self._found_at + LIVELY else QUIET_CHECK_INTERVAL

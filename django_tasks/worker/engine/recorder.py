@@ -1,4 +1,4 @@
-"""Writing outcomes in batches, telling of them afterwards."""
+"""Write outcomes in batches, then log them and send their signals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..execution.failures import fail, in_ascii
 from ..execution.jobs import Job, Outcome
 from ..reporting.logs import log_endings, log_late, log_successes
 from ..reporting.outcomes import Ended
-from ..reporting.signals import Announcer
+from ..reporting.signals import SignalSender
 from .set_aside import SetAside
 from .settling import joined, settle_apart
 
@@ -46,7 +46,7 @@ class Recorder:
         #: Called with each job whose end is in the database, or was refused for good.
         self.on_written = on_written
         self.process = process
-        self.announcer = Announcer(
+        self.signal_sender = SignalSender(
             config.database, receivers or ReceiverConnections(config.database)
         )
         self.claimer = claimer
@@ -93,11 +93,11 @@ class Recorder:
         Raise OperationalError and its like with what is not written kept for the next call.
         """
         for job, outcome in self._set_aside.take():
-            self.claimer.be_careful()
+            self.claimer.skip_locked_for_a_while()
             self.add(job, outcome)
         self._keep_unsaved()
         self._write_endings()
-        self._tell_of_settled()
+        self._send_settled()
         try:
             return self._write_successes(room, is_woken)
         except DatabaseError as error:  # one value that this database refuses
@@ -111,7 +111,7 @@ class Recorder:
         return []
 
     def _keep_unsaved(self) -> None:
-        """Set successes aside before which the body's last words are to be written: see Errands."""
+        """Set successes aside that wait for a write of their body: see EngineCalls."""
         unsaved = [
             (job, success)
             for job, success in self._successes
@@ -150,7 +150,7 @@ class Recorder:
         )
 
     def _end(self, batch: list[tuple[Job, Ending]], settled: Settled) -> None:
-        """Tell of endings, except of those that somebody's lock kept from being written."""
+        """Report endings, except those that somebody's lock kept from being written."""
         lost = {ending.id for ending in settled.refused}
         locked = {ending.id for ending in settled.locked}
         self._set_aside.add(pair for pair in batch if pair[1].id in locked)
@@ -166,14 +166,14 @@ class Recorder:
                 ending = ending._replace(kind=EndingKind.CANCEL)
             ended.append((job.claim, ending, job.exception))
         log_endings(ended, self.config)
-        self.announcer.tell_of_endings(ended)
+        self.signal_sender.send_endings(ended)
 
-    def _tell_of_settled(self) -> None:
+    def _send_settled(self) -> None:
         settled, self._settled = self._settled, []
         for job, _ in settled:
             self.on_written(job)
         if settled:
-            self._tell_of_successes(settled)
+            self._send_successes(settled)
 
     def _write_successes(self, room: int, is_woken: bool) -> list[Claim]:
         while len(batch := self._first_batch()) < len(self._successes):
@@ -212,7 +212,7 @@ class Recorder:
     def _succeed(
         self, batch: list[tuple[Job, Success]], late: set[UUID], locked: set[UUID]
     ) -> None:
-        """Tell of successes, except of those that somebody's lock kept from being written."""
+        """Report successes, except those that somebody's lock kept from being written."""
         if locked:
             self._set_aside.add(pair for pair in batch if pair[1].id in locked)
             batch = [pair for pair in batch if pair[1].id not in locked]
@@ -223,7 +223,7 @@ class Recorder:
                 log_late(job.claim, self.config)
             batch = [pair for pair in batch if pair[1].id not in late]
         if batch:
-            self._tell_of_successes(batch)
+            self._send_successes(batch)
 
     def _write_successes_singly(self) -> None:
         """Write one by one; a result that the database refuses fails its own task only."""
@@ -243,10 +243,10 @@ class Recorder:
             self._succeed([(job, success)], late, locked)
         self._write_endings()
 
-    def _tell_of_successes(self, written: list[tuple[Job, Success]]) -> None:
+    def _send_successes(self, written: list[tuple[Job, Success]]) -> None:
         claims = [(job.claim, success) for job, success in written]
         log_successes(claims, self.config)
-        self.announcer.tell_of_successes([claim for claim, _ in claims])
+        self.signal_sender.send_successes([claim for claim, _ in claims])
 
 
 def _fitting(sizes: Iterable[int]) -> int:

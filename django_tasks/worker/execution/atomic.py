@@ -17,7 +17,7 @@ from ...redaction.exceptions import OF_OTHERS, loggable
 from ...runtime.faults import is_outage
 from ...store.tasks import attempts, transitions
 from ...store.values import Claim, Ending
-from .context_io import Clerk
+from .context_io import DatabaseProxy
 from .failures import exception_path, give_back
 from .limits import FROM_OUTSIDE
 
@@ -42,10 +42,10 @@ class Stage(Enum):
 class OwnTransaction:
     """The transaction of one run. Use in a `with`, and set its `stage`."""
 
-    def __init__(self, database: str, claim: Claim, clerk: Clerk) -> None:
+    def __init__(self, database: str, claim: Claim, proxy: DatabaseProxy) -> None:
         self.database = database
         self.claim = claim
-        self.clerk = clerk
+        self.proxy = proxy
         self.stage = Stage.BEGINNING
         self._raw: Any = None
         self._atomic = transaction.atomic(using=database)
@@ -89,7 +89,7 @@ class OwnTransaction:
         until = time.monotonic() + app_settings.LEASE
         while time.monotonic() < until:
             try:
-                answer: bool | None = self.clerk.ask(look, wait=True)
+                answer: bool | None = self.proxy.ask(look, wait=True)
             except (DatabaseError, InterfaceError, TimeoutError):
                 break
             if answer is not None:
@@ -130,7 +130,7 @@ class OwnTransaction:
         path = exception_path(TransactionLost())
         count = partial(attempts.count, self.database, self.claim.id, self.claim.attempts, path)
         try:
-            times: int = self.clerk.ask(count, wait=True)
+            times: int = self.proxy.ask(count, wait=True)
         except (DatabaseError, InterfaceError, TimeoutError):
             return 0
         return times

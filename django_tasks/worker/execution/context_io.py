@@ -1,4 +1,4 @@
-"""What a body can ask of the process that runs it, through its context."""
+"""Read and write a running task's row for its body, through its context."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .jobs import Job
 logger = logging.getLogger("django_tasks.worker")
 
 
-class Clerk(Protocol):
+class DatabaseProxy(Protocol):
     """Talks to the task database on behalf of running bodies, on a connection of its own."""
 
     def ask(self, function: Callable[[], Any], *, wait: bool) -> Any:
@@ -34,22 +34,22 @@ class JobRun:
     """What a task's context can ask of the process that runs it."""
 
     __slots__ = (
-        "_clerk",
         "_database",
         "_generation",
         "_is_asked",
         "_job",
         "_lane",
         "_lock",
+        "_proxy",
         "_unsaved",
         "attempt",
     )
 
-    def __init__(self, job: Job, database: str, lane: Lane, clerk: Clerk) -> None:
+    def __init__(self, job: Job, database: str, lane: Lane, proxy: DatabaseProxy) -> None:
         self._job = job
         self._database = database
         self._lane = lane
-        self._clerk = clerk
+        self._proxy = proxy
         self.attempt = job.claim.attempts
         #: The body may keep its context for longer than the cell of the board is its own.
         self._generation = lane.board.generations[job.entry]
@@ -59,23 +59,23 @@ class JobRun:
 
     def load_result(self) -> TaskResult[Any]:
         """Read the task's record."""
-        return load_result(self._clerk, self._database, self._job)
+        return load_result(self._proxy, self._database, self._job)
 
     def save(self, fields: dict[str, Any], *, wait: bool) -> None:
         """
         Write columns of the task's row, if it is still this claim's.
 
-        By the clerk, at once and whatever becomes of the body and its transaction. Without `wait`
-        the newest value of each column is written when the clerk has time, and an error is logged.
+        By the engine, at once and whatever becomes of the body and its transaction. Without `wait`
+        the newest value of each column is written when the engine has time, and an error is logged.
         A body that has locked the row itself, or the only writer's place, writes by itself.
         """
         if not wait:
             if not self._add(fields):
-                self._clerk.ask(self._write_unsaved, wait=False)
+                self._proxy.ask(self._write_unsaved, wait=False)
             return
         fields = self._take() | fields
         if _is_in_a_loop() or not connections[self._database].in_atomic_block:
-            self._clerk.ask(partial(self._write, fields), wait=True)
+            self._proxy.ask(partial(self._write, fields), wait=True)
         elif not self._write_beside(fields):
             self._write(fields, waits=True)
 
@@ -85,7 +85,7 @@ class JobRun:
         return bool(self._unsaved)
 
     def _write_beside(self, fields: dict[str, Any]) -> bool:
-        """Have the clerk write outside of the body's transaction; return whether it could."""
+        """Have the engine write outside of the body's transaction; return whether it could."""
         if not connections[self._database].features.has_select_for_update:
             return False  # one writer at a time, and it may be the body
 
@@ -96,7 +96,7 @@ class JobRun:
                 return False
             return True
 
-        is_written: bool = self._clerk.ask(write, wait=True)
+        is_written: bool = self._proxy.ask(write, wait=True)
         return is_written
 
     def _add(self, fields: dict[str, Any]) -> bool:
@@ -118,7 +118,7 @@ class JobRun:
         try:
             self._write(fields)
         except (*CONNECTION_ERRORS, RowLocked):
-            with self._lock:  # the clerk calls again when the database is back, or the row free
+            with self._lock:  # the engine calls again when the database is back, or the row free
                 self._unsaved = fields | self._unsaved
                 self._is_asked = True
             raise
@@ -152,13 +152,13 @@ class JobRun:
         return self._lane.board.cancelled[self._job.entry] == self._generation
 
 
-def load_result(clerk: Clerk, database: str, job: Job) -> TaskResult[Any]:
+def load_result(proxy: DatabaseProxy, database: str, job: Job) -> TaskResult[Any]:
     """Read the record of a running task. Raise LookupError when it was deleted."""
     task_id = job.claim.id
     load = partial(enqueue.load, database, task_id)
-    # A coroutine must not query. A plain body reads on its own connection: the clerk may wait for
+    # A coroutine must not query. A plain body reads on its own connection: the engine may wait for
     # what the body has locked.
-    result = clerk.ask(load, wait=True) if _is_in_a_loop() else load()
+    result = proxy.ask(load, wait=True) if _is_in_a_loop() else load()
     if result is None:
         raise LookupError(f"The record of task {task_id} was deleted.")
     loaded: TaskResult[Any] = result

@@ -1,4 +1,4 @@
-"""Running bodies in the context that travelled with their task; see `propagation`."""
+"""Run bodies in the context that was propagated with their task; see `propagation`."""
 
 from __future__ import annotations
 

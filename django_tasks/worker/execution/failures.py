@@ -1,4 +1,4 @@
-"""What an exception means for a task: the decision, as a value, before anything is written."""
+"""Decide how a failed attempt ends: fail, retry, snooze or release, as a value."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-What a child that a body forks does not inherit from the worker.
+Reset what a child that a body forks must not inherit from the worker.
 
 A fork copies the worker's signal handlers, so that SIGTERM would tell the child to claim no more
 instead of ending it; its pipes, which would stay open as long as the child lives; and the

@@ -1,4 +1,4 @@
-"""Running tasks one by one in the caller's thread and on its connection, for tests."""
+"""Run tasks one by one in the caller's thread and on its connection, for tests."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class InlineWorker:
 
         What is paused is asked each time: the task before may have paused a queue.
         """
-        self.claimer.leave_out(queues.paused_names(self.config.database, self.config.backend))
+        self.claimer.exclude(queues.paused_names(self.config.database, self.config.backend))
         claims = self.claimer.claim(1)
         if not claims:
             return None
@@ -79,7 +79,9 @@ class InlineWorker:
         task = registry.find(claim.task_path)
         job = Job(claim, task, self.lane.reserve(claim.id, claim.claims))
         job.metadata = contexts.metadata_of(self.config.database, claims).get(claim.id)
-        job.announce = task is not None and has_listeners(task_started, type(task.get_backend()))
+        job.sends_started = task is not None and has_listeners(
+            task_started, type(task.get_backend())
+        )
         if claim.is_expired:
             outcome: Any = expired(claim)
         else:

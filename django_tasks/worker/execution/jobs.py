@@ -20,7 +20,6 @@ class Job:
 
     __slots__ = (
         "_token",
-        "announce",
         "claim",
         "claimed_at",
         "context",
@@ -31,6 +30,7 @@ class Job:
         "metadata",
         "pool_state",
         "run",
+        "sends_started",
         "task",
     )
 
@@ -45,7 +45,7 @@ class Job:
         #: The row's, with what travelled with the task. None: the settings have no propagators.
         self.metadata: str | None = None
         #: Whether somebody listens to signals about this task.
-        self.announce = False
+        self.sends_started = False
         #: What the body raised, for the receivers of signals.
         self.exception: BaseException | None = None
         #: What was raised in the body from outside.

@@ -1,4 +1,4 @@
-"""Stopping a body from outside: soft time limits, cancellation, the end of the grace period."""
+"""Stop a body from outside: soft time limits, cancellation, the end of the grace period."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of claims whose body did not run, or ran for nothing."""
+"""Decide how a claim ends whose body did not run, or ran for nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process has beside its memory: a working directory, an umask, an environment."""
+"""Restore the state of a process that a body may change: directory, umask, environment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 logger = logging.getLogger("django_tasks.worker")
 
 
-class Surroundings:
+class ProcessState:
     """
     The working directory, umask and environment of this process, to be put back after a body.
 

@@ -1,5 +1,5 @@
 """
-Running one job: call the body and return what became of it, as a value.
+Run one job: call the body and return its outcome, as a value.
 
 Nothing here writes to the database, except for tasks with atomic=True, whose success is part of
 the body's own transaction. The only module that catches BaseException.
@@ -34,12 +34,12 @@ from ..board import STARTED, Lane, clock
 from . import contexts
 from .atomic import OwnTransaction, Stage
 from .connections import tidy_connections
-from .context_io import Clerk, JobRun, load_result
+from .context_io import DatabaseProxy, JobRun, load_result
 from .failures import ending_of, fail
 from .jobs import Job, Outcome
 from .limits import FROM_OUTSIDE, raise_if_interrupted
 from .not_run import late, unknown_context, unknown_task
-from .side_threads import Aside, new_loop, until_all_ended
+from .side_threads import SideThreads, new_loop, until_all_ended
 
 logger = logging.getLogger("django_tasks.worker")
 
@@ -73,10 +73,10 @@ class _ValueRefused(Exception):
 class Runner:
     """Runs jobs of one process."""
 
-    def __init__(self, database: str, lane: Lane, clerk: Clerk) -> None:
+    def __init__(self, database: str, lane: Lane, proxy: DatabaseProxy) -> None:
         self.database = database
         self.lane = lane
-        self.clerk = clerk
+        self.proxy = proxy
         self._forks = _forks
         self._states = lane.board.states
         self._started_at = lane.board.started_at
@@ -91,8 +91,8 @@ class Runner:
         started = self._start(job, task)
         try:
             captured = None if job.metadata is None else contexts.captured_in(job.metadata)
-            if job.announce:
-                self._announce_start(job, task)
+            if job.sends_started:
+                self._send_started(job, task)
             args, kwargs = self._arguments(job, task)
             if task.atomic:
                 with contexts.restored(captured):  # also while callbacks of on_commit() run
@@ -119,9 +119,9 @@ class Runner:
         started = self._start(job, task)
         try:
             captured = None if job.metadata is None else contexts.captured_in(job.metadata)
-            if job.announce:  # receivers may query, which a coroutine must not
-                announce = sync_to_async(self._announce_start, thread_sensitive=False)
-                await announce(job, task)
+            if job.sends_started:  # receivers may query, which a coroutine must not
+                send = sync_to_async(self._send_started, thread_sensitive=False)
+                await send(job, task)
             args, kwargs = self._arguments(job, task)
             raise_if_interrupted(self.lane.board, job)
             try:
@@ -169,20 +169,20 @@ class Runner:
         if not isinstance(args, list) or not isinstance(kwargs, dict):
             raise TypeError("The stored arguments are not a list and a dict: the row is corrupt.")
         if task.takes_context:
-            job.run = JobRun(job, self.database, self.lane, self.clerk)
+            job.run = JobRun(job, self.database, self.lane, self.proxy)
             job.context = TaskContext(job.run)
             args = [job.context, *args]
         return args, kwargs
 
-    def _announce_start(self, job: Job, task: AnyTask) -> None:
-        """Send task_started. That it cannot be told is no error of the task."""
+    def _send_started(self, job: Job, task: AnyTask) -> None:
+        """Send task_started. That it cannot be sent is no error of the task."""
         try:
-            result = self.clerk.ask(lambda: enqueue.load(self.database, job.claim.id), wait=True)
+            result = self.proxy.ask(lambda: enqueue.load(self.database, job.claim.id), wait=True)
         except (DatabaseError, InterfaceError, TimeoutError) as reason:
             logger.warning("No task_started was sent for task %s: %s", job.claim.id, reason)
             return
         if result is None:
-            return  # its row was deleted: there is nobody to tell of
+            return  # its row was deleted: there is no result to send
         for receiver, error in task_started.send_robust(
             type(task.get_backend()), task_result=result
         ):
@@ -209,7 +209,7 @@ class Runner:
         kwargs: Any,
         started: float,
     ) -> Outcome:
-        own = OwnTransaction(self.database, job.claim, self.clerk)
+        own = OwnTransaction(self.database, job.claim, self.proxy)
         fields: dict[str, Any] = {}
         try:
             with own:
@@ -258,7 +258,7 @@ class Runner:
         return ending_of(job.claim, job.task, exception, run_time, lambda: self._result_of(job))
 
     def _result_of(self, job: Job) -> TaskResult[Any]:
-        return load_result(self.clerk, self.database, job)
+        return load_result(self.proxy, self.database, job)
 
 
 def _value_text(value: Any) -> str:
@@ -292,11 +292,11 @@ class SyncCaller:
 
     def __init__(self) -> None:
         self._loop: asyncio.Runner | None = None
-        self._aside = Aside([])
+        self._side_threads = SideThreads([])
 
     def enter(self) -> None:
         """Have what bodies hand to sync_to_async() run beside the thread that calls this."""
-        self._aside.enter()
+        self._side_threads.enter()
 
     def __call__(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         if is_coroutine_function(function):
@@ -317,13 +317,13 @@ class SyncCaller:
     def tidy(self) -> None:
         """Leave nothing of a body to the next one: in this thread, and in the one beside it."""
         tidy_connections()
-        if (tidied := self._aside.finish()) is not None:
+        if (tidied := self._side_threads.finish()) is not None:
             tidied.result()
 
     def close(self) -> None:
         """Close the event loop and the thread beside, if there were any."""
         self._close_loop()
-        self._aside.close()
+        self._side_threads.close()
 
     def _close_loop(self) -> None:
         if self._loop is not None:

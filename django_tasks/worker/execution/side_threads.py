@@ -1,5 +1,5 @@
 """
-What bodies use beside their own thread: the threads of asgiref and asyncio, and asyncio's tasks.
+Side threads of bodies: the threads of asgiref and asyncio, and asyncio's tasks.
 
 Django keeps a connection per thread, and an event loop must not query. So `sync_to_async()`, and
 with it every asynchronous method of the ORM, calls in another thread: "thread-sensitive" calls of
@@ -50,10 +50,10 @@ def _call_alone(call: Callable[[], Any]) -> Any:
 
 def one_thread() -> Executor:
     """Return an executor with one thread."""
-    return ThreadPoolExecutor(1, thread_name_prefix="aside")
+    return ThreadPoolExecutor(1, thread_name_prefix="side")
 
 
-class Aside(Executor):
+class SideThreads(Executor):
     """
     The thread of the thread-sensitive calls of one body at a time.
 

@@ -1,4 +1,4 @@
-"""What bodies raise and nobody catches, and what other loggers write of exceptions."""
+"""Log uncaught exceptions of bodies' threads, and redact what other loggers write of exceptions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def keep_texts_out_of_logs() -> None:
         sys.unraisablehook = _log_unraisable
 
 
-def log_stray(where: str, exception: BaseException | None) -> None:
+def log_uncaught(where: str, exception: BaseException | None) -> None:
     """Log what nobody caught."""
     shown = None if exception is None else loggable(exception, OF_OTHERS)
     logger.error("Nobody caught what was raised in %s.", where, exc_info=shown)
@@ -55,9 +55,9 @@ def _without_texts(record: logging.LogRecord) -> bool:
 def _log_thread(failed: threading.ExceptHookArgs) -> None:
     if not issubclass(failed.exc_type, SystemExit):  # as Python's own hook
         name = "a thread" if failed.thread is None else f"thread {failed.thread.name}"
-        log_stray(name, failed.exc_value)
+        log_uncaught(name, failed.exc_value)
 
 
 def _log_unraisable(failed: sys.UnraisableHookArgs) -> None:
     where = getattr(failed.object, "__qualname__", type(failed.object).__qualname__)
-    log_stray(str(where), failed.exc_value)
+    log_uncaught(str(where), failed.exc_value)

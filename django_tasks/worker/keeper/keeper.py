@@ -29,7 +29,7 @@ from ...runtime.faults import CONNECTION_ERRORS, is_outage
 from ...runtime.outages import Outage
 from ...runtime.wakeups import WakeUp
 from ...store import dialects
-from ...store.dialects import WISH
+from ...store.dialects import CONTROL_REQUEST
 from ...store.rollups import counting
 from ...store.tasks import pruning, transitions
 from ...store.workers import leases
@@ -38,7 +38,7 @@ from ..config import WorkerConfig
 from ..execution.limits import LOOK
 from . import lost_tasks
 from .reconciler import Reconciler
-from .requests import Obedience
+from .requests import RequestReader
 from .rescues import Rescues
 
 logger = logging.getLogger("django_tasks.keeper")
@@ -86,12 +86,12 @@ class Keeper:
             lease=app_settings.LEASE,
         )
         self.connection = connections[self.database]
-        self.dialect = dialects.of(self.connection)
+        self.dialect = dialects.dialect_for(self.connection)
         self.dialect.prepare_worker_connection(self.connection)
         self._rescues = Rescues(config)
         self.outage = Outage("the task database")
         self.is_stopping = False
-        self.obedience = Obedience(config, board)
+        self.request_reader = RequestReader(config, board)
         self._is_registered = False
         self._unread = b""
         self._dead: list[dict[str, Any]] = []
@@ -104,10 +104,11 @@ class Keeper:
         settings = app_settings
         duties = [
             Duty(self._renew, settings.LEASE / BEATS_PER_LEASE),
-            Duty(self._obey, self._reconciler.longest_rest),  # whoever asks for something wakes it
+            # Whoever requests something wakes it.
+            Duty(self._apply_requests, self._reconciler.longest_rest),
             Duty(self._report, settings.POLL_INTERVAL),
-            Duty(self._bury, 0.05),
-            Duty(self._tell, math.inf),
+            Duty(self._record_lost, 0.05),
+            Duty(self._send_signals, math.inf),
             Duty(self._promote_and_expire, self._reconciler.longest_rest, keeps_to_share=True),
             Duty(self._sweep, settings.SWEEP_INTERVAL, keeps_to_share=True),
             Duty(self._pass_cancellations_on, CANCEL_INTERVAL, keeps_to_share=True),
@@ -124,11 +125,11 @@ class Keeper:
 
     def run(self) -> None:
         """Keep until the supervisor says that it was the last report, and all are written."""
-        while not (self.is_stopping and not self._dead and not self._rescues.has_untold):
+        while not (self.is_stopping and not self._dead and not self._rescues.has_unsent):
             self._round()
             if not self.is_stopping:
                 self._sleep()
-            elif self._dead or self._rescues.has_untold:
+            elif self._dead or self._rescues.has_unsent:
                 time.sleep(self.outage.seconds_left(time.monotonic()) or 0.01)
             if self.is_stopping and clock() > self.board.lease_until:
                 break  # the database is away for longer than the lease: others take over
@@ -147,7 +148,9 @@ class Keeper:
 
     def _sleep(self) -> None:
         """Sleep until a duty is due, and pass wake-ups on in the meantime."""
-        until = time.monotonic() + self._duties.pause(without=None if self._dead else self._bury)
+        until = time.monotonic() + self._duties.pause(
+            without=None if self._dead else self._record_lost
+        )
         waits: list[Any] = [self.reports]
         if self._listener is not None:
             waits.append(self._listener)
@@ -185,7 +188,7 @@ class Keeper:
             self.info,
             concurrency=self.board.concurrency or self.info.concurrency,
             is_stopping=self.board.is_stopping,
-            paused=self.obedience.obeyed_pauses,
+            paused=self.request_reader.applied_pauses,
         )
 
     def _leave(self) -> None:
@@ -196,19 +199,19 @@ class Keeper:
         self._stop_listening()
         connections.close_all()
 
-    # --- wishes -------------------------------------------------------------------------------
+    # --- control requests -----------------------------------------------------------------------
 
-    def _obey(self) -> None:
-        """Do what people ask for from afar."""
-        if self.obedience.look():
+    def _apply_requests(self) -> None:
+        """Read control requests, and apply them."""
+        if self.request_reader.look():
             self._wake_all()
-        if not self.board.is_listening:  # at most the broker will tell of the next wish
-            self._duties.of(self._obey).next_in(self._reconciler.rest)
+        if not self.board.is_listening:  # at most the broker wakes it for the next request
+            self._duties.of(self._apply_requests).next_in(self._reconciler.rest)
 
     def _report(self) -> None:
         """Have the worker's row say how it is now."""
         if self._now() != self.info:
-            self._duties.of(self._renew).hurry()
+            self._duties.of(self._renew).make_due()
 
     # --- the dead -----------------------------------------------------------------------------
 
@@ -223,7 +226,7 @@ class Keeper:
             self.is_stopping = not chunk or lost_tasks.LAST in reports
             self._dead += [report for report in reports if report != lost_tasks.LAST]
 
-    def _bury(self) -> bool:
+    def _record_lost(self) -> bool:
         """Write the ends of what a dead process of this worker had claimed."""
         self._finish_rescues()
         if not self._dead:
@@ -249,8 +252,8 @@ class Keeper:
         """Rescue tasks of dead workers, and of processes of this one that nobody reported."""
         self._finish_rescues()
         signs = leases.signs(self.database, self.info, self._accounted_for())
-        if not (signs.has_wishes or self.obedience.leaves_queues_out):
-            self._duties.of(self._obey).put_off()
+        if not (signs.has_control_requests or self.request_reader.excludes_queues):
+            self._duties.of(self._apply_requests).put_off()
         has_more = False
         if signs.has_own_orphans:
             own = leases.lock_orphans_of_process
@@ -274,13 +277,13 @@ class Keeper:
         self._note_rescues()
 
     def _note_rescues(self) -> None:
-        """Have processes look at once for what runs again, and receivers told of the others."""
-        if self._rescues.has_untold:
-            self._duties.of(self._tell).hurry()
+        """Have processes look at once for what runs again, and send the signals."""
+        if self._rescues.has_unsent:
+            self._duties.of(self._send_signals).make_due()
             self._wake_all()
 
-    def _tell(self) -> bool:
-        return self._rescues.tell()
+    def _send_signals(self) -> bool:
+        return self._rescues.send_signals()
 
     def _accounted_for(self) -> list[int]:
         """Return this worker's processes that live, or whose death was reported."""
@@ -300,7 +303,7 @@ class Keeper:
         promoted, expired = set[str](), 0
         if due_in <= 0:
             promoted = transitions.promote(self.database, seconds=PROMOTE_FOR)
-            if any(map(self.obedience.serves, promoted)):
+            if any(map(self.request_reader.serves, promoted)):
                 self._wake_all()
         if expiry_in <= 0:
             expired = transitions.expire(self.database, seconds=EXPIRE_FOR)
@@ -334,7 +337,7 @@ class Keeper:
             if (entry.id, entry.claims) not in cancelled:
                 continue
             if not entry.is_cancelled:
-                # A body that does not obey within the grace period is killed.
+                # A body that does not stop within the grace period is killed.
                 self.board.cancel(entry, clock() + self.config.grace)
             try:
                 os.kill(pid, LOOK)
@@ -353,7 +356,7 @@ class Keeper:
         self.board.is_listening = self._listener is not None
         if self._listener is not None:
             self._wake_all()  # for what came before it listened
-            self._duties.of(self._obey).hurry()
+            self._duties.of(self._apply_requests).make_due()
 
     def _wake_all(self) -> None:
         self.wake_up.send(max(self.config.processes, self.board.process_count))
@@ -367,13 +370,13 @@ class Keeper:
             self._duties.cut_off(error)
             self._stop_listening()
             return False
-        has_wish = WISH in queues
-        queues.discard(WISH)
-        if matching := sum(map(self.obedience.serves, queues)):
+        has_control_request = CONTROL_REQUEST in queues
+        queues.discard(CONTROL_REQUEST)
+        if matching := sum(map(self.request_reader.serves, queues)):
             self.wake_up.send(matching)
-        if has_wish:
-            self._duties.of(self._obey).hurry()
-        return not has_wish
+        if has_control_request:
+            self._duties.of(self._apply_requests).make_due()
+        return not has_control_request
 
     def _stop_listening(self) -> None:
         listener, self._listener = self._listener, None
@@ -393,8 +396,8 @@ class Keeper:
             self.board.is_broker_refusing = findings.is_refused
             self._wake_all()
         if findings.has_later:
-            self._duties.of(self._promote_and_expire).hurry()
-            self._duties.of(self._obey).hurry()
+            self._duties.of(self._promote_and_expire).make_due()
+            self._duties.of(self._apply_requests).make_due()
 
     # --- counting and pruning -----------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What becomes of tasks whose process died: the decisions, as values."""
+"""Decide how lost tasks go on, whose process died: as values."""
 
 from __future__ import annotations
 

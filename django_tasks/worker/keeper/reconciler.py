@@ -1,4 +1,4 @@
-"""Publishing again what a broker has lost, and asking it rather than the table when that is due."""
+"""Publish again what a broker has lost, and ask it rather than the table when that is due."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONFIRM_AFTER = 0.25
 REST = 10.0
 #: Seconds after an outage for which others may not know that it is over, and publish nothing: a
 #: pause of theirs, and an attempt that began before.
-WARY = LONGEST_PAUSE + 3.0
+GRACE_AFTER_OUTAGE = LONGEST_PAUSE + 3.0
 
 Place = tuple[int, UUID]
 
@@ -61,7 +61,7 @@ class Reconciler:
         self, connection: BaseDatabaseWrapper, backend: str, queues: QueueSelection, broker: Broker
     ) -> None:
         self.connection = connection
-        self.dialect = dialects.of(connection)
+        self.dialect = dialects.dialect_for(connection)
         self.backend = backend
         self.queues = queues
         self.broker = broker
@@ -70,7 +70,7 @@ class Reconciler:
         self._pulse: Pulse | None = None
         self._generation: bytes | None = None
         self._compare_at = 0.0
-        self._wary_until = 0.0
+        self._grace_until = 0.0
         self._is_refused = False
         self._missed: set[UUID] = set()
         #: Where the publishing of queues goes on of which everything was lost.
@@ -91,9 +91,9 @@ class Reconciler:
             now = time.monotonic()
             has_lost_all = self._has_lost_all(pulse)
             if has_lost_all or outage.since is not None:
-                self._wary_until = now + WARY
-                outage.hurry()
-            if before is None or now >= self._compare_at or now < self._wary_until:
+                self._grace_until = now + GRACE_AFTER_OUTAGE
+                outage.retry_now()
+            if before is None or now >= self._compare_at or now < self._grace_until:
                 self._compare_all(now, has_lost_all=has_lost_all)
         except BrokerAway as error:
             outage.began(error)

@@ -1,4 +1,4 @@
-"""Doing what people ask a worker from afar: the keeper reads it and passes it on by the board."""
+"""Read control requests to a worker, and apply them through the board."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..reporting.logs import printable
 logger = logging.getLogger("django_tasks.keeper")
 
 
-class Obedience:
-    """Reads the wishes of one worker."""
+class RequestReader:
+    """Reads the control requests to one worker, and applies them."""
 
     def __init__(self, config: WorkerConfig, board: Board) -> None:
         self.config = config
@@ -22,16 +22,16 @@ class Obedience:
         self._paused: frozenset[str] | None = None
 
     @property
-    def obeyed_pauses(self) -> frozenset[str] | None:
+    def applied_pauses(self) -> frozenset[str] | None:
         """The paused queues, once all processes leave them out; None before."""
-        return self._paused if self.board.are_pauses_obeyed else None
+        return self._paused if self.board.are_pauses_applied else None
 
     def serves(self, queue_name: str) -> bool:
         """Tell whether the worker runs tasks of this queue now."""
         return self.config.queues.matches(queue_name) and queue_name not in (self._paused or ())
 
     @property
-    def leaves_queues_out(self) -> bool:
+    def excludes_queues(self) -> bool:
         """Whether queues are paused, or it is not known which."""
         return self._paused != frozenset()
 

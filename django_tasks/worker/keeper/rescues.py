@@ -1,4 +1,4 @@
-"""Writing what became of tasks whose process is gone, and telling of each once."""
+"""Rescue lost tasks: write how they go on, then log it and send signals, once each."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from ..engine.settling import Refused, settle_apart
 from ..execution.connections import ReceiverConnections
 from ..reporting.logs import log_endings
 from ..reporting.outcomes import Ended
-from ..reporting.signals import Announcer
+from ..reporting.signals import SignalSender
 from . import lost_tasks
 
 logger = logging.getLogger("django_tasks.keeper")
 
 #: Seconds that receivers of signals may take before other duties have their turn. One that takes
 #: longer is waited for.
-TELL_FOR = 0.1
-#: Endings of which receivers are told without a look at the time.
-TOLD_AT_ONCE = 20
+SEND_FOR = 0.1
+#: Endings whose signals are sent without a look at the time.
+SENT_AT_ONCE = 20
 
 
 class _Batch(NamedTuple):
@@ -43,19 +43,19 @@ class _Batch(NamedTuple):
 
 
 class Rescues:
-    """What a keeper decides for the dead, until it is written and told of."""
+    """The endings of lost tasks, until they are written and their signals sent."""
 
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
-        self.announcer = Announcer(config.database, ReceiverConnections(config.database))
+        self.signal_sender = SignalSender(config.database, ReceiverConnections(config.database))
         #: What may be written or not: the database went away meanwhile.
         self._in_hand: _Batch | None = None
-        self._untold: deque[Ended] = deque()
+        self._unsent: deque[Ended] = deque()
 
     @property
-    def has_untold(self) -> bool:
-        """Whether receivers of signals have to be told of something."""
-        return bool(self._untold)
+    def has_unsent(self) -> bool:
+        """Whether signals wait to be sent."""
+        return bool(self._unsent)
 
     def write(self, decided: list[tuple[Claim, Ending]], worker_id: UUID, process: int) -> bool:
         """Write what became of tasks of one process; return False if some rows are locked."""
@@ -92,13 +92,13 @@ class Rescues:
         self._end(settled, odd)
         return not settled.locked
 
-    def tell(self) -> bool:
-        """Tell receivers of signals what became of some tasks; return whether there are more."""
-        until = time.monotonic() + TELL_FOR
-        while self._untold and time.monotonic() < until:
-            some = [self._untold.popleft() for _ in range(min(TOLD_AT_ONCE, len(self._untold)))]
-            self.announcer.tell_of_endings(some)
-        return self.has_untold
+    def send_signals(self) -> bool:
+        """Send the signals of some rescued tasks; return whether there are more."""
+        until = time.monotonic() + SEND_FOR
+        while self._unsent and time.monotonic() < until:
+            some = [self._unsent.popleft() for _ in range(min(SENT_AT_ONCE, len(self._unsent)))]
+            self.signal_sender.send_endings(some)
+        return self.has_unsent
 
     def _settle(self, batch: _Batch, endings: list[Ending]) -> transitions.Settled:
         return transitions.settle(
@@ -128,4 +128,4 @@ class Rescues:
                 ending = ending._replace(kind=EndingKind.CANCEL)
             ended.append((claim, ending, None))
         log_endings(ended, self.config)
-        self._untold.extend(ended)
+        self._unsent.extend(ended)

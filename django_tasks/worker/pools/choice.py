@@ -1,4 +1,4 @@
-"""Which pool a process runs bodies in, by the name that `runworker --pool` was given."""
+"""Choose the pool of a process, by the name that `runworker --pool` was given."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from ..execution.jobs import Job, Outcome, Post
 from ..execution.limits import message_of, next_interruption
 from ..execution.runner import Runner, is_coroutine_function
 from ..execution.side_threads import (
-    Aside,
     CallThreads,
+    SideThreads,
     for_sure,
     note_task,
     one_thread,
@@ -31,7 +31,7 @@ class AsyncioPool:
     """asyncio: `slots` coroutines at a time in one event loop; plain functions go to threads."""
 
     #: Makes the threads of calls that need a thread of their own, and of all others.
-    make_aside: Callable[[], Executor] = staticmethod(one_thread)
+    make_side_thread: Callable[[], Executor] = staticmethod(one_thread)
     make_call_threads: Callable[[int, str], CallThreads] = CallThreads
 
     def __init__(self, runner: Runner, post: Post, board: Board, slots: int) -> None:
@@ -48,7 +48,7 @@ class AsyncioPool:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._context: Context = copy_context()
-        self._idle_asides: list[Executor] = []
+        self._idle_side_threads: list[Executor] = []
 
     def submit(self, jobs: Iterable[Job]) -> None:
         with self._lock:
@@ -105,15 +105,15 @@ class AsyncioPool:
     async def _outcome(self, job: Job) -> Outcome:
         if job.task is not None and not is_coroutine_function(job.task.func):
             return await asyncio.get_running_loop().run_in_executor(None, self._run_plain, job)
-        aside = Aside(self._idle_asides, self.make_aside)
-        aside.enter()
+        side_threads = SideThreads(self._idle_side_threads, self.make_side_thread)
+        side_threads.enter()
         try:
             outcome: Outcome = await until_all_ended(
                 self.runner.run_async(job, lambda: self._reason(job))
             )
             return outcome
         finally:
-            if (tidied := aside.finish()) is not None:
+            if (tidied := side_threads.finish()) is not None:
                 await for_sure([asyncio.wrap_future(tidied)])
 
     def _run_plain(self, job: Job) -> Outcome:

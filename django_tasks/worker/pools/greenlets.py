@@ -27,7 +27,7 @@ from ..execution.jobs import Job, Outcome, Post
 from ..execution.limits import FROM_OUTSIDE, message_of, next_interruption, raise_if_interrupted
 from ..execution.runner import Runner
 from ..execution.side_threads import CallThreads
-from ..execution.uncaught import log_stray
+from ..execution.uncaught import log_uncaught
 from .coroutines import AsyncioPool
 
 #: Starts a thread of the operating system, whatever the monkey patches say.
@@ -205,7 +205,7 @@ class NativeCallThreads(CallThreads, NativeThreads):
 class NativeAsyncioPool(AsyncioPool):
     """The pool of coroutines beside greenlets."""
 
-    make_aside = staticmethod(partial(NativeThreads, 1))
+    make_side_thread = staticmethod(partial(NativeThreads, 1))
     make_call_threads = NativeCallThreads
 
 
@@ -221,7 +221,7 @@ def keep_texts_out_of_the_hub() -> None:
 
 
 def _log_greenlet(context: object, kind: type, error: BaseException | None, tb: Any) -> None:
-    log_stray("a greenlet", error and error.with_traceback(tb))
+    log_uncaught("a greenlet", error and error.with_traceback(tb))
 
 
 def give_each_greenlet_its_connections() -> None:

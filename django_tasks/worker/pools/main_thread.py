@@ -10,7 +10,7 @@ from typing import Any
 from ..board import Board
 from ..execution.jobs import Job, Post
 from ..execution.limits import MainThreadLimits
-from ..execution.process_state import Surroundings
+from ..execution.process_state import ProcessState
 from ..execution.runner import Runner, SyncCaller
 
 
@@ -32,7 +32,7 @@ class MainThreadPool:
 
     def run(self) -> None:
         self.limits.install()
-        surroundings = Surroundings()
+        process_state = ProcessState()
         call = self._call
         context = copy_context()
         context.run(self._caller.enter)
@@ -41,10 +41,10 @@ class MainThreadPool:
                 self._job = job
                 outcome = context.copy().run(self.runner.run, job, call)
                 self._caller.tidy()
-                surroundings.restore()
+                process_state.restore()
                 self.post(job, outcome)
         self._caller.close()
-        surroundings.close()
+        process_state.close()
 
     def _next(self) -> Job | None:
         has_waited = self._inbox.empty()

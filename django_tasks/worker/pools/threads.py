@@ -138,7 +138,7 @@ class ThreadPool:
         while self._threads:
             note = self._next_note(self._stop_overdue())
             if note == self.LOOK:
-                self._obey_flags()
+                self._apply_flags()
             elif note == self.RESIZE and self._staying:
                 self._have(self.slots)
             elif note == self.STOP:
@@ -206,7 +206,7 @@ class ThreadPool:
                 next_in = left if next_in is None else min(next_in, left)
         return next_in
 
-    def _obey_flags(self) -> None:
+    def _apply_flags(self) -> None:
         for job in self.bodies.running():
             if kind := next_interruption(self.board, job):
                 self.bodies.stop(job, kind)

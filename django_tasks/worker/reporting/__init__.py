@@ -1,1 +1,1 @@
-"""Log lines and signals that tell what became of tasks."""
+"""Report the outcomes of tasks: log lines and signals."""

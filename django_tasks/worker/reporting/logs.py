@@ -14,7 +14,7 @@ from ...redaction.exceptions import loggable
 from ...redaction.tracebacks import text_of
 from ...store.values import Claim, EndingKind, Success
 from ..config import WorkerConfig
-from .outcomes import TELLINGS, Ended
+from .outcomes import OUTCOME_TEXTS, Ended
 
 logger = logging.getLogger("django_tasks.worker")
 
@@ -127,13 +127,17 @@ def give_traceback(record: logging.LogRecord) -> bool:
     A filter that lets everything pass. `exc_text` is where logging.Formatter keeps that text for
     the next handler; formatters that make another one must not find it there.
     """
-    if record.exc_info and not record.exc_text and all(map(_makes_plain_texts, _told_of(record))):
+    if (
+        record.exc_info
+        and not record.exc_text
+        and all(map(_makes_plain_texts, _handlers_of(record)))
+    ):
         with suppress(Exception):  # of a hostile exception: the handler meets it, too, and tells
             record.exc_text = _traceback_of(record.exc_info)
     return True
 
 
-def _told_of(record: logging.LogRecord) -> Iterator[logging.Handler]:
+def _handlers_of(record: logging.LogRecord) -> Iterator[logging.Handler]:
     """Yield the handlers that a record of our logger goes to."""
     current: logging.Logger | None = logger
     while current is not None:
@@ -221,7 +225,7 @@ def _lines(batch: Iterable[Ended]) -> Iterator[Line]:
     for claim, ending, exception in batch:
         if ending.kind is EndingKind.RELEASE and ending.attempt is None:
             continue  # never started: nothing happened
-        verb, level, _ = TELLINGS[ending.kind]
+        verb, level, _ = OUTCOME_TEXTS[ending.kind]
         if not logger.isEnabledFor(level):
             continue
         what, shown = verb.format(delay=ending.delay), None
@@ -235,6 +239,6 @@ def _lines(batch: Iterable[Ended]) -> Iterator[Line]:
 def log_late(claim: Claim, config: WorkerConfig) -> None:
     """Log a result that was refused: this process no longer owned the task."""
     logger.warning(
-        "%s %s: %s", printable(claim.task_path), claim.id, TELLINGS[EndingKind.LATE].verb,
+        "%s %s: %s", printable(claim.task_path), claim.id, OUTCOME_TEXTS[EndingKind.LATE].verb,
         extra=_extra(claim, config),
     )  # fmt: skip

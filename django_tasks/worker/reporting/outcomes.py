@@ -1,4 +1,4 @@
-"""How each ending is told: the words and the level of its log line, and its signal."""
+"""Outcome texts: the words and the level of each ending's log line, and its signal."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from django.dispatch import Signal
 from ...signals import task_finished, task_retried
 from ...store.values import Claim, Ending, EndingKind
 
-#: What is told of: a claim, its end, and what the body raised.
+#: What is reported: a claim, its ending, and what the body raised.
 Ended = tuple[Claim, Ending, BaseException | None]
 
 
-class Telling(NamedTuple):
-    """`verb` may name the ending's `delay`. Without a `signal` nobody is told but the log."""
+class OutcomeText(NamedTuple):
+    """`verb` may name the ending's `delay`. Without a `signal` only the log has it."""
 
     verb: str
     level: int
     signal: Signal | None
 
 
-TELLINGS = {
-    EndingKind.FAIL: Telling("failed", ERROR, task_finished),
-    EndingKind.POISON: Telling("failed: its worker was lost too often", ERROR, task_finished),
-    EndingKind.CANCEL: Telling("cancelled", INFO, task_finished),
-    EndingKind.EXPIRE: Telling("expired before it started", WARNING, task_finished),
-    EndingKind.RETRY: Telling("failed, next attempt in {delay:.1f} s", WARNING, task_retried),
-    EndingKind.SNOOZE: Telling("snoozed for {delay:.1f} s", INFO, None),
-    EndingKind.RELEASE: Telling("given back", INFO, None),
-    EndingKind.LOSE: Telling("lost its worker, runs again", WARNING, None),
-    EndingKind.LATE: Telling(
+OUTCOME_TEXTS = {
+    EndingKind.FAIL: OutcomeText("failed", ERROR, task_finished),
+    EndingKind.POISON: OutcomeText("failed: its worker was lost too often", ERROR, task_finished),
+    EndingKind.CANCEL: OutcomeText("cancelled", INFO, task_finished),
+    EndingKind.EXPIRE: OutcomeText("expired before it started", WARNING, task_finished),
+    EndingKind.RETRY: OutcomeText("failed, next attempt in {delay:.1f} s", WARNING, task_retried),
+    EndingKind.SNOOZE: OutcomeText("snoozed for {delay:.1f} s", INFO, None),
+    EndingKind.RELEASE: OutcomeText("given back", INFO, None),
+    EndingKind.LOSE: OutcomeText("lost its worker, runs again", WARNING, None),
+    EndingKind.LATE: OutcomeText(
         "result refused, the task belongs to another worker now", WARNING, None
     ),
 }

@@ -1,4 +1,4 @@
-"""Telling others what became of a task, after it is written, and only if somebody listens."""
+"""Send the signals of ended tasks, after the commit, and only if somebody listens."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ...signals import task_finished
 from ...store.tasks import enqueue
 from ...store.values import Claim
 from ..execution.connections import OwnConnections, ReceiverConnections
-from .outcomes import TELLINGS, Ended
+from .outcomes import OUTCOME_TEXTS, Ended
 
 logger = logging.getLogger("django_tasks.worker")
 
 
-class News(NamedTuple):
+class PendingSignal(NamedTuple):
     """A signal to send."""
 
     signal: Signal
@@ -32,36 +32,38 @@ class News(NamedTuple):
     exception: BaseException | None
 
 
-class Announcer:
+class SignalSender:
     """Sends the signals of ended tasks, on connections for receivers."""
 
     def __init__(self, database: str, receivers: ReceiverConnections | OwnConnections) -> None:
         self.database = database
         self.receivers = receivers
 
-    def tell_of_successes(self, claims: Sequence[Claim]) -> None:
+    def send_successes(self, claims: Sequence[Claim]) -> None:
         """Send task_finished for each; whether somebody listens is asked once per batch."""
-        audience = Audience(task_finished)
-        self._tell([(claim, task_finished, None) for claim in claims if audience.listens_to(claim)])
+        listeners = Listeners(task_finished)
+        self._load_and_send(
+            [(claim, task_finished, None) for claim in claims if listeners.listens_to(claim)]
+        )
 
-    def tell_of_endings(self, ended: Sequence[Ended]) -> None:
+    def send_endings(self, ended: Sequence[Ended]) -> None:
         """Send task_finished or task_retried; nothing for a task that was only given back."""
         heard = []
-        audience = cache(Audience)
+        listeners = cache(Listeners)
         for claim, ending, exception in ended:
-            signal = TELLINGS[ending.kind].signal
-            told = exception if signal is task_finished else None
-            level = logging.INFO if told is None else logging.ERROR
-            if signal is not None and audience(signal, level).listens_to(claim):
-                heard.append((claim, signal, told))
-        self._tell(heard)
+            signal = OUTCOME_TEXTS[ending.kind].signal
+            shown = exception if signal is task_finished else None
+            level = logging.INFO if shown is None else logging.ERROR
+            if signal is not None and listeners(signal, level).listens_to(claim):
+                heard.append((claim, signal, shown))
+        self._load_and_send(heard)
 
-    def _tell(self, heard: Sequence[tuple[Claim, Signal, BaseException | None]]) -> None:
+    def _load_and_send(self, heard: Sequence[tuple[Claim, Signal, BaseException | None]]) -> None:
         """Send signals with the tasks' results as they are stored; of one that is gone none."""
         if heard:
             results = self._load([claim for claim, _, _ in heard])
             self._send(
-                News(signal, results[claim.id], exception)
+                PendingSignal(signal, results[claim.id], exception)
                 for claim, signal, exception in heard
                 if claim.id in results
             )
@@ -69,7 +71,7 @@ class Announcer:
     def _load(self, claims: Sequence[Claim]) -> dict[UUID, TaskResult[Any]]:
         try:
             results = enqueue.load_many(self.database, [claim.id for claim in claims])
-        except Exception as error:  # noqa: BLE001 - the outcome is written; only the telling is not
+        except Exception as error:  # noqa: BLE001 - the outcome is written; only its signal is not
             if len(claims) > 1 and not is_outage(error):
                 return {key: value for one in claims for key, value in self._load([one]).items()}
             reason = summary(error) if is_outage(error) else type(error).__name__
@@ -78,13 +80,13 @@ class Announcer:
             return {}
         return {UUID(result.id): result for result in results}
 
-    def _send(self, all_news: Iterable[News]) -> None:
+    def _send(self, pending_signals: Iterable[PendingSignal]) -> None:
         with self.receivers.lent():
-            for news in all_news:
-                _send(news)
+            for pending in pending_signals:
+                _send(pending)
 
 
-class Audience:
+class Listeners:
     """
     Who listens to a signal, asked once per task for the time of a batch.
 
@@ -108,15 +110,17 @@ class Audience:
         return known
 
 
-def _send(news: News) -> None:
+def _send(pending: PendingSignal) -> None:
     send = partial(
-        news.signal.send_robust, type(news.result.task.get_backend()), task_result=news.result
+        pending.signal.send_robust,
+        type(pending.result.task.get_backend()),
+        task_result=pending.result,
     )
-    if news.exception is None:
+    if pending.exception is None:
         responses = send()
     else:
         try:  # receivers that log read the exception from the except block they are called in
-            raise news.exception
+            raise pending.exception
         except BaseException:  # noqa: BLE001 - raised to be handled right here
             responses = send()
     for receiver, error in responses:

@@ -25,7 +25,7 @@ class Child:
     verdict: str = "lost"
 
 
-def tell(child: Child, number: int) -> None:
+def send_signal(child: Child, number: int) -> None:
     """Send a signal."""
     try:
         os.kill(child.pid, number)
@@ -37,7 +37,7 @@ def retire(child: Child, board: Board) -> None:
     """Tell a process to stop gently; on the board, too, as a body may swallow the signal."""
     child.is_retiring = True
     board.retiring[child.lane] = 1
-    tell(child, signal.SIGTERM)
+    send_signal(child, signal.SIGTERM)
 
 
 def kill(child: Child, verdict: str) -> None:

@@ -1,4 +1,4 @@
-"""How many processes a worker has, and how many slots each: as somebody asked, or --autoscale."""
+"""Scale a worker: how many processes, and slots each, as a request or --autoscale wants."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Scaling:
     def step(self, children: Collection[Child]) -> None:
         """Decide anew."""
         if self.fewest is None:
-            self._obey(children)
+            self._apply_request(children)
         else:
             self._autoscale(children, self.fewest)
 
     # --- as somebody asked ------------------------------------------------------------------------
 
-    def _obey(self, children: Collection[Child]) -> None:
+    def _apply_request(self, children: Collection[Child]) -> None:
         concurrency = self.board.wanted_concurrency
         if concurrency and concurrency != self.board.concurrency:
             logger.info("Slots: %d instead of %d.", concurrency, self.board.concurrency)
@@ -97,5 +97,5 @@ class Scaling:
         """Return for how many seconds the process has found nothing and run nothing."""
         if self.board.lane(child.lane).is_running_tasks:
             return 0.0
-        starved_at = self.board.starved_at[child.lane]
-        return now - starved_at if starved_at else 0.0
+        idle_since = self.board.idle_since[child.lane]
+        return now - idle_since if idle_since else 0.0

@@ -1,4 +1,4 @@
-"""The end of a worker: from the first signal over the grace period to the last kill."""
+"""Stop a worker: from the first signal over the grace period to the last kill."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Collection
 from ..board import Board
 from ..config import WorkerConfig
 from ..execution.limits import LOOK
-from .children import Child, kill, retire, tell
+from .children import Child, kill, retire, send_signal
 
 logger = logging.getLogger("django_tasks.supervisor")
 
@@ -58,11 +58,11 @@ class Stop:
         self.has_begun = True
         self.board.begin_to_stop()
         self._interrupt_at = now + self.grace
-        self._announce(children)
+        self._log_stop(children)
         for child in children:
             retire(child, self.board)
 
-    def _announce(self, children: Collection[Child]) -> None:
+    def _log_stop(self, children: Collection[Child]) -> None:
         running = sum(
             entry.is_started for child in children for entry in self.board.lane(child.lane).taken()
         )
@@ -85,4 +85,4 @@ class Stop:
             if now >= self._kill_at and child.verdict == "lost":
                 kill(child, "interrupted")
             else:
-                tell(child, LOOK)
+                send_signal(child, LOOK)

@@ -27,7 +27,7 @@ from ..execution.limits import LOOK
 from ..keeper import lost_tasks
 from ..process import run_process
 from .children import Child, how_it_died, kill, retire
-from .companion import Companion
+from .managed_process import ManagedProcess
 from .scaling import Scaling
 from .stopping import Stop
 
@@ -62,7 +62,7 @@ class Supervisor:
         self.offers = WakeUp()
         self.children: dict[int, Child] = {}
         self.keeper_pid = 0
-        self.beat = Companion(
+        self.beat = ManagedProcess(
             "beat",
             lambda: fork(lambda: self._start_beat(start_beat)),
             self.board.beat_scheduler,

@@ -10,7 +10,7 @@ from django_tasks.models import TaskRecord
 from django_tasks.statuses import Status
 from tests.worker import tasks
 from tests.worker.ledger import await_lines, until
-from tests.worker.test_quarantine import enqueue_suspect, occupy_quarantine
+from tests.worker.test_quarantine import enqueue_quarantined, occupy_quarantine
 
 pytestmark = pytest.mark.skipif(connection.vendor == "sqlite", reason="no locks on rows")
 THREADS = ("--pool", "threads", "-c", 4)
@@ -51,42 +51,42 @@ def succeeded(results):
 
 def test_a_locked_offer_stops_nobody(start, book, gate):
     """It is due to be taken back all the time, and cannot be."""
-    start(*THREADS, patches={"django_tasks.worker.quarantine.PATIENCE": 0.3})
+    start(*THREADS, patches={"django_tasks.worker.quarantine.QUARANTINE_WAIT": 0.3})
     occupy_quarantine(book, gate)
-    enqueue_suspect(tasks.add, 1, 2, lost=2)
-    impatient = enqueue_suspect(tasks.add, 3, 4, lost=1)
-    until(lambda: status_of(impatient) == Status.RUNNING, "it is claimed")
+    enqueue_quarantined(tasks.add, 1, 2, lost=2)
+    claimed = enqueue_quarantined(tasks.add, 3, 4, lost=1)
+    until(lambda: status_of(claimed) == Status.RUNNING, "it is claimed")
 
-    with locked(impatient):
+    with locked(claimed):
         others = [tasks.add.enqueue(1, number) for number in range(20)]
         until(lambda: succeeded(others) == 20, "the others")
 
-    until(lambda: succeeded([impatient]), "it is taken back")
+    until(lambda: succeeded([claimed]), "it is taken back")
     gate.touch()
 
 
 def test_quarantine_passes_over_a_locked_offer(start, book, gate):
     start(*THREADS)
     occupy_quarantine(book, gate)
-    suspects = [enqueue_suspect(tasks.add, 1, number, lost=2) for number in range(3)]
-    until(lambda: all(status_of(s) == Status.RUNNING for s in suspects), "they are offered")
+    lost = [enqueue_quarantined(tasks.add, 1, number, lost=2) for number in range(3)]
+    until(lambda: all(status_of(s) == Status.RUNNING for s in lost), "they are offered")
 
-    with locked(suspects[0]):
+    with locked(lost[0]):
         gate.touch()
-        until(lambda: succeeded(suspects[1:]) == 2, "those behind it")
+        until(lambda: succeeded(lost[1:]) == 2, "those behind it")
 
-    until(lambda: succeeded(suspects) == 3, "all")
+    until(lambda: succeeded(lost) == 3, "all")
 
 
-def test_suspects_that_are_taken_back_start(start, book, gate):
+def test_quarantined_tasks_that_are_taken_back_start(start, book, gate):
     """They waited for longer than what else has not started may, and are not given back for it."""
-    start(*THREADS, patches={"django_tasks.worker.quarantine.PATIENCE": 1.5})
+    start(*THREADS, patches={"django_tasks.worker.quarantine.QUARANTINE_WAIT": 1.5})
     occupy_quarantine(book, gate)
-    suspects = [enqueue_suspect(tasks.add, 1, number, lost=1) for number in range(10)]
+    lost = [enqueue_quarantined(tasks.add, 1, number, lost=1) for number in range(10)]
 
-    until(lambda: succeeded(suspects) == 10, "all")
+    until(lambda: succeeded(lost) == 10, "all")
 
-    rows = TaskRecord.objects.filter(pk__in=[suspect.id for suspect in suspects])
+    rows = TaskRecord.objects.filter(pk__in=[task.id for task in lost])
     assert set(rows.values_list("claims", flat=True)) == {2}
     gate.touch()
 
@@ -107,7 +107,7 @@ def test_outcome_that_was_locked_is_written_while_others_fail(start, book, gate)
     until(is_written, "the outcome")
 
 
-def test_a_suspect_beside_a_locked_row_stops_no_process_of_one_slot(start, book, gate):
+def test_a_quarantined_task_beside_a_locked_row_stops_no_process_of_one_slot(start, book, gate):
     """It leaves for a while: that row may be locked for as long as somebody likes."""
     worker = start("-c", 1)
     first = tasks.wait_for.enqueue(str(gate), book)
@@ -115,7 +115,7 @@ def test_a_suspect_beside_a_locked_row_stops_no_process_of_one_slot(start, book,
     with locked(first):
         gate.touch()
         until(lambda: SET_ASIDE in worker.output, "it is set aside")
-        enqueue_suspect(tasks.add, 0, 0, lost=1)
+        enqueue_quarantined(tasks.add, 0, 0, lost=1)
         others = [tasks.add.enqueue(1, number) for number in range(10)]
         until(lambda: succeeded(others) == 10, "the others")
 

@@ -18,10 +18,10 @@ from ..store.databases import task_database
 logger = logging.getLogger("django_tasks.admin")
 
 #: Seconds that a statement of a page may take. Not those of actions, which come in chunks.
-PATIENCE = 10.0
+SECONDS = 10.0
 
 
-def with_patience(view: Callable[..., Any], site: admin.AdminSite) -> Callable[..., Any]:
+def with_time_limit(view: Callable[..., Any], site: admin.AdminSite) -> Callable[..., Any]:
     """Return `view`, which says so with status 503 when the database takes too long for a page."""
 
     @wraps(view)
@@ -51,14 +51,14 @@ def _limit_rendering(response: Any, request: HttpRequest, site: admin.AdminSite)
 
 def _limited(request: HttpRequest, site: admin.AdminSite, work: Callable[[], Any]) -> Any:
     connection = connections[task_database()]
-    dialect = dialects.of(connection)
+    dialect = dialects.dialect_for(connection)
     try:
-        with dialect.time_limit(connection, PATIENCE):
+        with dialect.time_limit(connection, SECONDS):
             return work()
     except OperationalError as error:
         if not dialect.is_over_time(error):
             raise
         logger.warning("The page %s takes the database too long.", request.path)
-        context = {**site.each_context(request), "seconds": PATIENCE}
+        context = {**site.each_context(request), "seconds": SECONDS}
         html = render_to_string("admin/django_tasks/too_slow.html", context, request)
         return HttpResponse(html, status=503)

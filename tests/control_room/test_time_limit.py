@@ -5,7 +5,7 @@ from django.db import connection
 from django.db.models import TextField
 from django.db.models.expressions import RawSQL
 
-from django_tasks.admin import TaskRecordAdmin, patience
+from django_tasks.admin import TaskRecordAdmin, time_limit
 from django_tasks.models import TaskRecord
 from tests.control_room.test_task_list import root  # noqa: F401
 from tests.test_admin import LIST, make
@@ -22,8 +22,8 @@ SLEEP, LIMIT = {
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr(patience, "PATIENCE", 1.0)
+def limited(monkeypatch):
+    monkeypatch.setattr(time_limit, "SECONDS", 1.0)
 
 
 def limit():

@@ -1,4 +1,4 @@
-"""A process of a worker that runs no tasks and is started again when it ends: its beat."""
+"""Keep a process of a worker alive that runs no tasks: its beat."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger("django_tasks.supervisor")
 LEAST_PAUSE = 1.0
 
 
-class Companion:
+class ManagedProcess:
     """
     Keeps one process alive for the supervisor.
 

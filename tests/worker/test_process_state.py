@@ -7,16 +7,16 @@ from contextlib import closing
 
 import pytest
 
-from django_tasks.worker.execution.process_state import Surroundings
+from django_tasks.worker.execution.process_state import ProcessState
 from tests.worker import tasks
 from tests.worker.ledger import PATIENCE
 
 
 @pytest.fixture
-def surroundings():
-    with closing(Surroundings()) as surroundings:
-        yield surroundings
-        surroundings.restore()
+def process_state():
+    with closing(ProcessState()) as process_state:
+        yield process_state
+        process_state.restore()
 
 
 def seen_by_a_child():
@@ -25,10 +25,10 @@ def seen_by_a_child():
     return subprocess.check_output([sys.executable, "-c", code], text=True).split()
 
 
-def test_directory_umask_and_environment_are_put_back(surroundings, tmp_path, monkeypatch):
+def test_directory_umask_and_environment_are_put_back(process_state, tmp_path, monkeypatch):
     """Also when the directory is gone, and for later processes; what was added stays."""
     monkeypatch.setenv("HOME", "/home/tests")
-    with closing(Surroundings()) as own:
+    with closing(ProcessState()) as own:
         before = os.getcwd(), dict(os.environ)
         (tmp_path / "gone").mkdir()
         os.chdir(tmp_path / "gone")
@@ -50,6 +50,6 @@ def test_directory_umask_and_environment_are_put_back(surroundings, tmp_path, mo
 def test_next_body_finds_what_the_first_found(start, pool, tmp_path):
     """In the pools that run one body at a time."""
     start("--pool", pool, "-c", 1)
-    first = tasks.change_surroundings.enqueue(str(tmp_path)).wait(PATIENCE)
+    first = tasks.change_process_state.enqueue(str(tmp_path)).wait(PATIENCE)
 
-    assert tasks.change_surroundings.enqueue(str(tmp_path)).wait(PATIENCE) == first
+    assert tasks.change_process_state.enqueue(str(tmp_path)).wait(PATIENCE) == first

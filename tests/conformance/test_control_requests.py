@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django_tasks.models import QueueState, WorkerRecord
 from django_tasks.store.dialects import DatabaseNow
 from django_tasks.store.workers import leases, queues, requests
-from django_tasks.store.workers.requests import Wishes, WishRefused
+from django_tasks.store.workers.requests import ControlRequests, RequestRefused
 from tests.conformance.steps import DATABASE, claimer, make, with_brokers
 from tests.conformance.test_workers import die, registered
 
@@ -55,11 +55,11 @@ def test_claims_leave_out_paused_queues(selection):
     """Whatever else a claimer serves; and it serves them again afterwards."""
     in_mail, in_fax = make(2, queue_name="mail"), make(2, queue_name="fax")
     claims = claimer(selection)
-    claims.leave_out(frozenset({"mail"}))
+    claims.exclude(frozenset({"mail"}))
 
     taken = {claim.id for claim in claims.claim(10)}
     assert taken == (set(in_fax) if selection in ("*", "mail,fax") else set())
-    claims.leave_out(frozenset())
+    claims.exclude(frozenset())
 
     assert {claim.id for claim in claims.claim(10)} == set(in_mail)
 
@@ -71,7 +71,7 @@ def test_claims_leave_out_a_queue_that_they_knew():
     claims = claimer("*")
     assert len(claims.claim(2)) == 2
 
-    claims.leave_out(frozenset({"mail"}))
+    claims.exclude(frozenset({"mail"}))
 
     assert claims.claim(2, is_woken=True) == []
     assert not claims.may_have_more
@@ -80,7 +80,7 @@ def test_claims_leave_out_a_queue_that_they_knew():
 # --- workers -------------------------------------------------------------------------------------
 
 
-def test_worker_reads_all_wishes_by_one_statement():
+def test_worker_reads_all_requests_by_one_statement():
     worker = registered(max_concurrency=8)
     requests.ask_for_concurrency(DATABASE, worker.id, 6, "someone")
     requests.ask_to_stop(DATABASE, worker.id, "another")
@@ -92,12 +92,12 @@ def test_worker_reads_all_wishes_by_one_statement():
         read = requests.read(DATABASE, "default", worker.id)
 
     assert len(captured) == 1
-    assert read == Wishes(frozenset({"mail"}), True, 6, "another", "someone")
-    assert requests.read(DATABASE, "other", uuid4()) == Wishes(frozenset({"other"}))
+    assert read == ControlRequests(frozenset({"mail"}), True, 6, "another", "someone")
+    assert requests.read(DATABASE, "other", uuid4()) == ControlRequests(frozenset({"other"}))
 
 
 @pytest.mark.parametrize(
-    ("ask", "is_told"),
+    ("ask", "is_seen"),
     [
         (lambda worker: requests.ask_to_stop(DATABASE, worker.id), True),
         (lambda worker: requests.ask_for_concurrency(DATABASE, worker.id, 6), True),
@@ -106,14 +106,14 @@ def test_worker_reads_all_wishes_by_one_statement():
         (lambda worker: requests.ask_to_stop(DATABASE, registered().id), False),
     ],
 )
-def test_sweeps_see_whether_there_are_wishes(ask, is_told):
+def test_sweeps_see_whether_there_are_requests(ask, is_seen):
     """By the statement that they need anyway; those of others are none."""
     worker = registered(max_concurrency=8)
-    assert not leases.signs(DATABASE, worker, []).has_wishes
+    assert not leases.signs(DATABASE, worker, []).has_control_requests
 
     ask(worker)
 
-    assert leases.signs(DATABASE, worker, []).has_wishes == is_told
+    assert leases.signs(DATABASE, worker, []).has_control_requests == is_seen
 
 
 def test_worker_is_asked_to_stop_once():
@@ -136,7 +136,7 @@ def test_worker_that_stops_already_is_not_asked():
 
 
 def test_concurrency_is_asked_for_once():
-    """The same wish again, or what it has, changes nothing; the way back is another wish."""
+    """The same request again, or what it has, changes nothing; the way back is another request."""
     worker = registered(concurrency=4, max_concurrency=8)
 
     assert not requests.ask_for_concurrency(DATABASE, worker.id, 4)
@@ -150,9 +150,9 @@ def test_concurrency_is_asked_for_once():
 
 
 def refused(ask, *arguments):
-    """Return the words with which a wish is refused, which changes nothing."""
+    """Return the words with which a request is refused, which changes nothing."""
     before = list(WorkerRecord.objects.values())
-    with pytest.raises(WishRefused) as error:
+    with pytest.raises(RequestRefused) as error:
         ask(DATABASE, *arguments)
     assert list(WorkerRecord.objects.values()) == before
     return str(error.value)

@@ -9,7 +9,7 @@ from django.db import transaction
 from django_tasks.beat.tick import tick
 from django_tasks.models import Schedule, ScheduleRun, TaskRecord
 from django_tasks.schedules import clocked, crontab, every, solar
-from django_tasks.store.schedules import by_code, sync
+from django_tasks.store.schedules import dynamic, sync
 from tests import tasks
 from tests.conformance.steps import at_once
 from tests.schedules.steps import DATABASE, ago, now, overdue, saved, slots_of
@@ -315,4 +315,4 @@ def test_sync_leaves_it_alone():
 def test_edits_know_only_options():
     """A wrong option names the one that was meant."""
     with pytest.raises(ValidationError, match="overlap"):
-        by_code.schedule("x", tasks.add, every(hours=1), {"overlaps": "skip"})
+        dynamic.schedule("x", tasks.add, every(hours=1), {"overlaps": "skip"})

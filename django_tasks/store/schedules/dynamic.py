@@ -1,4 +1,4 @@
-"""Schedules that a project's own code makes and changes while it runs."""
+"""Create and change schedules from a project's own code, while it runs."""
 
 from __future__ import annotations
 

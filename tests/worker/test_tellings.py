@@ -1,9 +1,0 @@
-"""What the log and the signals say of each ending."""
-
-from django_tasks.store.values import EndingKind
-from django_tasks.worker.reporting.outcomes import TELLINGS
-
-
-def test_every_ending_is_told_in_some_way():
-    """No kind of ending can be added without saying how it is logged and announced."""
-    assert TELLINGS.keys() == set(EndingKind)
