@@ -324,7 +324,7 @@ MUTATIONS = [
     Mutation(
         name="forks run on",
         file="worker/execution/runner.py",
-        old="        if os.getpid() != self._pid:\n",
+        old="        if _forks != self._forks:\n",
         new="        if False:\n",
         tests="test_bodies.py",
         select="fork",
