@@ -166,5 +166,9 @@ class TaskCancelled(Exception):
     """The task was cancelled."""
 
 
+class StepCancelled(Exception):
+    """The step of a workflow was cancelled, as others ended in another way than it needs."""
+
+
 class TaskExpired(Exception):
     """The task was not started before its expires_at."""

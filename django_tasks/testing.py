@@ -18,7 +18,7 @@ from .dep14.base import DEFAULT_TASK_BACKEND_ALIAS
 from .dep14.handler import task_backends
 from .models import TaskRecord
 from .routing import QueueSelection
-from .store.tasks import enqueue, transitions
+from .store.tasks import ends, enqueue, transitions
 from .worker.config import WorkerConfig
 from .worker.execution.inline import InlineWorker
 
@@ -59,6 +59,7 @@ def run_pending_tasks(
     while limit is None or len(ids) < limit:
         transitions.promote(chosen.database, at_any_time=include_scheduled)
         transitions.expire(chosen.database)
+        ends.finish_decided(chosen.database)
         task_id = worker.run_next()
         if task_id is None:
             break

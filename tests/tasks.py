@@ -68,3 +68,23 @@ def urgent():
 @task(ignore_result=True)
 def count_to(limit: int) -> int:
     return sum(range(limit))
+
+
+@task
+def total(numbers: list[int], extra: int = 0) -> int:
+    return sum(numbers) + extra
+
+
+@task
+def describe(value):
+    return {"value": value, "items": [value, value]}
+
+
+@task(atomic=True)
+def add_atomically(a: int, b: int) -> int:
+    return a + b
+
+
+@task
+def broken(*args):
+    raise ValueError("broken on purpose")

@@ -126,7 +126,7 @@ class DatabaseBackend(BaseTaskBackend):
 
     def enqueue(self, task: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> TaskResult[Any]:  # type: ignore[override]
         """Store a task in the caller's transaction and return its result at once."""
-        new = self._new(task)
+        new = self.prepare(task)
         return self._store(new, task.task_id or ids.uuid7(), self._to_json(task, args, kwargs))
 
     def _store(self, new: NewTask, task_id: UUID, own: tuple[str, str]) -> TaskResult[Any]:
@@ -161,7 +161,7 @@ class DatabaseBackend(BaseTaskBackend):
         task_ids: Sequence[UUID] | None = None,
     ) -> Sequence[TaskResult[Any]]:
         """Store a task per item, all or none; see `Task.enqueue_many`."""
-        new = self._new(task)
+        new = self.prepare(task)
         if task.task_id is not None:
             raise InvalidTask("task_id is of one call; give enqueue_many() task_ids, one per item.")
         from ..store.tasks import enqueue
@@ -206,7 +206,7 @@ class DatabaseBackend(BaseTaskBackend):
         """Store the task when the transaction on `using` commits; see `Task.enqueue_on_commit`."""
         if using == self.database:
             return self.enqueue(task, args, kwargs)
-        new = self._new(task)
+        new = self.prepare(task)
         task_id = task.task_id or ids.uuid7()
         own = self._to_json(task, args, kwargs)
         result = new.result(task_id, *own)
@@ -226,7 +226,7 @@ class DatabaseBackend(BaseTaskBackend):
         if new.run_after is not None:  # also of what is due: the database's clock decides
             publishing.expect(self.database)
 
-    def _new(self, task: Any) -> NewTask:
+    def prepare(self, task: Any) -> NewTask:
         from ..store.tasks.enqueue import NewTask, database_clock
 
         if not isinstance(task, Task):

@@ -44,9 +44,7 @@ _METHODS = {
     "delay": ".enqueue(...)",
     "apply_async": ".enqueue(...), or .using(run_after=..., queue_name=...).enqueue(...)",
     "apply": ".call(...)",
-    "s": ".enqueue(...); there are no signatures",
-    "si": ".enqueue(...); there are no signatures",
-    "signature": ".enqueue(...); there are no signatures",
+    "signature": ".s(...), or .si(...) to take no value of a task before it",
 }
 
 

@@ -18,6 +18,8 @@ from .protocols import AnyTask
 _tasks: dict[str, AnyTask] = {}
 _places: dict[str, _Place] = {}
 
+#: Where the tasks are that come with the package.
+_BUILT_IN = "django_tasks.definitions.built_in."
 #: Whose code stands between a task and the line that makes it.
 _MAKERS = ("django_tasks.", "django.tasks.")
 
@@ -97,7 +99,12 @@ def is_copy(task: AnyTask) -> bool:
 
 def find(path: str) -> AnyTask | None:
     """Return the task decorated at `path`, or None."""
-    return _tasks.get(path)
+    task = _tasks.get(path)
+    if task is None and path.startswith(_BUILT_IN):
+        from . import built_in  # noqa: F401 - decorates them, when the first one is needed
+
+        task = _tasks.get(path)
+    return task
 
 
 def known_tasks() -> Iterator[AnyTask]:

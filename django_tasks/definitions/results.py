@@ -126,9 +126,9 @@ class TaskResult(_TaskResult[..., R], Generic[R]):  # type: ignore[misc] # as ab
         DJANGO_TASKS["ALLOW_WAIT_IN_TASKS"]), and inside of a transaction that would not see it
         finish.
         """
-        _refuse_in_a_task()
-        _refuse_in_an_event_loop()
-        for look, pause in enumerate(_pauses(timeout)):
+        refuse_in_a_task()
+        refuse_in_an_event_loop()
+        for look, pause in enumerate(pauses(timeout)):
             self.refresh()
             if self.is_finished:
                 return self._value()
@@ -139,8 +139,8 @@ class TaskResult(_TaskResult[..., R], Generic[R]):  # type: ignore[misc] # as ab
 
     async def await_(self, timeout: float | None = None) -> R:
         """See wait()."""
-        _refuse_in_a_task()
-        for look, pause in enumerate(_pauses(timeout)):
+        refuse_in_a_task()
+        for look, pause in enumerate(pauses(timeout)):
             await self.arefresh()
             if self.is_finished:
                 return self._value()
@@ -240,7 +240,7 @@ class TaskResult(_TaskResult[..., R], Generic[R]):  # type: ignore[misc] # as ab
         return self.task.get_backend()
 
 
-def _refuse_in_a_task() -> None:
+def refuse_in_a_task() -> None:
     if is_inside_a_task() and not app_settings.ALLOW_WAIT_IN_TASKS:
         raise RuntimeError(
             "Waiting for a result inside of a task blocks a slot of the worker, and a pool whose"
@@ -249,7 +249,7 @@ def _refuse_in_a_task() -> None:
         )
 
 
-def _refuse_in_an_event_loop() -> None:
+def refuse_in_an_event_loop() -> None:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -261,7 +261,7 @@ def _refuse_in_an_event_loop() -> None:
         )
 
 
-def _pauses(timeout: float | None) -> Iterator[float]:
+def pauses(timeout: float | None) -> Iterator[float]:
     """Yield growing pauses from 2 ms to 250 ms until `timeout` seconds are over."""
     end = None if timeout is None else time.monotonic() + timeout
     pause = 0.002

@@ -34,8 +34,18 @@ class CallChecker:
         """Raise TypeError if the function cannot be called with these arguments."""
         if not kwargs and self.fewest <= len(args) <= self.most:
             return
+        self._bind(self.signature.bind, args, kwargs)
+
+    def check_partial(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Raise TypeError if no arguments in front of, or beside these make a call that fits."""
+        if kwargs or len(args) > self.most:
+            self._bind(self.signature.bind_partial, args, kwargs)
+
+    def _bind(
+        self, bind: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> None:
         try:
-            self.signature.bind(*args, **kwargs)
+            bind(*args, **kwargs)
         except TypeError as error:
             unknown = (
                 ""

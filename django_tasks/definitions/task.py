@@ -21,7 +21,8 @@ from ..dep14.base import (
 )
 from ..dep14.handler import task_backends
 from ..exceptions import InvalidTask
-from . import declared_schedules, options, registry
+from . import canvas, declared_schedules, options, registry
+from .canvas import Signature
 from .context import TaskContext
 from .protocols import Backoff
 from .results import Subscriptable, TaskResult
@@ -249,6 +250,19 @@ class Task(_Task[P, R], Generic[P, R]):
         def enqueue_on_commit_of(self, database, /, *args, **kwargs):
             """Enqueue when the transaction on `database` commits; see enqueue_on_commit()."""
             return _enqueue_on_commit(self, args, kwargs, database)
+
+    def s(self, *args: Any, **kwargs: Any) -> Signature[R]:
+        """
+        Return the signature of a call, for chains, groups and chords.
+
+        In a chain the value of what stands before it comes first, then `args`. Raise TypeError for
+        arguments that cannot fit.
+        """
+        return canvas.sign(self, args, kwargs, immutable=False)
+
+    def si(self, *args: P.args, **kwargs: P.kwargs) -> Signature[R]:
+        """Return the signature of just this call: it takes no value of what stands before it."""
+        return canvas.sign(self, args, kwargs, immutable=True)
 
     @property
     def is_schedulable(self) -> bool:

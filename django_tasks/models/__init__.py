@@ -5,6 +5,7 @@ from .queues import QueueState
 from .rollups import Rollup, RollupMark
 from .schedules import Schedule, ScheduleRun
 from .tasks import TaskAttempt, TaskRecord, WorkerRecord
+from .workflows import WorkflowEdge, WorkflowJoin, WorkflowRecord, WorkflowStep
 
 __all__ = [
     "Overview",
@@ -16,4 +17,8 @@ __all__ = [
     "TaskAttempt",
     "TaskRecord",
     "WorkerRecord",
+    "WorkflowEdge",
+    "WorkflowJoin",
+    "WorkflowRecord",
+    "WorkflowStep",
 ]

@@ -66,6 +66,8 @@ class TaskRecord(models.Model):
     #: Which process of that worker.
     process = models.IntegerField(_("process"), null=True)
     cancel_requested = models.BooleanField(_("cancel requested"), db_default=False)
+    #: What is to happen with its start and its end, see `store.values.Hook`. 0: nothing more.
+    hooks = models.SmallIntegerField(db_default=0)
 
     progress = models.TextField(_("progress"), null=True)
     custom_state = models.CharField(_("custom state"), max_length=64, null=True)
@@ -129,6 +131,13 @@ class TaskRecord(models.Model):
                 fields=["expires_at"],
                 statuses=[Status.SCHEDULED, Status.READY],
                 only_set=True,
+            ),
+            # the list of what waits for other tasks
+            StatusIndex(
+                name="django_tasks_waiting",
+                fields=["id"],
+                statuses=[Status.WAITING],
+                whole=[],
             ),
             # the admin's list of what failed, the newest first
             StatusIndex(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntFlag, StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -22,6 +22,7 @@ CLAIMED = (
     "attempts",
     "max_attempts",
     "lost",
+    "hooks",
     "claims",
 )
 
@@ -37,6 +38,8 @@ class NewRow(NamedTuple):
     values: Sequence[Any]
     run_after: Any = None
     queue_name: str = ""
+    #: As in NewRows.
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class NewRows:
     own: Sequence[tuple[UUID, str, str]]
     run_after: Any = None
     queue_name: str = ""
+    #: Whether they wait for others: WAITING, whatever `run_after` says.
+    waits: bool = False
 
 
 class Claim(NamedTuple):
@@ -62,6 +67,8 @@ class Claim(NamedTuple):
     attempts: int
     max_attempts: int | None
     lost: int
+    #: See Hook.
+    hooks: int
     claims: int
     is_expired: bool
 
@@ -94,6 +101,23 @@ class BrokerClaimRequest(NamedTuple):
 
 
 AnyRequest = ClaimRequest | BrokerClaimRequest
+
+
+class Hook(IntFlag):
+    """What is to happen with a task's start and end beyond its own row. Plain tasks have none."""
+
+    #: It is a step of a workflow: its end is counted where others wait for it.
+    STEP = 1
+    #: Its arguments name results of other steps, which take their places when it starts.
+    REFERENCES = 2
+
+
+class Held(NamedTuple):
+    """What a running task's row says while it is locked."""
+
+    claims: int | None
+    is_cancelled: bool
+    hooks: int
 
 
 class Success(NamedTuple):
@@ -160,6 +184,16 @@ class Change(NamedTuple):
     lost: int = 0
     run_time: float | None = None
     fields: Mapping[str, str | None] = MappingProxyType({})
+
+
+class Counted(NamedTuple):
+    """What a join of a workflow has counted so far, and whose failure was the first."""
+
+    id: UUID
+    done: int
+    failed: int
+    state: int
+    failed_step: UUID | None
 
 
 class EndingKind(StrEnum):

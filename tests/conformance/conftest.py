@@ -27,12 +27,17 @@ from django_tasks.models import (
     TaskAttempt,
     TaskRecord,
     WorkerRecord,
+    WorkflowEdge,
+    WorkflowJoin,
+    WorkflowRecord,
+    WorkflowStep,
 )
 from tests.brokers.steps import Redis
 from tests.conformance.steps import DATABASE, LONG_AGO, claimers
 from tests.worker.conftest import tables  # noqa: F401
 
 HERE = Path(__file__).parent
+WORKFLOWS = (WorkflowEdge, WorkflowStep, WorkflowJoin, WorkflowRecord)
 #: The queues of these tests. RabbitMQ is asked for each by name.
 QUEUES = (
     *("default", "elsewhere", "nothing-here", "a", "b", "c", "x", "low", "high", "fax"),
@@ -51,7 +56,15 @@ def pytest_collection_modifyitems(items):
 def clean(tables):  # noqa: F811
     """Delete what a test left behind."""
     yield
-    for model in (TaskAttempt, TaskRecord, WorkerRecord, QueueState, ScheduleRun, Schedule):
+    for model in (
+        *WORKFLOWS,
+        TaskAttempt,
+        TaskRecord,
+        WorkerRecord,
+        QueueState,
+        ScheduleRun,
+        Schedule,
+    ):
         model.objects.all()._raw_delete(DATABASE)
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import select
+from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
@@ -16,7 +17,7 @@ from django_tasks.statuses import Status
 from django_tasks.store.schedules import due, edits, records
 from django_tasks.store.tasks import moves, transitions
 from django_tasks.store.tasks.interventions import Intervention
-from django_tasks.store.values import EndingKind
+from django_tasks.store.values import EndingKind, Success
 from tests.conformance.steps import (
     DATABASE,
     IS_POSTGRESQL,
@@ -32,6 +33,7 @@ from tests.conformance.steps import (
 )
 from tests.schedules.steps import overdue, saved
 from tests.tasks import add
+from tests.workflows import steps as workflows
 
 
 def end(kind):
@@ -64,6 +66,24 @@ def run_schedule_now():
     return lambda: edits.run_now(row.pk, using=DATABASE)
 
 
+def run_first_step(end):
+    """Return what ends the first step of a chain so, for which a second waits."""
+
+    def way():
+        handle = workflows.start(workflows.chain(2))
+        row = record(workflows.task_id(handle, "step-0"))
+        TaskRecord.objects.filter(pk=row.pk).update(
+            status=Status.RUNNING, claims=1, worker_id=uuid4()
+        )
+        return lambda: end(row.pk)
+
+    return way
+
+
+def succeed(task_id):
+    return transitions.succeed_steps(DATABASE, [Success(task_id, 1, "2", 0.1)])
+
+
 def beat():
     overdue(queue_name="elsewhere")
     return lambda: tick(DATABASE)
@@ -93,6 +113,7 @@ WAYS = {
     "snooze": end(EndingKind.SNOOZE),
     "release": end(EndingKind.RELEASE),
     "lose": end(EndingKind.LOSE),
+    "a step before": run_first_step(succeed),
     "promote": promote,
     "requeue": requeue,
     "run again": intervene(Intervention.requeue, status=Status.CANCELLED),
@@ -106,7 +127,7 @@ WAYS = {
 
 #: Public functions that WAYS go through, and those that make nothing ready.
 COVERED = {
-    transitions: {"settle", "promote", "requeue", "run_now", "copy"},
+    transitions: {"settle", "promote", "requeue", "run_now", "copy", "succeed_steps"},
     moves: {"move"},
     edits: {"run_now"},
     due: {"write"},
@@ -135,7 +156,7 @@ SILENT = {
     Intervention: {"cancel", "delete"},
     DatabaseBackend: {
         *("validate_task", "send_enqueued", "get_result", "exists", "cancel", "check"),
-        *("check_wait", "explain"),
+        *("check_wait", "explain", "prepare"),
     },
 }
 

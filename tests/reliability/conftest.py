@@ -17,7 +17,8 @@ from tests.reliability.databases import MariaDBDatabases, PostgreSQLDatabases, S
 from tests.reliability.harness import Project
 
 ON_EVERY_DATABASE = (
-    *("test_kills.py", "test_kills_of_beats.py", "test_stopping.py"),
+    *("test_kills.py", "test_kills_of_beats.py", "test_kills_of_workflows.py"),
+    "test_stopping.py",
     *("test_foreign_locks.py", "test_rows.py"),
 )
 AMOUNT = os.environ.get("TEST_CHAOS", "smoke")

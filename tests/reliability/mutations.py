@@ -55,8 +55,8 @@ MUTATIONS = [
     Mutation(
         name="failure, retry, release and loss without the fence",
         file="store/tasks/transitions.py",
-        old="if claims != ending.claims or",
-        new="if claims is None or",
+        old="if row.claims != ending.claims or",
+        new="if row.claims is None or",
         tests="test_zombies.py",
         select="still_runs_is_refused",
     ),
@@ -445,10 +445,11 @@ MUTATIONS = [
     Mutation(
         name="unknown tasks are imported",
         file="definitions/registry.py",
-        old="    return _tasks.get(path)\n",
+        old="    task = _tasks.get(path)\n    if task is None and",
         new="    import importlib\n\n    try:\n"
         '        importlib.import_module(path.rpartition(".")[0])\n'
-        "    except (ImportError, ValueError):\n        pass\n    return _tasks.get(path)\n",
+        "    except (ImportError, ValueError):\n        pass\n    task = _tasks.get(path)\n"
+        "    if task is None and",
         tests="test_rows.py",
         select="imported",
     ),
@@ -571,8 +572,8 @@ MUTATIONS = [
     Mutation(
         name="endings wait for locks",
         file="store/dialects/postgresql.py",
-        old="\" AND status LIKE 'RUNNING' ORDER BY id FOR NO KEY UPDATE SKIP LOCKED\",",
-        new="\" AND status LIKE 'RUNNING' ORDER BY id FOR NO KEY UPDATE\",",
+        old="\" ORDER BY id FOR NO KEY UPDATE SKIP LOCKED\",",
+        new="\" ORDER BY id FOR NO KEY UPDATE\",",
         tests="test_foreign_locks.py",
         select="follows",
     ),

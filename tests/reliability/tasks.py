@@ -489,3 +489,25 @@ if "RELIABILITY_TELL" in os.environ:
     @receiver(task_finished)
     def note_the_end(sender, task_result, **kwargs):
         ledger.write("told", task_result.id)
+
+
+@task(max_attempts=4, backoff=[0.1])
+def fail_first(key, seconds=0.0):
+    """Fail at the first run, and only then."""
+    with noted(key):
+        time.sleep(seconds)
+        if ledger.Ledger(os.environ[ledger.VARIABLE]).count("start", key) == 1:
+            raise RuntimeError("the first run fails")
+    return key
+
+
+@task(max_attempts=1)
+def always_fail(key):
+    with noted(key):
+        raise RuntimeError("every run fails")
+
+
+@task
+def gather(values, key):
+    with noted(key):
+        return values

@@ -44,7 +44,7 @@ class AbsentProxy:
 def job_of(lane, task, *args):
     claim = Claim(
         id=uuid4(), task_path=task.module_path, args=json.dumps(args), kwargs="{}",
-        queue_name="default", priority=0, attempts=1, max_attempts=None, lost=0, claims=1,
+        queue_name="default", priority=0, attempts=1, max_attempts=None, lost=0, hooks=0, claims=1,
         is_expired=False,
     )  # fmt: skip
     return Job(claim, task, lane.reserve(claim.id, claim.claims))

@@ -127,7 +127,7 @@ class Config:
     worker_id = uuid4()
 
 
-CLAIM = Claim(uuid4(), "app.tasks.pay", "[]", "{}", "default", 0, 1, None, 0, 1, False)
+CLAIM = Claim(uuid4(), "app.tasks.pay", "[]", "{}", "default", 0, 1, None, 0, 0, 1, False)
 BODY = Attempt(outcome=AttemptOutcome.ERROR)
 
 

@@ -13,7 +13,7 @@ from django_tasks.worker.keeper.lost_tasks import of_line, of_orphan, report, to
 def orphan():
     claim = Claim(
         id=uuid4(), task_path="tests.worker.tasks.add", args="[1,2]", kwargs="{}",
-        queue_name="default", priority=0, attempts=1, max_attempts=None, lost=0, claims=1,
+        queue_name="default", priority=0, attempts=1, max_attempts=None, lost=0, hooks=0, claims=1,
         is_expired=False,
     )  # fmt: skip
     return Orphan(claim, worker_id=uuid4(), process=3)

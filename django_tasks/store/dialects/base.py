@@ -77,10 +77,13 @@ class Dialect(BatchWrites):
     def insert_many(self, connection: BaseDatabaseWrapper, rows: NewRows, wake: bool) -> None:
         """Insert rows that differ in id, args and kwargs only."""
         first = NewRow(
-            (*rows.columns, "id", "args", "kwargs"), (*rows.shared, "", "", ""), rows.run_after
+            (*rows.columns, "id", "args", "kwargs"),
+            (*rows.shared, "", "", ""),
+            rows.run_after,
+            waits=rows.waits,
         )
         sql, _ = self._insert(first)
-        after = () if rows.run_after is None else (rows.run_after,)
+        _, after = self._status_of(rows)
         with connection.cursor() as cursor:
             cursor.executemany(
                 sql,
@@ -93,16 +96,18 @@ class Dialect(BatchWrites):
     def _insert(self, row: NewRow) -> tuple[str, Sequence[Any]]:
         names = ", ".join((*row.columns, "status"))
         values = ", ".join(["%s"] * len(row.columns))
-        status, parameters = self._status_of(row.run_after)
+        status, parameters = self._status_of(row)
         return f"INSERT INTO {TABLE} ({names}) VALUES ({values}, {status})", (
             *row.values,
             *parameters,
         )
 
-    def _status_of(self, run_after: Any) -> tuple[str, Sequence[Any]]:
-        if run_after is None:
+    def _status_of(self, row: NewRow | NewRows) -> tuple[str, Sequence[Any]]:
+        if row.waits:
+            return "'WAITING'", ()
+        if row.run_after is None:
             return "'READY'", ()
-        return f"CASE WHEN %s <= {self.now()} THEN 'READY' ELSE 'SCHEDULED' END", (run_after,)
+        return f"CASE WHEN %s <= {self.now()} THEN 'READY' ELSE 'SCHEDULED' END", (row.run_after,)
 
     def claim(self, connection: BaseDatabaseWrapper, request: AnyRequest) -> list[Claim]:
         """

@@ -11,12 +11,13 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ...definitions.options import LONGEST
-from ...models import TaskAttempt, TaskRecord
+from ...models import TaskAttempt, TaskRecord, WorkflowJoin
 from ...statuses import FINAL_STATUSES, Status
-from ..values import AttemptRow, Change
+from ..values import AttemptRow, Change, Counted, Held
 
 TABLE = TaskRecord._meta.db_table
 ATTEMPTS = TaskAttempt._meta.db_table
+JOINS = WorkflowJoin._meta.db_table
 
 #: The columns of a table of values: their names and types.
 Columns = Mapping[str, type]
@@ -29,6 +30,9 @@ _ATTEMPT: Columns = {
     "task_id": UUID, "number": int, "claim": int, "outcome": str, "worker_id": UUID,
     "process": int, "host": str, "run_time": float, "exception_path": str, "traceback": str,
     "signal": int, "exit_code": int,
+}  # fmt: skip
+_COUNTED: Columns = {
+    "join_id": UUID, "new_done": int, "new_failed": int, "new_state": int, "new_failed_step": UUID,
 }  # fmt: skip
 _FINAL = ", ".join(f"'{status}'" for status in FINAL_STATUSES)
 #: What a number of 32 bits holds. Counters stay at their ends: one that somebody set there must
@@ -44,7 +48,7 @@ class BatchWrites:
     """
 
     _GREATER, _SMALLER = "GREATEST", "LEAST"
-    _UPDATE = f"UPDATE {TABLE} AS t SET {{assignments}} FROM {{given}} WHERE {{match}}"
+    _UPDATE = "UPDATE {table} AS t SET {assignments} FROM {given} WHERE {match}"
 
     def now(self, delay: float = 0.0) -> str:
         """Return SQL for the database's clock, `delay` seconds ahead."""
@@ -70,9 +74,9 @@ class BatchWrites:
 
     def lock_running(
         self, connection: BaseDatabaseWrapper, task_ids: Sequence[UUID]
-    ) -> dict[UUID, tuple[int, bool]]:
+    ) -> dict[UUID, Held]:
         """
-        Lock running tasks in the order of their ids; return claims and cancel_requested of each.
+        Lock running tasks in the order of their ids; return what their rows say.
 
         Those that somebody else has locked are left out, where the database can.
         """
@@ -91,6 +95,7 @@ class BatchWrites:
             columns = {**_CHANGE, **{f"new_{name}": str for name in names}}
             rows = [(*change[:-1], *change.fields.values()) for change in alike]
             sql = self._UPDATE.format(
+                table=TABLE,
                 assignments=self._assignments(names),
                 given=self._given(columns),
                 match="t.id = given.task_id AND t.claims = given.claim AND t.status IN"
@@ -100,6 +105,18 @@ class BatchWrites:
                 cursor.execute(sql, self._giving(columns, rows))
                 changed += int(cursor.rowcount)
         return changed
+
+    def count_ends(self, connection: BaseDatabaseWrapper, counted: Sequence[Counted]) -> None:
+        """Write what joins of workflows have counted, whose rows are locked."""
+        sql = self._UPDATE.format(
+            table=JOINS,
+            assignments="done = new_done, failed = new_failed, state = new_state,"
+            " failed_step = new_failed_step",
+            given=self._given(_COUNTED),
+            match="t.id = given.join_id",
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(sql, self._giving(_COUNTED, counted))
 
     def _assignments(self, fields: Sequence[str]) -> str:
         return ", ".join(

@@ -17,7 +17,7 @@ from django.db.backends.signals import connection_created
 from ...conf import app_settings
 from ...redaction.refused_values import number_of
 from ...statuses import Status
-from ..values import AnyRequest, BrokerClaimRequest, Claim, NewRow, Success
+from ..values import AnyRequest, BrokerClaimRequest, Claim, Held, NewRow, Success
 from .base import FIRST_CLAIM, LAST_CLAIM, MOST_ATTEMPTS, NEXT_CLAIM, Dialect, columns
 from .batches import TABLE, Columns, as_json
 
@@ -44,7 +44,10 @@ class MySQL(Dialect):
     # From the few values to the rows by primary key. The optimizer would read, and lock, all
     # running rows while the statistics say they are few, and the whole of a small table.
     _JOINED = f"STRAIGHT_JOIN {TABLE} t FORCE INDEX (PRIMARY)"
-    _UPDATE = f"UPDATE {{given}} {_JOINED} SET {{assignments}} WHERE {{match}}"
+    _UPDATE = (
+        "UPDATE {given} STRAIGHT_JOIN {table} t FORCE INDEX (PRIMARY)"
+        " SET {assignments} WHERE {match}"
+    )
     _ORDER = "priority DESC, id"
     _NAMES = f"""
 SELECT queue_name, COUNT(*) FROM (
@@ -85,15 +88,18 @@ GROUP BY queue_name ORDER BY queue_name"""
 
     def lock_running(
         self, connection: BaseDatabaseWrapper, task_ids: Sequence[UUID]
-    ) -> dict[UUID, tuple[int, bool]]:
+    ) -> dict[UUID, Held]:
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT id, claims, cancel_requested FROM {TABLE} FORCE INDEX (PRIMARY)"
+                f"SELECT id, claims, cancel_requested, hooks FROM {TABLE} FORCE INDEX (PRIMARY)"
                 f" WHERE id IN ({_placeholders(task_ids)}) AND status = 'RUNNING'"
                 f" ORDER BY id FOR UPDATE {self._lock}",
                 [task_id.hex for task_id in task_ids],
             )
-            return {self.from_id(row[0]): (row[1], bool(row[2])) for row in cursor.fetchall()}
+            return {
+                self.from_id(task_id): Held(claims, bool(is_cancelled), hooks)
+                for task_id, claims, is_cancelled, hooks in cursor.fetchall()
+            }
 
     def seconds_between(self, since: str, until: str) -> str:
         return f"(TIMESTAMPDIFF(MICROSECOND, {since}, {until}) / 1e6)"

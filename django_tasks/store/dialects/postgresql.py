@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from ...definitions.options import LONGEST
-from ..values import CLAIMED, AnyRequest, BrokerClaimRequest, Claim, NewRow, NewRows, Success
+from ..values import CLAIMED, AnyRequest, BrokerClaimRequest, Claim, Held, NewRow, NewRows, Success
 from .base import LOCK_TIMEOUT, MOST_ATTEMPTS, NEXT_CLAIM, NOTIFY_CHANNEL, Dialect, columns
 from .batches import TABLE, Columns, by_id
 
@@ -92,15 +92,16 @@ held AS MATERIALIZED (
 
     def lock_running(
         self, connection: BaseDatabaseWrapper, task_ids: Sequence[UUID]
-    ) -> dict[UUID, tuple[int, bool]]:
+    ) -> dict[UUID, Held]:
         # NO KEY: a foreign key of the project to tasks, in an open transaction, bars nobody.
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT id, claims, cancel_requested FROM {TABLE} WHERE id = ANY(%s::uuid[])"
-                " AND status LIKE 'RUNNING' ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
+                f"SELECT id, claims, cancel_requested, hooks FROM {TABLE}"
+                " WHERE id = ANY(%s::uuid[]) AND status LIKE 'RUNNING'"
+                " ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
                 [_id_array(task_ids)],
             )
-            return {row[0]: row[1:] for row in cursor.fetchall()}
+            return {row[0]: Held._make(row[1:]) for row in cursor.fetchall()}
 
     def seconds_between(self, since: str, until: str) -> str:
         return f"(-EXTRACT(EPOCH FROM {since} - {until})::float8)"
@@ -166,7 +167,7 @@ held AS MATERIALIZED (
         ids, args, kwargs = zip(*rows.own, strict=True)
         names = ", ".join((*rows.columns, "id", "args", "kwargs", "status"))
         shared = ", ".join(["%s"] * len(rows.shared))
-        status, parameters = self._status_of(rows.run_after)
+        status, parameters = self._status_of(rows)
         with connection.cursor() as cursor:
             cursor.execute(
                 f"INSERT INTO {TABLE} ({names}) SELECT {shared}, own.id, own.args, own.kwargs,"

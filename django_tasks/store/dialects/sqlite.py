@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ..values import AnyRequest, BrokerClaimRequest, Claim, Success
+from ..values import AnyRequest, BrokerClaimRequest, Claim, Held, Success
 from .base import MOST_ATTEMPTS, NEXT_CLAIM, Dialect, columns
 from .batches import TABLE, Columns, as_json
 
@@ -57,17 +57,20 @@ WHERE {TABLE}.id = json_extract(done.value, '$[0]') AND claims = json_extract(do
 
     def lock_running(
         self, connection: BaseDatabaseWrapper, task_ids: Sequence[UUID]
-    ) -> dict[UUID, tuple[int, bool]]:
+    ) -> dict[UUID, Held]:
         with connection.cursor() as cursor:
             # It has one writer. To become that one after having read is refused if there was
             # another meanwhile; a write of nothing waits for its turn.
             cursor.execute(f"UPDATE {TABLE} SET status = status WHERE 0")
             cursor.execute(
-                f"SELECT id, claims, cancel_requested FROM {TABLE}"
+                f"SELECT id, claims, cancel_requested, hooks FROM {TABLE}"
                 " WHERE id IN (SELECT value FROM json_each(%s)) AND +status = 'RUNNING'",
                 [json.dumps([task_id.hex for task_id in task_ids])],
             )
-            return {UUID(row[0]): (row[1], bool(row[2])) for row in cursor.fetchall()}
+            return {
+                UUID(task_id): Held(claims, bool(is_cancelled), hooks)
+                for task_id, claims, is_cancelled, hooks in cursor.fetchall()
+            }
 
     def seconds_between(self, since: str, until: str) -> str:
         return f"((julianday({since}) - julianday({until})) * -86400.0)"

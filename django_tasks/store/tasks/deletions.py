@@ -11,10 +11,12 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from ...models import TaskAttempt, TaskRecord
-from ...statuses import FINAL_STATUSES, Status
+from ...statuses import FINAL_STATUSES, PENDING_STATUSES, Status
 from ..dialects import status_is
 from ..locking import CHUNK, lock_ids
 from ..retrying import repeated
+from ..workflows.joins import Ended, How
+from . import ends
 
 
 def purge(
@@ -40,8 +42,8 @@ def purge(
 def purgeable(database: str, backend: str, queue_name: str) -> list[QuerySet[TaskRecord]]:
     """Return the tasks that purge() would delete, by status: each has an index of its own."""
     rows = TaskRecord.objects.using(database).filter(backend=backend, queue_name=queue_name)
-    # In the order in which they change: none gets past it meanwhile. Not WAITING, which nothing
-    # makes yet: it has no index, and a look for it would read all that ever finished.
+    # In the order in which they change: none gets past it meanwhile. Not WAITING: steps that wait
+    # are cancelled with those that they wait for.
     statuses = (Status.SCHEDULED, Status.READY)
     return [rows.filter(status_is(status)).order_by() for status in statuses]
 
@@ -57,8 +59,18 @@ def delete_finished(database: str, task_ids: Iterable[UUID]) -> int:
 def _delete_chunk(database: str, rows: QuerySet[TaskRecord]) -> int:
     with transaction.atomic(using=database):
         ids = lock_ids(database, rows)
+        _end_steps(database, ids)
         delete_rows(database, ids)
         return len(ids)
+
+
+def _end_steps(database: str, ids: Sequence[UUID]) -> None:
+    """Let what waits for steps that are deleted before their end know that they never succeed."""
+    steps = TaskRecord.objects.using(database).filter(
+        pk__in=ids, hooks__gt=0, status__in=PENDING_STATUSES
+    )
+    if ended := dict.fromkeys(steps.values_list("pk", flat=True), Ended(How.BADLY)):
+        ends.carry_on(database, ended)
 
 
 def delete_rows(database: str, ids: Sequence[UUID]) -> None:

@@ -24,7 +24,7 @@ from ..values import NewRow, NewRows
 from . import policy
 
 #: Columns that the rows of one enqueue_many() share.
-_SHARED = (
+SHARED = (
     "task_path",
     "queue_name",
     "priority",
@@ -35,7 +35,7 @@ _SHARED = (
     "expires_at",
     "enqueued_at",
 )
-_RUN_AFTER = _SHARED.index("run_after")
+RUN_AFTER = SHARED.index("run_after")
 CHUNK = 1000
 
 
@@ -67,7 +67,7 @@ class NewTask:
         return self.run_after is None or self.run_after <= self.moment
 
     def shared_values(self, connection: BaseDatabaseWrapper) -> tuple[Any, ...]:
-        """Return the values of `_SHARED` as the database's driver takes them."""
+        """Return the values of `SHARED` as the database's driver takes them."""
         adapt = connection.ops.adapt_datetimefield_value
         task = self.task
         return (
@@ -88,9 +88,9 @@ class NewTask:
         given = [i for i, value in enumerate(shared) if value is not None]
         policies = policy.of(self.task)
         return NewRow(
-            columns=("id", "args", "kwargs", *[_SHARED[i] for i in given], *policies),
+            columns=("id", "args", "kwargs", *[SHARED[i] for i in given], *policies),
             values=(task_id, args, kwargs, *[shared[i] for i in given], *policies.values()),
-            run_after=shared[_RUN_AFTER],
+            run_after=shared[RUN_AFTER],
             queue_name=self.task.queue_name,
         )
 
@@ -183,10 +183,10 @@ def insert_chunks(
     policies = policy.of(new.task)
     for start in range(0, len(own), CHUNK):
         rows = NewRows(
-            columns=(*_SHARED, *policies),
+            columns=(*SHARED, *policies),
             shared=(*shared, *policies.values()),
             own=own[start : start + CHUNK],
-            run_after=shared[_RUN_AFTER],
+            run_after=shared[RUN_AFTER],
             queue_name=new.task.queue_name,
         )
         dialect.insert_many(connection, rows, wake and new.run_after is None)

@@ -7,10 +7,11 @@ ready notifies of it (see `ready`).
 
     enqueue -> READY | SCHEDULED          (records.insert)
     claim: READY -> RUNNING               (dialects.claim)
-    succeed: RUNNING -> SUCCESSFUL        (dialects.succeed)
+    succeed: RUNNING -> SUCCESSFUL        (dialects.succeed; of steps, succeed_steps)
     fail, retry, snooze, release, lose, cancel, expire: RUNNING -> …      (settle)
+    release of steps: WAITING -> READY | SCHEDULED    (ends)
     promote: SCHEDULED -> READY
-    cancel, expire: SCHEDULED, READY -> CANCELLED
+    cancel, expire: WAITING, SCHEDULED, READY -> CANCELLED
     run now: SCHEDULED -> READY, before its time
     requeue: FAILED, CANCELLED -> READY
     copy: SUCCESSFUL stays, a new record -> READY
@@ -26,14 +27,16 @@ from uuid import UUID
 from django.db import connections, transaction
 from django.db.models import QuerySet
 
-from ...models import TaskRecord
+from ...models import TaskRecord, WorkflowStep
 from ...statuses import PENDING_STATUSES, AttemptOutcome, Status
 from .. import dialects
 from ..dialects import DatabaseNow, PruneAfter, by_id, next_claim, status_is
 from ..locking import CHUNK, handled_along, lock_all, lock_available, lock_in_order
 from ..retrying import repeated
-from ..values import AttemptRow, Change, Ending, EndingKind, Success, Writer
-from . import attempts, policy, publishing
+from ..values import AttemptRow, Change, Ending, EndingKind, Held, Hook, Success, Writer
+from ..workflows import joins
+from ..workflows.joins import Ended, How
+from . import attempts, ends, policy, publishing
 from .ready import notify_ready
 
 
@@ -94,22 +97,25 @@ def settle(
         changes: list[Change] = []
         rows: list[AttemptRow] = []
         others: list[Ending] = []
+        steps: set[UUID] = set()
         for ending in ordered:
-            claims, is_cancelled = held.get(ending.id, _NOT_HELD)
-            if claims != ending.claims or ending.kind is EndingKind.LATE:
+            row = held.get(ending.id, _NOT_HELD)
+            if row.claims != ending.claims or ending.kind is EndingKind.LATE:
                 others.append(ending)
                 continue
             del held[ending.id]
+            if row.hooks & Hook.STEP:
+                steps.add(ending.id)
             change = _change(ending)
             rows += attempts.of_ending(ending, ending.attempt, writer)
-            if is_cancelled and ending.kind in _RUNS_AGAIN:
+            if row.is_cancelled and ending.kind in _RUNS_AGAIN:
                 change = change._replace(status=Status.CANCELLED)
                 rows.append(_cancelled_meanwhile(ending))
                 settled.cancelled.add(ending.id)
             changes.append(change)
         if others:
             rows += _look_into(database, others, writer, settled, writes_late=writes_late)
-        _write(database, changes, rows)
+        ends.write(database, changes, rows, steps)
         again = [ending for ending in ordered if ending.kind in _RUNS_AGAIN]
         notify_ready(database, (e.id for e in again if e.delay <= 0))
         if any(ending.delay > 0 for ending in again):
@@ -117,7 +123,7 @@ def settle(
     return settled
 
 
-_NOT_HELD = (None, False)
+_NOT_HELD = Held(None, False, 0)
 _RUNS_AGAIN = {kind for kind, effect in _EFFECTS.items() if effect.status == Status.READY}
 
 
@@ -162,24 +168,28 @@ def _look_into(
     return [row for row in told if not is_written(row)] if writes_late else []
 
 
-def _write(
-    database: str,
-    changes: Sequence[Change],
-    rows: Sequence[AttemptRow],
-    expected: Sequence[Status] = (Status.RUNNING,),
-) -> int:
+def succeed_steps(database: str, successes: Sequence[Success]) -> int:
     """
-    Write what became of tasks whose rows are locked, with their attempts; return how many.
+    Record successes of steps, and release what waited for them; return how many were accepted.
 
-    Every end other than a success passes here: what is to happen with it, in its transaction,
-    belongs here.
+    Those of tasks that somebody else has locked are left out, where the database can.
     """
     connection = connections[database]
-    dialect = dialects.dialect_for(connection)
-    changed = dialect.change(connection, changes, expected)
-    if rows:
-        dialect.insert_attempts(connection, rows)
-    return changed
+    with transaction.atomic(using=database):
+        ids = [success.id for success in successes]
+        held = dialects.dialect_for(connection).lock_running(connection, ids)
+        changes = [
+            Change(
+                success.id,
+                success.claims,
+                Status.SUCCESSFUL,
+                run_time=success.run_time,
+                fields={"return_value": success.value},
+            )
+            for success in sorted(successes, key=by_id)
+            if held.get(success.id, _NOT_HELD).claims == success.claims
+        ]
+        return ends.write(database, changes, [], ids)
 
 
 def _owned(database: str, task_id: UUID, claims: int) -> QuerySet[TaskRecord]:
@@ -204,7 +214,9 @@ def save_fields(
         return None if _owned(database, task_id, claims).exists() else False
 
 
-def succeed_in_transaction(database: str, success: Success, fields: dict[str, Any]) -> bool:
+def succeed_in_transaction(
+    database: str, success: Success, fields: dict[str, Any], hooks: int = 0
+) -> bool:
     """Record a success inside the caller's transaction: the body's writes commit with it."""
     changes = fields | {
         "status": Status.SUCCESSFUL,
@@ -213,7 +225,10 @@ def succeed_in_transaction(database: str, success: Success, fields: dict[str, An
         "return_value": success.value,
         "run_time": success.run_time,
     }
-    return bool(_owned(database, success.id, success.claims).update(**changes))
+    is_written = bool(_owned(database, success.id, success.claims).update(**changes))
+    if is_written and hooks & Hook.STEP:
+        ends.carry_on(database, {success.id: Ended(How.WELL)})
+    return is_written
 
 
 def has_succeeded(database: str, task_id: UUID, claims: int) -> bool | None:
@@ -282,10 +297,11 @@ def _cancel_pending(
 ) -> int:
     """READY, SCHEDULED, WAITING to CANCELLED, with an attempt row that says why."""
     pending = TaskRecord.objects.using(database).filter(pk__in=ids, status__in=PENDING_STATUSES)
-    found = list(pending.order_by("pk").values_list("pk", "claims", "attempts"))
-    changes = [Change(pk, claims, Status.CANCELLED) for pk, claims, _ in found]
-    rows = [attempts.cancellation(pk, n, outcome, exception, reason) for pk, _, n in found]
-    return _write(database, changes, rows, PENDING_STATUSES)
+    found = list(pending.order_by("pk").values_list("pk", "claims", "attempts", "hooks"))
+    changes = [Change(pk, claims, Status.CANCELLED) for pk, claims, _, _ in found]
+    rows = [attempts.cancellation(pk, n, outcome, exception, reason) for pk, _, n, _ in found]
+    steps = {pk for pk, _, _, hooks in found if hooks & Hook.STEP}
+    return ends.write(database, changes, rows, steps, PENDING_STATUSES)
 
 
 def cancel(database: str, task_ids: Iterable[UUID]) -> tuple[int, int]:
@@ -329,13 +345,17 @@ def _cancel_chunk(database: str, ids: Sequence[UUID]) -> tuple[int, int]:
 
 
 def requeue(database: str, task_ids: Iterable[UUID]) -> int:
-    """Make failed and cancelled tasks ready again; their attempts count anew, the history stays."""
+    """
+    Make failed and cancelled tasks ready again; their attempts count anew, the history stays.
+
+    Steps that were cancelled while they waited for others stay: they wait again when these run.
+    """
     return _per_chunk(database, task_ids, _requeue_chunk)
 
 
 def _requeue_chunk(database: str, ids: Sequence[UUID]) -> int:
     ended = TaskRecord.objects.using(database).filter(
-        pk__in=ids, status__in=(Status.FAILED, Status.CANCELLED)
+        pk__in=_free(database, ids), status__in=(Status.FAILED, Status.CANCELLED)
     )
     with transaction.atomic(using=database):
         lock_in_order(database, ended)
@@ -354,8 +374,19 @@ def _requeue_chunk(database: str, ids: Sequence[UUID]) -> int:
             meta=None,
             return_value=None,
         )
+        steps = TaskRecord.objects.using(database).filter(
+            pk__in=ids, status=Status.READY, hooks__gt=0
+        )
+        joins.reopen(database, steps.values_list("pk", flat=True))
         notify_ready(database, ids)
     return changed
+
+
+def _free(database: str, ids: Sequence[UUID]) -> list[UUID]:
+    """Return those of `ids` that may run: all but the steps that others have not released."""
+    waiting = WorkflowStep.objects.using(database).filter(pk__in=ids).exclude(joins.IS_FREE)
+    stay = set(waiting.values_list("pk", flat=True))
+    return [pk for pk in ids if pk not in stay]
 
 
 def run_now(database: str, task_ids: Iterable[UUID]) -> int:

@@ -24,9 +24,11 @@ from ...runtime.wakeups import WakeUp
 from ...signals import task_started
 from ...store import dialects
 from ...store.values import Claim, Ending, Success
+from ...store.workflows.references import resolved
 from ..board import Lane, clock
 from ..config import WorkerConfig
 from ..execution import contexts
+from ..execution.failures import fail
 from ..execution.jobs import Job, Outcome
 from ..execution.not_run import expired, given_back
 from ..pools.base import Pool
@@ -276,6 +278,7 @@ class Engine:
             idle_since[self.lane.index] = clock()
 
     def _hand_over(self, claims: Sequence[Claim]) -> None:
+        claims, wrong = resolved(self.config.database, claims)
         jobs = []
         metadata = contexts.metadata_of(self.config.database, claims)
         listeners = Listeners(task_started)
@@ -290,7 +293,9 @@ class Engine:
                 job.metadata = metadata.get(claim.id)
             job.sends_started = listeners.listens_to(claim)
             self.held[job.entry] = job
-            if claim.is_expired:
+            if wrong and claim.id in wrong:
+                self._end_unstarted(job, fail(claim, wrong[claim.id], None))
+            elif claim.is_expired:
                 self._end_unstarted(job, expired(claim))
             elif claim.lost:
                 self.quarantined.add(job, self.batch.slots)

@@ -54,6 +54,8 @@ class Recorder:
         self.may_have_forgotten = False
         self._successes: list[tuple[Job, Success]] = []
         self._endings: list[tuple[Job, Ending]] = []
+        #: Successes of steps, for which others may wait.
+        self._steps: list[tuple[Job, Success]] = []
         self._settled: list[tuple[Job, Success]] = []
         self._set_aside = SetAside()
 
@@ -63,18 +65,21 @@ class Recorder:
             self._endings.append((job, outcome))
         elif job.is_settled:
             self._settled.append((job, outcome))
+        elif job.claim.hooks:
+            self._steps.append((job, outcome))
         else:
             self._successes.append((job, outcome))
 
     @property
     def waiting(self) -> int:
         """How many outcomes are to be written with the next batch."""
-        return len(self._successes) + len(self._endings) + len(self._settled)
+        kinds = (self._successes, self._steps, self._settled)
+        return len(self._endings) + sum(len(kind) for kind in kinds)
 
     @property
     def is_waiting(self) -> bool:
         """Whether outcomes are not written."""
-        return bool(self._successes or self._endings or self._settled or self._set_aside)
+        return bool(self.waiting or self._set_aside)
 
     @property
     def retry_at(self) -> float | None:
@@ -83,7 +88,7 @@ class Recorder:
 
     def waiting_claims(self) -> set[tuple[UUID, int]]:
         """Return the claims whose outcomes are not written."""
-        pairs = [*self._successes, *self._endings, *self._settled, *self._set_aside]
+        pairs = [*self._successes, *self._endings, *self._steps, *self._settled, *self._set_aside]
         return {(job.claim.id, job.claim.claims) for job, _ in pairs}
 
     def write(self, room: int, *, is_woken: bool = False) -> list[Claim]:
@@ -95,7 +100,9 @@ class Recorder:
         for job, outcome in self._set_aside.take():
             self.claimer.skip_locked_for_a_while()
             self.add(job, outcome)
-        self._keep_unsaved()
+        self._successes = self._saved(self._successes)
+        self._steps = self._saved(self._steps)
+        self._write_steps()
         self._write_endings()
         self._send_settled()
         try:
@@ -110,16 +117,37 @@ class Recorder:
         self._write_successes_singly()
         return []
 
-    def _keep_unsaved(self) -> None:
+    def _saved(self, successes: list[tuple[Job, Success]]) -> list[tuple[Job, Success]]:
         """Set successes aside that wait for a write of their body: see EngineCalls."""
         unsaved = [
             (job, success)
-            for job, success in self._successes
+            for job, success in successes
             if job.run is not None and job.run.has_unsaved
         ]
-        if unsaved:
-            self._set_aside.add(unsaved)
-            self._successes = [pair for pair in self._successes if pair not in unsaved]
+        if not unsaved:
+            return successes
+        self._set_aside.add(unsaved)
+        return [pair for pair in successes if pair not in unsaved]
+
+    def _write_steps(self) -> None:
+        """Write successes of steps; a result that the database refuses fails its own task only."""
+        most: int | None = None
+        while self._steps:
+            batch = self._first_batch(self._steps)[:most]
+            successes = [success for _, success in batch]
+            try:
+                accepted = transitions.succeed_steps(self.config.database, successes)
+            except DatabaseError as error:
+                if is_outage(error):
+                    raise
+                if len(batch) == 1:
+                    self._endings.append((batch[0][0], _refused(*batch[0], error)))
+                    self._steps.pop(0)
+                most = 1
+                continue
+            late, locked = self._not_accepted(successes, accepted)
+            self._steps = self._steps[len(batch) :]
+            self._succeed(batch, late, locked)
 
     def _write_endings(self) -> None:
         while self._endings:
@@ -176,13 +204,13 @@ class Recorder:
             self._send_successes(settled)
 
     def _write_successes(self, room: int, is_woken: bool) -> list[Claim]:
-        while len(batch := self._first_batch()) < len(self._successes):
+        while len(batch := self._first_batch(self._successes)) < len(self._successes):
             self._write_batch(batch, 0, is_woken)
         return self._write_batch(batch, room, is_woken)
 
-    def _first_batch(self) -> list[tuple[Job, Success]]:
+    def _first_batch(self, successes: list[tuple[Job, Success]]) -> list[tuple[Job, Success]]:
         """Return as many successes as fit in one statement."""
-        return self._successes[: _fitting(len(s.value or "") for _, s in self._successes)]
+        return successes[: _fitting(len(s.value or "") for _, s in successes)]
 
     def _write_batch(
         self, batch: list[tuple[Job, Success]], room: int, is_woken: bool
@@ -234,8 +262,7 @@ class Recorder:
             except DatabaseError as error:
                 if is_outage(error):
                     raise
-                reason = ValueError(f"The database refused the return value: {error}")
-                self._endings.append((job, fail(job.claim, reason, success.run_time)))
+                self._endings.append((job, _refused(job, success, error)))
                 self._successes.pop(0)
                 continue
             late, locked = self._not_accepted([success], accepted)
@@ -247,6 +274,12 @@ class Recorder:
         claims = [(job.claim, success) for job, success in written]
         log_successes(claims, self.config)
         self.signal_sender.send_successes([claim for claim, _ in claims])
+
+
+def _refused(job: Job, success: Success, error: DatabaseError) -> Ending:
+    """Return what becomes of a task whose return value the database refuses."""
+    reason = ValueError(f"The database refused the return value: {error}")
+    return fail(job.claim, reason, success.run_time)
 
 
 def _fitting(sizes: Iterable[int]) -> int:

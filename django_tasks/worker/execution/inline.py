@@ -16,11 +16,13 @@ from ...listeners import has_listeners
 from ...signals import task_started
 from ...store.tasks.claims import Claimer
 from ...store.workers import queues
+from ...store.workflows.references import resolved
 from ..board import Board
 from ..config import WorkerConfig
 from ..engine.recorder import Recorder
 from . import contexts
 from .connections import OwnConnections
+from .failures import fail
 from .jobs import Job
 from .not_run import expired
 from .runner import Runner, is_coroutine_function
@@ -75,15 +77,17 @@ class InlineWorker:
         claims = self.claimer.claim(1)
         if not claims:
             return None
-        [claim] = claims
+        [claim], wrong = resolved(self.config.database, claims)
         task = registry.find(claim.task_path)
         job = Job(claim, task, self.lane.reserve(claim.id, claim.claims))
         job.metadata = contexts.metadata_of(self.config.database, claims).get(claim.id)
         job.sends_started = task is not None and has_listeners(
             task_started, type(task.get_backend())
         )
-        if claim.is_expired:
-            outcome: Any = expired(claim)
+        if wrong:
+            outcome: Any = fail(claim, wrong[claim.id], None)
+        elif claim.is_expired:
+            outcome = expired(claim)
         else:
             outcome = self.runner.run(job, _call)
         if isinstance(job.exception, KeyboardInterrupt):

@@ -217,7 +217,9 @@ class Runner:
                 own.stage = Stage.FINISHING
                 success = self._value(job, task, value, time.perf_counter() - started)
                 fields = job.context.take_pending() if job.context is not None else {}
-                if not transitions.succeed_in_transaction(self.database, success, fields):
+                if not transitions.succeed_in_transaction(
+                    self.database, success, fields, job.claim.hooks
+                ):
                     raise _ClaimLost
                 own.stage = Stage.COMMITTING
         except BaseException as error:

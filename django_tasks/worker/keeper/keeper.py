@@ -31,8 +31,9 @@ from ...runtime.wakeups import WakeUp
 from ...store import dialects
 from ...store.dialects import CONTROL_REQUEST
 from ...store.rollups import counting
-from ...store.tasks import pruning, transitions
+from ...store.tasks import ends, pruning, transitions
 from ...store.workers import leases
+from ...store.workflows import pruning as workflows
 from ..board import Board, clock
 from ..config import WorkerConfig
 from ..execution.limits import LOOK
@@ -55,6 +56,9 @@ PING_INTERVAL = 10.0
 COUNT_FOR, COUNT_PAUSE = 0.1, 0.1
 #: Seconds that making tasks ready may take before other duties have their turn, and expiring them.
 PROMOTE_FOR, EXPIRE_FOR = 0.3, 0.3
+#: Seconds between two looks for steps of workflows that are decided upon, and what carrying that
+#: out may take before other duties have their turn.
+CARRY_ON_INTERVAL, CARRY_ON_FOR = 1.0, 0.3
 #: As for counting, for pruning.
 PRUNE_FOR, PRUNE_PAUSE = 0.3, 0.1
 #: Keepers begin to count a minute within so many seconds of each other.
@@ -110,6 +114,7 @@ class Keeper:
             Duty(self._record_lost, 0.05),
             Duty(self._send_signals, math.inf),
             Duty(self._promote_and_expire, self._reconciler.longest_rest, keeps_to_share=True),
+            Duty(self._carry_on, CARRY_ON_INTERVAL, keeps_to_share=True),
             Duty(self._sweep, settings.SWEEP_INTERVAL, keeps_to_share=True),
             Duty(self._pass_cancellations_on, CANCEL_INTERVAL, keeps_to_share=True),
             Duty(self._listen, PING_INTERVAL),
@@ -295,6 +300,10 @@ class Keeper:
         """Tell whether the server is up for a lease, so that living workers could renew."""
         return self.dialect.uptime(self.connection) > app_settings.LEASE
 
+    def _carry_on(self) -> bool:
+        """Release and cancel steps of workflows that were too many for one transaction."""
+        return ends.finish_decided(self.database, seconds=CARRY_ON_FOR)
+
     # --- due and overdue ----------------------------------------------------------------------
 
     def _promote_and_expire(self) -> bool:
@@ -416,7 +425,10 @@ class Keeper:
         pruned = pruning.prune_due(self.database, late=late, seconds=PRUNE_FOR)
         if pruned.number:
             logger.info("Pruned %d finished tasks.", pruned.number)
-        if not pruned.is_done:
+        steps = workflows.prune_due(self.database, late=late, seconds=PRUNE_FOR)
+        if steps.number:
+            logger.info("Pruned %d steps of finished workflows.", steps.number)
+        if not (pruned.is_done and steps.is_done):
             self._duties.of(self._prune).next_in(PRUNE_PAUSE)
 
 

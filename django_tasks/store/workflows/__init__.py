@@ -1,0 +1,1 @@
+"""Workflows in the database: making them, going on with them, reading them."""

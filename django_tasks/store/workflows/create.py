@@ -1,0 +1,249 @@
+"""Storing workflows: their steps, as tasks that wait, and the joins at which they do."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connections, transaction
+
+from ... import ids
+from ...conf import app_settings
+from ...definitions.options import LONGEST
+from ...definitions.signatures import checker_of
+from ...dep14.handler import task_backends
+from ...exceptions import InvalidTask
+from ...models import WorkflowEdge, WorkflowJoin, WorkflowRecord, WorkflowStep
+from ...models.workflows import JoinKind
+from ...serializers import dumps
+from ...statuses import Status
+from ...workflows.plan import JoinPlan, Plan, StepPlan
+from .. import dialects
+from ..tasks import enqueue, policy, publishing
+from ..tasks.ready import notify_ready
+from ..values import Hook, NewRows
+from . import references
+from .handle import WorkflowResult
+
+#: Rows of one statement.
+CHUNK = 1000
+
+
+class _Row(NamedTuple):
+    """The task of a step, about to be stored."""
+
+    new: enqueue.NewTask
+    hooks: Hook
+    waits: bool
+    own: tuple[UUID, str, str]
+
+
+def enqueue_plan(plan: Plan, alias: str | None = None) -> WorkflowResult:
+    """
+    Store a workflow in the caller's transaction; return its handle at once.
+
+    `alias`: of the backend that it belongs to; None: that of its first step. Raise InvalidTask or
+    what the backends of its steps raise, with the name of the step, before anything is stored.
+    """
+    backend: Any = task_backends[alias or _alias_of(plan)]
+    if not getattr(backend, "stores_rows", False):
+        raise InvalidTask(
+            f"Workflow {plan.name!r}: the backend {backend.alias!r} stores no tasks in the"
+            " database, which workflows need. Enqueue with a backend that does, or use call()."
+        )
+    database: str = backend.database
+    step_ids = [ids.uuid7() for _ in plan.steps]
+    rows = _rows(plan, step_ids, database)
+    record = WorkflowRecord(
+        name=plan.name[:255],
+        backend=backend.alias,
+        status=Status.RUNNING,
+        metadata=_metadata(plan),
+        value=json.dumps(references.encoded(plan.value, step_ids)[0]),
+        size=len(plan.steps),
+        enqueued_at=datetime.now(UTC),
+    )
+    with transaction.atomic(using=database, savepoint=False):
+        _insert(database, record, plan, rows)
+    return WorkflowResult(database, record)
+
+
+def enqueue_plan_on_commit(plan: Plan, alias: str | None = None, *, using: str) -> None:
+    """
+    Store a workflow when the transaction on `using` commits; at once if that is where it is stored.
+
+    For work in another database than that of the tasks. What is wrong is raised now.
+    """
+    backend: Any = task_backends[alias or _alias_of(plan)]
+    if getattr(backend, "database", None) == using:
+        enqueue_plan(plan, alias)
+        return
+    _rows(plan, [ids.uuid7() for _ in plan.steps], backend.database)
+    transaction.on_commit(lambda: enqueue_plan(plan, alias), using=using)
+
+
+def _alias_of(plan: Plan) -> str:
+    return plan.steps[0].task.backend if plan.steps else "default"
+
+
+def _metadata(plan: Plan) -> str | None:
+    if not plan.metadata:
+        return None
+    return dumps(plan.metadata, "metadata", app_settings.MAX_ARGS_BYTES)
+
+
+def _rows(plan: Plan, step_ids: Sequence[UUID], database: str) -> list[_Row]:
+    """Return the tasks of all steps; raise before any of them is stored."""
+    made: dict[int, enqueue.NewTask] = {}
+    rows = []
+    for step, task_id in zip(plan.steps, step_ids, strict=True):
+        try:
+            if id(step.task) not in made:
+                made[id(step.task)] = _new(step.task, database)
+            _check_references(plan, step)
+            rows.append(_row(step, task_id, made[id(step.task)], step_ids))
+        except (TypeError, ValueError, InvalidTask) as error:
+            raise type(error)(f"Step {step.name!r}: {error}") from None
+    return rows
+
+
+def _check_references(plan: Plan, step: StepPlan) -> None:
+    """Raise ValueError if a step uses the result of another that keeps none."""
+    for number in references.used((step.args, step.kwargs)):
+        if plan.steps[number].task.ignore_result:
+            raise ValueError(
+                f"it uses the result of step {plan.steps[number].name!r}, but"
+                f" {plan.steps[number].task.module_path} keeps no result: it has"
+                " ignore_result=True."
+            )
+
+
+def _new(task: Any, database: str) -> enqueue.NewTask:
+    backend = task.get_backend()
+    if getattr(backend, "database", None) != database:
+        raise InvalidTask(
+            f"{task.module_path} belongs to the backend {task.backend!r}, which does not store its"
+            f" tasks in the database {database!r} of this workflow. All steps share one."
+        )
+    new: enqueue.NewTask = backend.prepare(task)
+    return new
+
+
+def _row(step: StepPlan, task_id: UUID, new: enqueue.NewTask, step_ids: Sequence[UUID]) -> _Row:
+    checker_of(step.task.func, step.task.takes_context).check(step.args, step.kwargs)
+    args, has_args = references.encoded(list(step.args), step_ids)
+    kwargs, has_kwargs = references.encoded(dict(step.kwargs), step_ids)
+    hooks = Hook.STEP
+    limit = app_settings.MAX_ARGS_BYTES
+    if has_args or has_kwargs:
+        hooks |= Hook.REFERENCES
+        limit = max(limit, references.MOST_BYTES)  # lists of results are as long as their groups
+    args_text = dumps(args, "args", limit)
+    own = (task_id, args_text, dumps(kwargs, "kwargs", limit - len(args_text)))
+    return _Row(new, hooks, step.waits_for is not None, own)
+
+
+def _insert(database: str, record: WorkflowRecord, plan: Plan, rows: Sequence[_Row]) -> None:
+    record.save(using=database, force_insert=True)
+    made = [_join(record, join) for join in plan.joins]
+    end = _end(record, plan)
+    _create(database, WorkflowJoin, [*made, end])
+    _insert_tasks(database, rows)
+    steps = [
+        _step(record, step, n, row, made)
+        for n, (step, row) in enumerate(zip(plan.steps, rows, strict=True))
+    ]
+    _create(database, WorkflowStep, steps)
+    _create(database, WorkflowEdge, _edges(plan, steps, made, end))
+    if not plan.steps:
+        WorkflowRecord.objects.using(database).filter(pk=record.pk).update(
+            status=Status.SUCCESSFUL, finished_at=dialects.DatabaseNow()
+        )
+        record.refresh_from_db(using=database)
+        return
+    ready = [row for row in rows if not row.waits]
+    notify_ready(database, [row.own[0] for row in ready if row.new.run_after is None])
+    if any(row.new.run_after is not None for row in ready):
+        publishing.expect(database)
+
+
+def _create(database: str, model: Any, rows: Sequence[Any]) -> None:
+    model.objects.using(database).bulk_create(rows, batch_size=CHUNK)
+
+
+def _join(record: WorkflowRecord, join: JoinPlan) -> WorkflowJoin:
+    return WorkflowJoin(
+        workflow=record,
+        kind=int(join.kind),
+        needed=len(join.after),
+        allow_failures=join.allow_failures,
+    )
+
+
+def _uncovered(plan: Plan) -> list[int]:
+    """Return the steps of which no other step needs the success: they say how the whole ends."""
+    covered = {
+        step for join in plan.joins if int(join.kind) == JoinKind.SUCCESS for step in join.after
+    }
+    return [n for n in range(len(plan.steps)) if n not in covered]
+
+
+def _end(record: WorkflowRecord, plan: Plan) -> WorkflowJoin:
+    return WorkflowJoin(workflow=record, kind=JoinKind.END, needed=len(_uncovered(plan)))
+
+
+def _step(
+    record: WorkflowRecord, step: StepPlan, position: int, row: _Row, joins: Sequence[WorkflowJoin]
+) -> WorkflowStep:
+    after = step.task.run_after
+    return WorkflowStep(
+        task_id=row.own[0],
+        workflow=record,
+        name=step.name[:255],
+        position=position,
+        waits_for=None if step.waits_for is None else joins[step.waits_for],
+        delay=after.total_seconds() if isinstance(after, timedelta) else None,
+    )
+
+
+def _edges(
+    plan: Plan, steps: Sequence[WorkflowStep], joins: Sequence[WorkflowJoin], end: WorkflowJoin
+) -> list[WorkflowEdge]:
+    edges = [
+        WorkflowEdge(step=steps[n], join=made)
+        for join, made in zip(plan.joins, joins, strict=True)
+        for n in join.after
+    ]
+    return edges + [WorkflowEdge(step=steps[n], join=end) for n in _uncovered(plan)]
+
+
+def _insert_tasks(database: str, rows: Iterable[_Row]) -> None:
+    """Insert rows that share all but their arguments by one statement."""
+    alike: Mapping[tuple[int, Hook, bool], list[_Row]] = defaultdict(list)
+    for row in rows:
+        alike[id(row.new), row.hooks, row.waits].append(row)
+    connection = connections[database]
+    dialect = dialects.dialect_for(connection)
+    for (_, hooks, waits), group in alike.items():
+        new = group[0].new
+        # Kept as long as the workflow is: whoever prunes that deletes its steps.
+        own = {**policy.of(new.task), "result_ttl": LONGEST, "hooks": int(hooks)}
+        shared = new.shared_values(connection)
+        columns = (*enqueue.SHARED, *own)
+        for start in range(0, len(group), CHUNK):
+            dialect.insert_many(
+                connection,
+                NewRows(
+                    columns=columns,
+                    shared=(*shared, *own.values()),
+                    own=[row.own for row in group[start : start + CHUNK]],
+                    run_after=shared[enqueue.RUN_AFTER],
+                    queue_name=new.task.queue_name,
+                    waits=waits,
+                ),
+                False,
+            )

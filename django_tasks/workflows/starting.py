@@ -1,0 +1,63 @@
+"""Handing canvases and workflows to the store, or running them here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+from ..definitions.canvas import Canvas
+from ..dep14.base import DEFAULT_TASK_BACKEND_ALIAS
+from . import inline
+from .compiler import compile_canvas, compile_workflow
+from .graph import Workflow
+from .plan import Plan
+
+Startable = Canvas[Any] | Workflow
+
+
+def plan_of(content: Startable) -> Plan:
+    """Return the plan of a canvas or a workflow; see `compiler`."""
+    return compile_workflow(content) if isinstance(content, Workflow) else compile_canvas(content)
+
+
+def enqueue(content: Startable) -> Any:
+    """See Canvas.enqueue()."""
+    from ..store.workflows.create import enqueue_plan
+
+    plan = plan_of(content)
+    return enqueue_plan(plan, backend_of(plan))
+
+
+async def aenqueue(content: Startable) -> Any:
+    """See Canvas.enqueue()."""
+    return await sync_to_async(enqueue, thread_sensitive=True)(content)
+
+
+def enqueue_on_commit(content: Startable, using: str) -> Any:
+    """See Canvas.enqueue_on_commit()."""
+    from ..store.workflows.create import enqueue_plan_on_commit
+
+    plan = plan_of(content)
+    return enqueue_plan_on_commit(plan, backend_of(plan), using=using)
+
+
+def call(content: Startable) -> Any:
+    """See Canvas.call()."""
+    return inline.run(plan_of(content))
+
+
+def backend_of(plan: Plan) -> str:
+    """Return the alias of the backend of all steps. Raise ValueError if they have several."""
+    if not plan.steps:
+        return DEFAULT_TASK_BACKEND_ALIAS
+    first = plan.steps[0]
+    for step in plan.steps:
+        if step.task.backend != first.task.backend:
+            raise ValueError(
+                f"Workflow {plan.name!r}: step {step.name!r} is of backend {step.task.backend!r},"
+                f" but step {first.name!r} of {first.task.backend!r}. Give all steps one backend,"
+                " with .using(backend=...)."
+            )
+    alias: str = first.task.backend
+    return alias
