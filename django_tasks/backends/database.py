@@ -93,6 +93,13 @@ class DatabaseBackend(BaseTaskBackend):
         """Who hands out ready ids."""
         return known_brokers.broker_for(self.alias)
 
+    def ready_queues(self) -> list[str]:
+        """Return the queues that have ready tasks, for brokers that cannot say."""
+        from ..store import dialects
+
+        connection = connections[self.database]
+        return dialects.dialect_for(connection).ready_queues(connection, self.alias)
+
     # --- validation -----------------------------------------------------------------------------
 
     def validate_task(self, task: Any) -> None:

@@ -18,9 +18,10 @@ from ...runtime.outages import Outage
 from ..base import BrokerAway, Pulse, Ready, Source
 from . import messages
 from .change_signals import ChangeSignals
-from .connections import BrokerConnection, ConnectionPool, Message, Transport
+from .connections import BrokerConnection, Message
 from .messages import QueueNames
 from .source import KombuSource
+from .transport import ConnectionPool, Transport
 
 logger = logging.getLogger("django_tasks.broker")
 
@@ -126,7 +127,7 @@ class KombuBroker:
 
     def source(self, queues: QueueSelection) -> Source:
         """Return what hands ids of these queues to one process."""
-        return KombuSource(self, queues)
+        return KombuSource(self.transport, self.queues, self.alias, queues, self.publish)
 
     def check(self) -> Iterable[CheckMessage]:
         """Return what is wrong with its settings."""
