@@ -27,6 +27,14 @@ class DjangoTasksConfig(AppConfig):
         super().__init__(app_name, app_module)
         use_database_backend_by_default()
 
+    def import_models(self) -> None:
+        # As soon as there are models: other apps may use schedules in their ready(), before ours.
+        super().import_models()
+        from .models.schedules import use_store
+        from .store.schedules import methods
+
+        use_store(methods)
+
     def ready(self) -> None:
         from . import checks  # noqa: F401 - registers the checks
         from .models import Schedule
