@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from .limits import LOOK
+from ...runtime.forks import LOOK
 
 #: What a worker's processes handle or ignore.
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGALRM,
