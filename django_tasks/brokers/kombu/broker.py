@@ -9,13 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from django.core.checks import CheckMessage, Error
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ...conf import suggest
 from ...dep14.base import DEFAULT_TASK_QUEUE_NAME
 from ...routing import QueueSelection
 from ...runtime.outages import Outage
-from ..base import BrokerAway, Pulse, Ready, Source
+from ..base import BrokerAway, Listener, Pulse, Ready, Source
 from . import messages
 from .change_signals import ChangeSignals
 from .connections import BrokerConnection, Message
@@ -122,7 +121,7 @@ class KombuBroker:
             return ()
         return ready if self.transport.counts_exactly else self._missing_tracker.confirmed(ready)
 
-    def listen(self, connection: BaseDatabaseWrapper) -> None:
+    def listen(self, to_database: Callable[[], Listener | None]) -> None:
         """Return None: processes wait for the broker themselves."""
 
     def source(self, queues: QueueSelection) -> Source:

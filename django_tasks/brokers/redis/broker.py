@@ -5,19 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ...conf import suggest
 from ...routing import QueueSelection
 from ...runtime.outages import Outage
-from ..base import BrokerAway, Pulse, Ready, Source
+from ..base import BrokerAway, Listener, Pulse, Ready, Source
 from .connections import ConnectionPool
 from .keys import Keys
 from .source import RedisSource
@@ -114,7 +113,7 @@ class RedisBroker:
         [scores] = self.pool.ask(["ZMSCORE", key, *(str(task.id) for task in ready)])
         return [task for task, score in zip(ready, scores, strict=True) if score is None]
 
-    def listen(self, connection: BaseDatabaseWrapper) -> None:
+    def listen(self, to_database: Callable[[], Listener | None]) -> None:
         """Return None: processes wait for Redis themselves."""
 
     def source(self, queues: QueueSelection) -> Source:

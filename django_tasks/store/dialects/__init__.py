@@ -25,8 +25,9 @@ from django.db.models import (
 from django.db.models.expressions import RawSQL
 
 from ...statuses import Status
-from .base import CONTROL_REQUEST, NEXT_CLAIM, NOTIFY_CHANNEL, Dialect
+from .base import CONTROL_REQUEST, NEXT_CLAIM, Dialect
 from .batches import TABLE, by_id
+from .listening import NOTIFY_CHANNEL
 from .mysql import MySQL
 from .postgresql import PostgreSQL
 from .sqlite import SQLite
