@@ -37,10 +37,13 @@ class DjangoTasksConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks  # noqa: F401 - registers the checks
+        from .backends.waiting import use_diagnosis
         from .models import Schedule
+        from .monitoring.diagnosis import diagnose
         from .store.schedules.after_migrate import sync_schedules
         from .store.schedules.fixtures import plan_loaded_schedule
 
+        use_diagnosis(diagnose)
         pre_save.connect(
             plan_loaded_schedule, sender=Schedule, dispatch_uid="django_tasks.plan_loaded_schedule"
         )
