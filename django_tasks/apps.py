@@ -94,7 +94,6 @@ def use_database_backend_by_default() -> None:
     if settings.is_overridden("TASKS"):  # type: ignore[misc]
         return
     settings.TASKS = DEFAULT_TASKS
-    from .dep14.handler import task_backends
+    from .dep14.private import read_tasks_setting_again
 
-    task_backends.__dict__.pop("settings", None)
-    task_backends._settings = None  # type: ignore[attr-defined]
+    read_tasks_setting_again()

@@ -11,6 +11,7 @@ import logging
 
 from django.dispatch import Signal
 
+from .dep14.private import live_receivers
 from .dep14.signals import task_enqueued, task_finished, task_started
 
 __all__ = [
@@ -43,7 +44,7 @@ def has_listeners(signal: Signal, sender: type, level: int = logging.INFO) -> bo
     Django connects receivers that log; they count only where that log goes somewhere. `level`:
     what they would log at.
     """
-    receivers = signal._live_receivers(sender)
+    receivers = live_receivers(signal, sender)
     for group in receivers:
         for receiver in group:
             if not _only_logs(receiver):

@@ -315,7 +315,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="children outlive their parent",
-        file="worker/execution/limits.py",
+        file="runtime/parents.py",
         old="libc.prctl(pr_set_pdeathsig, int(signal.SIGKILL), 0, 0, 0)",
         new="pass",
         tests="test_stopping.py",
