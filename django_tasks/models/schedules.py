@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, Unpack
 from uuid import UUID
 
 from django.db import models
@@ -13,13 +13,10 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-if TYPE_CHECKING:
-    from typing import Unpack
-
-    from ..definitions.results import TaskResult
-    from ..definitions.schedule_options import ScheduleOptions
-    from ..definitions.task import Task
-    from ..schedules import Spec
+from ..definitions.results import TaskResult
+from ..definitions.schedule_options import ScheduleOptions
+from ..definitions.task import Task
+from ..schedules import Spec
 
 
 class ScheduleStore(Protocol):

@@ -14,6 +14,7 @@ from ..runtime.forks import accept_signals
 from ..runtime.health import serve
 from ..runtime.parents import die_with_parent
 from ..runtime.wakeups import WakeUp
+from .beat import run_beat_process, start_beat_thread
 from .board import Board
 from .config import WorkerConfig
 from .execution.inheritance import HANDLED, inheritance
@@ -52,9 +53,6 @@ def run_worker(config: WorkerConfig) -> int:
 
 
 def _run_worker(config: WorkerConfig) -> int:
-    # Beats use what workers are made of; workers know of beats here only.
-    from .beat import run_beat_process, start_beat_thread
-
     if config.pool == "solo":
         return run_solo(config, start_keeper_thread, start_beat_thread)
     parent_pid = os.getpid()

@@ -13,6 +13,7 @@ from ...brokers import configured
 from ...brokers.base import Ready
 from ...dep14.handler import task_backends
 from ...dep14.private import last_on_commit
+from ...models import TaskRecord
 from ...statuses import Status
 
 #: Tasks per query.
@@ -56,8 +57,6 @@ class _Handout:
                 configured.broker_for(alias).expect()
 
     def _read(self, ids: Sequence[UUID]) -> None:
-        from ...models import TaskRecord
-
         rows = TaskRecord.objects.using(self.database).filter(pk__in=ids, status=Status.READY)
         # By age: some brokers hand out in the order in which they were told.
         found = rows.order_by("pk").values_list("backend", "pk", "queue_name", "priority")
