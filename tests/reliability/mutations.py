@@ -212,7 +212,7 @@ MUTATIONS = [
     Mutation(
         name="children of bodies keep the worker's connections",
         file="worker/execution/inheritance.py",
-        old="        wrapper.connection = None\n",
+        old="        break_transaction(wrapper)\n",
         new="        pass\n",
         tests="../worker/test_body_forks.py",
         select="own_connection",
