@@ -157,7 +157,7 @@ SILENT = {
     Intervention: {"cancel", "delete"},
     DatabaseBackend: {
         *("validate_task", "send_enqueued", "get_result", "exists", "cancel", "check"),
-        *("check_wait", "explain", "prepare"),
+        *("check_wait", "explain", "prepare", "ready_queues"),
     },
 }
 
