@@ -1,6 +1,7 @@
 """Imports of the package point down the list of its rooms, and none leads back in a circle."""
 
 import ast
+from itertools import pairwise
 from pathlib import Path
 
 import django_tasks
@@ -59,27 +60,33 @@ def module_of(parts, there):
 
 
 def pointing_up(edges):
-    """Yield what is wrong with imports of a room above."""
-    for (user, used), (place, text) in edges.items():
+    """Yield the imports of a room above, and what is wrong with each."""
+    for (user, used), place in edges.items():
         rooms = user.partition(".")[0], used.partition(".")[0]
         if unknown := [room for room in rooms if room not in LEVELS]:
-            yield (
-                (user, used),
-                f"{place}: {text}: {unknown[0]} is in no layer of tests/test_imports",
-            )
+            yield (user, used), f"{place}: {unknown[0]} is in no layer of tests/test_imports.py"
         elif LEVELS[rooms[0]] < LEVELS[rooms[1]]:
-            yield (user, used), f"{place}: {text}: {rooms[1]} is above {rooms[0]}"
+            yield (user, used), f"{place}: {rooms[1]} is above {rooms[0]}"
 
 
 def circles(edges):
-    """Yield what is wrong with imports that lead back to the module they stand in."""
+    """Yield a line for each circle, with the imports that it is made of; a module is in one."""
+    uses = uses_of(edges)
+    told = set()
+    for user, used in edges:
+        way = [] if {user, used} & told else way_between(used, user, uses)
+        if way:
+            told.update(way)
+            places = [edges[pair] for pair in pairwise([user, *way])]
+            yield "\n    ".join([f"a circle: {' -> '.join([user, *way])}", *places])
+
+
+def uses_of(edges):
+    """Return the modules that each module imports."""
     uses = {}
     for user, used in edges:
         uses.setdefault(user, set()).add(used)
-    for (user, used), (place, text) in edges.items():
-        way = way_between(used, user, uses)
-        if way:
-            yield (user, used), f"{place}: {text}: a circle: {' -> '.join([user, *way])}"
+    return uses
 
 
 def way_between(start, end, uses):
@@ -95,17 +102,25 @@ def way_between(start, end, uses):
 
 
 def faults(root, allowed):
-    """Return a line for each import that should not be, and for each exception without use."""
+    """Return what is wrong: an import up, a circle of the others, an exception without use."""
     there = modules(root)
     edges = {}
     for user in there:
         for used, line, text in imports(user, there):
             if used != user:
-                edges.setdefault((user, used), (f"{there[user]}:{line}", text))
-    found = [*pointing_up(edges), *circles(edges)]
-    unused = allowed.keys() - {edge for edge, _ in found}
-    return [text for edge, text in found if edge not in allowed] + [
-        f"{user} -> {used}: allowed, and not there any more" for user, used in unused
+                edges.setdefault((user, used), f"{there[user]}:{line}: {text}")
+    up = dict(pointing_up(edges))
+    others = {edge: place for edge, place in edges.items() if edge not in up.keys() | allowed}
+    uses = uses_of(others)
+    needed = {
+        (user, used)
+        for user, used in allowed.keys() & edges
+        if (user, used) in up or way_between(used, user, uses)
+    }
+    return [
+        *(text for edge, text in up.items() if edge not in allowed),
+        *circles(others),
+        *(f"{user} -> {used}: allowed without need" for user, used in allowed.keys() - needed),
     ]
 
 
@@ -119,18 +134,24 @@ def test_each_fault_is_told_with_its_place(tmp_path):
     for name, text in {
         "store/a.py": "def later():\n    from ..worker import b",
         "worker/b.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .c import C",
-        "worker/c.py": "import django_tasks.worker.b",
+        "worker/c.py": "import django_tasks.worker.b\nfrom ..store import a",
         "attic/d.py": "from ..worker.c import C",
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
+    up = "store/a.py:2: from ..worker import b: worker is above store"
+    unknown = (
+        "attic/d.py:1: from ..worker.c import C: attic is in no layer of tests/test_imports.py"
+    )
+    circle = "worker/b.py:3: from .c import C", "worker/c.py:1: import django_tasks.worker.b"
 
-    found = faults(tmp_path, {("conf", "models.tasks"): "because"})
+    found = [text.replace(f"{tmp_path}/", "") for text in faults(tmp_path, {("conf", "ids"): ""})]
 
-    assert [line.removeprefix(f"{tmp_path}/") for line in sorted(found)] == [
-        "attic/d.py:1: from ..worker.c import C: attic is in no layer of tests/test_imports",
-        "store/a.py:2: from ..worker import b: worker is above store",
-        "worker/b.py:3: from .c import C: a circle: worker.b -> worker.c -> worker.b",
-        "worker/c.py:1: import django_tasks.worker.b: a circle: worker.c -> worker.b -> worker.c",
-        "conf -> models.tasks: allowed, and not there any more",
-    ]
+    assert sorted(found[:2]) == [unknown, up]
+    assert found[2].startswith("a circle: ")
+    assert sorted(found[2].split("\n    ")[1:]) == sorted(circle)
+    assert found[3:] == ["conf -> ids: allowed without need"]
+
+    allowed = {("store.a", "worker.b"): "", ("worker.b", "worker.c"): ""}
+    found = faults(tmp_path, allowed)
+    assert [text.replace(f"{tmp_path}/", "") for text in found] == [unknown]
