@@ -362,14 +362,11 @@ class Keeper:
             self._listener.ping()
             self._pass_wake_ups_on()  # what came before the ping's answer leaves the line silent
             return
-        self._listener = self.broker.listen(self._listen_to_database)
+        self._listener = self.broker.listen(partial(self.dialect.listener, self.connection))
         self.board.is_listening = self._listener is not None
         if self._listener is not None:
             self._wake_all()  # for what came before it listened
             self._duties.of(self._apply_requests).make_due()
-
-    def _listen_to_database(self) -> Listener | None:
-        return self.dialect.listener(self.connection)
 
     def _wake_all(self) -> None:
         self.wake_up.send(max(self.config.processes, self.board.process_count))
