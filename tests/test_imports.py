@@ -12,7 +12,7 @@ ROOT = Path(django_tasks.__file__).parent
 LAYERS = (
     "__init__ base utils apps checks urls migrations pytest_plugin"
     " admin management templatetags contrib celery",
-    "monitoring worker control testing progress workflows",
+    "monitoring worker control testing conformance progress workflows",
     "beat backends",
     "store",
     "brokers",
