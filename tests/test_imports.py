@@ -12,11 +12,11 @@ ROOT = Path(django_tasks.__file__).parent
 LAYERS = (
     "__init__ base utils apps checks urls migrations pytest_plugin"
     " admin management templatetags contrib celery",
-    "monitoring worker control testing conformance progress workflows",
+    "monitoring worker control testing conformance progress",
     "beat backends",
     "store",
     "brokers",
-    "runtime models",
+    "runtime models workflows",
     "redaction",
     "definitions",
     "statuses serializers exceptions signals",
@@ -26,6 +26,12 @@ LEVELS = {room: -level for level, rooms in enumerate(LAYERS) for room in rooms.s
 #: Imports that may point up, and why.
 ALLOWED = {
     ("store.workers.leases", "__init__"): "__version__ stands where packaging tools look for it",
+    ("definitions.canvas", "workflows.starting"): "canvas.enqueue(), as task.enqueue()",
+    ("definitions.canvas", "definitions.canvas_data"): "canvas.to_data(), as its own",
+    ("workflows.graph", "workflows.starting"): "workflow.enqueue()",
+    ("workflows.starting", "store.workflows.create"): "what they hand over to the store",
+    ("workflows.steps", "workflows.graph"): "a step names its workflow, for type checkers",
+    ("definitions.registry", "definitions.built_in"): "decorated when the first is asked for",
 }
 
 

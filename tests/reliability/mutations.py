@@ -572,8 +572,8 @@ MUTATIONS = [
     Mutation(
         name="endings wait for locks",
         file="store/dialects/postgresql.py",
-        old="\" ORDER BY id FOR NO KEY UPDATE SKIP LOCKED\",",
-        new="\" ORDER BY id FOR NO KEY UPDATE\",",
+        old='" ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",',
+        new='" ORDER BY id FOR NO KEY UPDATE",',
         tests="test_foreign_locks.py",
         select="follows",
     ),
