@@ -27,12 +27,23 @@ class DjangoTasksConfig(AppConfig):
         super().__init__(app_name, app_module)
         use_database_backend_by_default()
 
+    def import_models(self) -> None:
+        # As soon as there are models: other apps may use schedules in their ready(), before ours.
+        super().import_models()
+        from .models.schedules import use_store
+        from .store.schedules import methods
+
+        use_store(methods)
+
     def ready(self) -> None:
         from . import checks  # noqa: F401 - registers the checks
+        from .backends.waiting import use_diagnosis
         from .models import Schedule
+        from .monitoring.diagnosis import diagnose
         from .store.schedules.after_migrate import sync_schedules
         from .store.schedules.fixtures import plan_loaded_schedule
 
+        use_diagnosis(diagnose)
         pre_save.connect(
             plan_loaded_schedule, sender=Schedule, dispatch_uid="django_tasks.plan_loaded_schedule"
         )
@@ -83,7 +94,6 @@ def use_database_backend_by_default() -> None:
     if settings.is_overridden("TASKS"):  # type: ignore[misc]
         return
     settings.TASKS = DEFAULT_TASKS
-    from .dep14.handler import task_backends
+    from .dep14.private import read_tasks_setting_again
 
-    task_backends.__dict__.pop("settings", None)
-    task_backends._settings = None  # type: ignore[attr-defined]
+    read_tasks_setting_again()

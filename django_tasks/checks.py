@@ -16,13 +16,14 @@ from django.core.management import find_commands
 from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from . import conf, time_zones
+from . import conf
 from .definitions import declared_schedules, propagation
 from .definitions.backends import backend_classes, database_aliases, database_backends
 from .definitions.declared_schedules import Problem, Source
 from .dep14 import mixed_install
 from .dep14.backends import DummyBackend, ImmediateBackend
 from .dep14.checks import check_tasks  # importing it registers it
+from .store import time_zones
 
 # E002, E004, E005 and E008 are found by the backend itself: `DatabaseBackend.check()`, which
 # Django's own check of TASKS calls.

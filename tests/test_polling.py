@@ -123,7 +123,9 @@ def test_checks_are_rarer_when_quiet(polling, has_found, interval):
 @pytest.mark.django_db(transaction=True)
 def test_notifications_that_come_during_a_ping_are_heard():
     """The answer to a ping may be read together with wake-ups; they are not lost."""
-    listener = DatabaseBroker("default").listen(connection)
+    listener = DatabaseBroker("default").listen(
+        lambda: dialects.dialect_for(connection).listener(connection)
+    )
     if listener is None:
         assert not dialects.dialect_for(connection).has_notify
         return

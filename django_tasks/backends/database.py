@@ -31,9 +31,8 @@ from ..dep14.backends import BaseTaskBackend
 from ..dep14.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
 from ..dep14.functions import is_module_level_function
 from ..exceptions import InvalidTask, TaskResultDoesNotExist
-from ..listeners import has_listeners
 from ..routing import is_queue_name
-from ..signals import task_enqueued
+from ..signals import has_listeners, task_enqueued
 
 if TYPE_CHECKING:
     from ..store.tasks.enqueue import NewTask
@@ -92,6 +91,13 @@ class DatabaseBackend(BaseTaskBackend):
     def broker(self) -> Broker:
         """Who hands out ready ids."""
         return known_brokers.broker_for(self.alias)
+
+    def ready_queues(self) -> list[str]:
+        """Return the queues that have ready tasks, for brokers that cannot say."""
+        from ..store import dialects
+
+        connection = connections[self.database]
+        return dialects.dialect_for(connection).ready_queues(connection, self.alias)
 
     # --- validation -----------------------------------------------------------------------------
 

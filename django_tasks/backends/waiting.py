@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Protocol
 from uuid import UUID
 
 from django.db import connections
 from django.utils import translation
 
 from ..models import TaskRecord
-from ..monitoring.diagnosis import Reason, diagnose
 from ..store.tasks import enqueue
+
+
+class Reason(Protocol):
+    """Why a task has not finished: a `monitoring.diagnosis.Reason`."""
+
+    @property
+    def sentence(self) -> str: ...
+    @property
+    def is_problem(self) -> bool: ...
+    @property
+    def remedy(self) -> str: ...
+    @property
+    def command(self) -> str: ...
+
+
+_diagnose: Callable[[TaskRecord], Iterable[Reason]]
+
+
+def use_diagnosis(diagnose: Callable[[TaskRecord], Iterable[Reason]]) -> None:
+    """Let `diagnose` say why a task has not finished: the monitoring asks backends, too."""
+    global _diagnose
+    _diagnose = diagnose
 
 
 def check(database: str) -> None:
@@ -28,7 +51,7 @@ def explain(database: str, task_id: UUID) -> str:
     if record is None:
         return ""
     with translation.override(None):
-        said = [_said(reason) for reason in diagnose(record)]
+        said = [_said(reason) for reason in _diagnose(record)]
     if connections[database].in_atomic_block:
         said.append(
             "If it was enqueued in the transaction that is open here, workers see it after the"

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 from django.db import connections
 
 from ..conf import app_settings
+from ..runtime.clock import clock
 from ..runtime.duties import Duties, Duty
 from ..runtime.faults import CONNECTION_ERRORS
 from ..runtime.outages import Outage
@@ -21,7 +22,6 @@ from ..store import dialects
 from ..store.schedules import due, sync
 from ..store.tasks.retention import runs_age
 from ..store.workers import leases
-from ..worker.board import clock
 from .tick import disable_unreadable, tick
 
 logger = logging.getLogger("django_tasks.beat")

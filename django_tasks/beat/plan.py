@@ -6,14 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from ..models.schedules import CatchUp, Overlap, RunOutcome
+from ..models.schedules import CatchUp, Overlap, RunOutcome, Schedule
 from ..schedules import Spec, newest_slots
 from ..schedules.planning import TICK, first_undecided, next_slot, planned_slot
-
-if TYPE_CHECKING:
-    from ..models import Schedule
 
 #: Seconds that a slot may be late under catch-up NONE.
 ON_TIME = 60.0

@@ -19,6 +19,7 @@ from ..models import Schedule, ScheduleRun
 from ..models.schedules import Overlap, RunOutcome
 from ..redaction.exceptions import loggable_fault, summary
 from ..runtime.faults import is_outage
+from ..runtime.printing import printable
 from ..schedules import InvalidSchedule, MissingLibrary, spec_of
 from ..schedules.planning import first_undecided
 from ..store.retrying import repeated
@@ -26,7 +27,6 @@ from ..store.schedules import due, records
 from ..store.schedules.calls import ScheduledCall, UnknownTask, call_of
 from ..store.schedules.due import Change, SlotTask
 from ..store.schedules.sync import text_of
-from ..worker.reporting.logs import printable
 from .plan import Decision, decide
 
 logger = logging.getLogger("django_tasks.beat")

@@ -7,12 +7,11 @@ decides. What it forgets, the keeper publishes again; what it repeats or makes u
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from django.core.checks import CheckMessage
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..routing import QueueSelection
 from ..runtime.outages import Outage
@@ -132,8 +131,12 @@ class Broker(Protocol):
         `ready`: the tasks of one queue that are next in turn. Raise BrokerAway.
         """
 
-    def listen(self, connection: BaseDatabaseWrapper) -> Listener | None:
-        """Start listening beside `connection`, or return None where there is nothing to hear."""
+    def listen(self, to_database: Callable[[], Listener | None]) -> Listener | None:
+        """
+        Start listening for ready tasks, or return None where there is nothing to hear.
+
+        `to_database` listens to the database's own notifications; it returns None without any.
+        """
 
     def source(self, queues: QueueSelection) -> Source:
         """Return what hands ids of these queues to one process."""

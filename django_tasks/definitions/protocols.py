@@ -107,3 +107,6 @@ class StoringBackend(Protocol):
 
     def send_enqueued(self, results: Sequence[Any]) -> None:
         """Send task_enqueued for each result."""
+
+    def ready_queues(self) -> list[str]:
+        """Return the queues that have ready tasks."""

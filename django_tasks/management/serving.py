@@ -14,10 +14,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections
 from django.db.models import Model
 
-from .. import time_zones
 from ..definitions import propagation
 from ..models import RollupMark, Schedule
 from ..runtime.health import family_of
+from ..store import time_zones
 from ..worker.reporting.logs import RootHandler, WorkerHandler
 
 #: Exit code for options that do not fit, as argparse has it.

@@ -24,7 +24,7 @@ from ..conf import suggest
 from ..definitions.backends import database_aliases
 from ..dep14.handler import task_backends
 from ..models import TaskRecord
-from ..worker.reporting.logs import printable
+from ..runtime.printing import printable
 
 
 class _HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):

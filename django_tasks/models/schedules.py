@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol, Unpack
 from uuid import UUID
 
 from django.db import models
@@ -13,15 +13,48 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-if TYPE_CHECKING:
-    from typing import Unpack
+from ..definitions.results import TaskResult
+from ..definitions.schedule_options import ScheduleOptions
+from ..definitions.task import Task
+from ..schedules import Spec
 
-    from ..definitions.results import TaskResult
-    from ..definitions.schedule_options import ScheduleOptions
-    from ..definitions.task import Task
-    from ..schedules import Spec
 
-# The store imports models: hence the imports inside of methods that pass a schedule on to it.
+class ScheduleStore(Protocol):
+    """What the methods of schedules do: `store.schedules.methods`, which says where each stands."""
+
+    def schedule(
+        self, name: str, task: Task[..., Any], when: Spec, options: Mapping[str, Any]
+    ) -> Schedule: ...
+    def edit(
+        self,
+        row: Schedule,
+        options: Mapping[str, Any],
+        *,
+        task: Task[..., Any] | None,
+        name: str | None,
+        using: str,
+    ) -> None: ...
+    def save(
+        self, row: Schedule, *, using: str, is_new: bool, only: Iterable[str] | None
+    ) -> None: ...
+    def delete(self, ids: Iterable[int], *, using: str) -> int: ...
+    def enable(self, row: Schedule, *, using: str) -> None: ...
+    def set_enabled(self, ids: Iterable[int], enabled: bool, *, using: str) -> int: ...
+    def pause(self, ids: Iterable[int], until: datetime | None, *, using: str) -> int: ...
+    def run_now(self, schedule_id: int, *, using: str) -> TaskResult[Any]: ...
+    def next_slots(
+        self, row: Schedule, count: int, *, after: datetime | None
+    ) -> list[datetime]: ...
+    def task_database(self) -> str: ...
+
+
+_store: ScheduleStore
+
+
+def use_store(store: ScheduleStore) -> None:
+    """Let `store` do what the methods of schedules say: it imports models, not they it."""
+    global _store
+    _store = store
 
 
 class ScheduleKind(models.TextChoices):
@@ -100,9 +133,7 @@ class ScheduleManager(models.Manager["Schedule"]):
         ValidationError with the columns' names for what a beat could not enqueue, and for the
         name of a schedule that the code declares.
         """
-        from ..store.schedules import dynamic
-
-        return dynamic.schedule(name, task, when, options)
+        return _store.schedule(name, task, when, options)
 
     def bulk_create(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise TypeError: rows that are not planned would never run."""
@@ -244,9 +275,9 @@ class Schedule(models.Model):
         With `update_fields`, the other columns are read from the database. Raise ValidationError
         with the columns' names, Schedule.DoesNotExist for a row that was deleted meanwhile.
         """
-        from ..store.schedules import edits
-
-        edits.save(self, using=self._database(using), is_new=bool(force_insert), only=update_fields)
+        _store.save(
+            self, using=self._database(using), is_new=bool(force_insert), only=update_fields
+        )
 
     def natural_key(self) -> tuple[str]:
         """Return what it is called in fixtures made by `dumpdata --natural-primary`."""
@@ -265,10 +296,8 @@ class Schedule(models.Model):
 
         Raise ValidationError with the columns' names, Schedule.DoesNotExist.
         """
-        from ..store.schedules import dynamic
-
         given = {**options} if schedule is None else {**options, "schedule": schedule}
-        dynamic.edit(self, given, task=task, name=name, using=self._database())
+        _store.edit(self, given, task=task, name=name, using=self._database())
 
     def delete(
         self, using: str | None = None, keep_parents: bool = False
@@ -278,24 +307,18 @@ class Schedule(models.Model):
 
         One that the code declares comes back with the next migrate: disable it instead.
         """
-        from ..store.schedules import edits
-
-        count = edits.delete([self.pk], using=self._database(using))
+        count = _store.delete([self.pk], using=self._database(using))
         self.pk = None
         return count, {self._meta.label: count}
 
     def pause(self, until: datetime) -> None:
         """Leave out the slots up to then. Raise ValidationError unless it is ahead, and aware."""
-        from ..store.schedules import edits
-
-        edits.pause([self.pk], until, using=self._database())
+        _store.pause([self.pk], until, using=self._database())
         self.refresh_from_db()
 
     def resume(self) -> None:
         """End the pause. Slots that passed in it stay left out."""
-        from ..store.schedules import edits
-
-        edits.pause([self.pk], None, using=self._database())
+        _store.pause([self.pk], None, using=self._database())
         self.refresh_from_db()
 
     def enable(self) -> None:
@@ -304,15 +327,11 @@ class Schedule(models.Model):
 
         Raise ValidationError if it says no time, as somebody broke its row: it stays disabled.
         """
-        from ..store.schedules import dynamic
-
-        dynamic.enable(self, using=self._database())
+        _store.enable(self, using=self._database())
 
     def disable(self) -> None:
         """Switch it off until it is enabled again."""
-        from ..store.schedules import edits
-
-        edits.set_enabled([self.pk], False, using=self._database())
+        _store.set_enabled([self.pk], False, using=self._database())
         self.refresh_from_db()
 
     def run_now(self) -> TaskResult[Any]:
@@ -321,9 +340,7 @@ class Schedule(models.Model):
 
         Raise ValidationError when its task or its arguments are wrong, Schedule.DoesNotExist.
         """
-        from ..store.schedules import edits
-
-        return edits.run_now(self.pk, using=self._database())
+        return _store.run_now(self.pk, using=self._database())
 
     def next_slots(self, count: int = 1, *, after: datetime | None = None) -> list[datetime]:
         """
@@ -332,9 +349,7 @@ class Schedule(models.Model):
         Pause, start, end and the number of runs left are obeyed; `enabled` is not. Raise
         InvalidSchedule, or ValidationError, if its columns say no time.
         """
-        from ..store.schedules import edits
-
-        return edits.next_slots(self, count, after=after)
+        return _store.next_slots(self, count, after=after)
 
     @property
     def tasks_in_hand(self) -> list[UUID]:
@@ -350,9 +365,7 @@ class Schedule(models.Model):
             return [*last]
 
     def _database(self, using: str | None = None) -> str:
-        from ..store.databases import task_database
-
-        return using or self._state.db or task_database()
+        return using or self._state.db or _store.task_database()
 
 
 class ScheduleRun(models.Model):

@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from django.db import DatabaseError, InterfaceError, connections
 
 from ..redaction.exceptions import loggable_fault
-from ..store.dialects import is_lock_timeout
-from ..store.tasks.cursors import pause_after
-from .faults import CONNECTION_ERRORS, is_outage
+from .faults import CONNECTION_ERRORS, is_lock_timeout, is_outage
 from .outages import Outage
+from .time_share import pause_after
 
 #: Seconds that a round's sleep takes at most, so that whoever sleeps shows signs of life.
 LONGEST_SLEEP = 1.0

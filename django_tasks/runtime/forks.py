@@ -10,11 +10,13 @@ import traceback
 from collections.abc import Callable
 
 from ..redaction.exceptions import loggable_fault
-from ..worker.execution.limits import LOOK
 
 #: Exit codes of a process towards its supervisor.
 DONE, CRASHED, NOTHING_LEFT = 0, 70, 64
 
+#: Sent to a process to make it look at its cancel flags and the interrupt flag.
+#: (Windows has none. No worker runs there, but `django_tasks.testing` is to be imported.)
+LOOK: signal.Signals = getattr(signal, "SIGUSR1", signal.SIGTERM)
 #: Signals that wait, in a process just forked, until it has handlers of its own.
 _HELD = (signal.SIGTERM, signal.SIGINT, LOOK)
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from .dialects import is_conflict
+from ..runtime.faults import is_conflict
 
 T = TypeVar("T")
 

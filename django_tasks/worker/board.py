@@ -13,23 +13,16 @@ generation, and whoever writes about a task in another's cell writes the generat
 from __future__ import annotations
 
 import mmap
-import time
 from collections.abc import Iterator
 from typing import NamedTuple
 from uuid import UUID
+
+from ..runtime.clock import clock
 
 #: What a cell holds. OFFERED is claimed, and waits for the quarantine to take it over.
 FREE, CLAIMED, STARTED, ENDED, OFFERED = range(5)
 
 NEVER = float("inf")
-
-if hasattr(time, "CLOCK_BOOTTIME"):
-
-    def clock() -> float:
-        """Return seconds that also pass while the machine sleeps, the same in all processes."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-else:  # macOS: monotonic is the nearest
-    clock = time.monotonic
 
 
 def _cells(length: int, size: int) -> memoryview:

@@ -13,14 +13,14 @@ from types import FrameType
 from django.db import connections
 
 from ..redaction.exceptions import OF_OTHERS, loggable, loggable_fault
-from ..runtime.forks import CRASHED, DONE, NOTHING_LEFT, accept_signals
+from ..runtime.forks import CRASHED, DONE, LOOK, NOTHING_LEFT, accept_signals
+from ..runtime.parents import die_with_parent
 from ..runtime.wakeups import WakeUp
 from ..signals import worker_started, worker_stopped
 from .board import Board
 from .config import WorkerConfig
 from .engine.engine import Engine
 from .execution.inheritance import inheritance
-from .execution.limits import LOOK, die_with_parent
 from .execution.runner import Runner
 from .execution.uncaught import keep_texts_out_of_logs
 from .pools.choice import make_pool

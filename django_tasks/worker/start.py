@@ -12,11 +12,12 @@ from django.db import connections
 from ..brokers import configured as brokers
 from ..runtime.forks import accept_signals
 from ..runtime.health import serve
+from ..runtime.parents import die_with_parent
 from ..runtime.wakeups import WakeUp
+from .beat import run_beat_process, start_beat_thread
 from .board import Board
 from .config import WorkerConfig
 from .execution.inheritance import HANDLED, inheritance
-from .execution.limits import die_with_parent
 from .keeper.keeper import Keeper
 from .pools.solo import run_solo
 from .supervisor.supervisor import Supervisor
@@ -52,9 +53,6 @@ def run_worker(config: WorkerConfig) -> int:
 
 
 def _run_worker(config: WorkerConfig) -> int:
-    # Beats use what workers are made of; workers know of beats here only.
-    from ..beat.start import run_beat_process, start_beat_thread
-
     if config.pool == "solo":
         return run_solo(config, start_keeper_thread, start_beat_thread)
     parent_pid = os.getpid()

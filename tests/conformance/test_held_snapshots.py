@@ -12,10 +12,11 @@ import pytest
 from django.db import connection, connections
 
 from django_tasks.models import TaskRecord
+from django_tasks.runtime.time_share import SHARE
 from django_tasks.statuses import Status
 from django_tasks.store import dialects, locking
 from django_tasks.store.tasks import claims, transitions
-from django_tasks.store.tasks.cursors import RESCAN_INTERVAL, SHARE
+from django_tasks.store.tasks.cursors import RESCAN_INTERVAL
 from tests.conformance.steps import (
     DATABASE,
     IS_POSTGRESQL,

@@ -14,6 +14,7 @@ from django_tasks.brokers.database import DatabaseBroker
 from django_tasks.dep14.handler import task_backends
 from django_tasks.models import TaskRecord
 from django_tasks.statuses import Status
+from django_tasks.store import dialects
 from django_tasks.store.schedules import due, edits, records
 from django_tasks.store.tasks import moves, transitions
 from django_tasks.store.tasks.interventions import Intervention
@@ -156,7 +157,7 @@ SILENT = {
     Intervention: {"cancel", "delete"},
     DatabaseBackend: {
         *("validate_task", "send_enqueued", "get_result", "exists", "cancel", "check"),
-        *("check_wait", "explain", "prepare"),
+        *("check_wait", "explain", "prepare", "ready_queues"),
     },
 }
 
@@ -238,7 +239,7 @@ def test_what_becomes_ready_wakes_the_workers_of_its_queue(way):
     broker._sent.clear()  # a process under load sends only a few
     act = WAYS[way]()
     before = ready_tasks()
-    listener = broker.listen(connection)
+    listener = broker.listen(lambda: dialects.dialect_for(connection).listener(connection))
 
     act()
 

@@ -212,7 +212,7 @@ MUTATIONS = [
     Mutation(
         name="children of bodies keep the worker's connections",
         file="worker/execution/inheritance.py",
-        old="        wrapper.connection = None\n",
+        old="        break_transaction(wrapper)\n",
         new="        pass\n",
         tests="../worker/test_body_forks.py",
         select="own_connection",
@@ -315,7 +315,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="children outlive their parent",
-        file="worker/execution/limits.py",
+        file="runtime/parents.py",
         old="libc.prctl(pr_set_pdeathsig, int(signal.SIGKILL), 0, 0, 0)",
         new="pass",
         tests="test_stopping.py",
@@ -572,8 +572,8 @@ MUTATIONS = [
     Mutation(
         name="endings wait for locks",
         file="store/dialects/postgresql.py",
-        old="\" ORDER BY id FOR NO KEY UPDATE SKIP LOCKED\",",
-        new="\" ORDER BY id FOR NO KEY UPDATE\",",
+        old='" ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",',
+        new='" ORDER BY id FOR NO KEY UPDATE",',
         tests="test_foreign_locks.py",
         select="follows",
     ),

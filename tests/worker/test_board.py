@@ -6,7 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from django_tasks.worker.board import NEVER, STARTED, Board, clock
+from django_tasks.runtime.clock import clock
+from django_tasks.worker.board import NEVER, STARTED, Board
 from django_tasks.worker.execution.limits import next_interruption
 from django_tasks.worker.keeper import keeper
 from django_tasks.worker.keeper.keeper import Keeper

@@ -4,7 +4,7 @@ import pytest
 
 from django_tasks.runtime import duties
 from django_tasks.runtime.duties import Duty
-from django_tasks.store.tasks.cursors import CHEAP, SHARE
+from django_tasks.runtime.time_share import CHEAP, SHARE
 
 INTERVAL = 5.0
 #: Seconds of a look that walks over what a held snapshot keeps: dear beside its interval.

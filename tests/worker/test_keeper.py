@@ -13,11 +13,11 @@ from django_tasks.conf import app_settings
 from django_tasks.routing import QueueSelection
 from django_tasks.runtime import duties
 from django_tasks.runtime.duties import LOCK_PAUSE
+from django_tasks.runtime.time_share import SHARE
 from django_tasks.runtime.wakeups import WakeUp
 from django_tasks.statuses import Status
 from django_tasks.store.dialects import CONTROL_REQUEST, dialect_for
 from django_tasks.store.tasks import transitions
-from django_tasks.store.tasks.cursors import SHARE
 from django_tasks.store.workers import leases, queues
 from django_tasks.worker.board import Board
 from django_tasks.worker.config import WorkerConfig

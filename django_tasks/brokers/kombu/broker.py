@@ -9,18 +9,18 @@ from typing import Any
 from uuid import UUID
 
 from django.core.checks import CheckMessage, Error
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ...conf import suggest
 from ...dep14.base import DEFAULT_TASK_QUEUE_NAME
 from ...routing import QueueSelection
 from ...runtime.outages import Outage
-from ..base import BrokerAway, Pulse, Ready, Source
+from ..base import BrokerAway, Listener, Pulse, Ready, Source
 from . import messages
 from .change_signals import ChangeSignals
-from .connections import BrokerConnection, ConnectionPool, Message, Transport
+from .connections import BrokerConnection, Message
 from .messages import QueueNames
 from .source import KombuSource
+from .transport import ConnectionPool, Transport
 
 logger = logging.getLogger("django_tasks.broker")
 
@@ -121,12 +121,12 @@ class KombuBroker:
             return ()
         return ready if self.transport.counts_exactly else self._missing_tracker.confirmed(ready)
 
-    def listen(self, connection: BaseDatabaseWrapper) -> None:
+    def listen(self, to_database: Callable[[], Listener | None]) -> None:
         """Return None: processes wait for the broker themselves."""
 
     def source(self, queues: QueueSelection) -> Source:
         """Return what hands ids of these queues to one process."""
-        return KombuSource(self, queues)
+        return KombuSource(self.transport, self.queues, self.alias, queues, self.publish)
 
     def check(self) -> Iterable[CheckMessage]:
         """Return what is wrong with its settings."""

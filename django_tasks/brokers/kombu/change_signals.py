@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, cast
+from typing import cast
 from uuid import uuid4
 
 from ..base import BrokerAway, Pulse
-
-if TYPE_CHECKING:
-    from .amqp import AMQPConnection
-    from .connections import Transport
+from .amqp import AMQPConnection
+from .transport import Transport
 
 
 class ChangeSignals:
@@ -43,7 +41,7 @@ class ChangeSignals:
         return self._listen(self._new())
 
     def _new(self) -> AMQPConnection:
-        self._connection = cast("AMQPConnection", self._transport.connect())
+        self._connection = cast(AMQPConnection, self._transport.connect())
         self._generation = uuid4().bytes
         self._later += 1
         return self._connection

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeAlias
 
 from kombu import Connection
 
@@ -12,8 +13,10 @@ from ...runtime.wakeups import WakeUp
 from ..base import BrokerAway, Readable
 from .connections import BrokerConnection, Delivery
 
-if TYPE_CHECKING:
-    from .connections import Transport
+#: Makes a connection on which SQS takes so many seconds to say that it has nothing.
+Connect: TypeAlias = Callable[[int], BrokerConnection]
+#: Turns what a transport raises into BrokerAway.
+Away: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 #: Seconds between two looks into the queues, where the transport itself does not wait.
 PAUSE = 0.25
@@ -25,16 +28,17 @@ class PollingConnection(BrokerConnection):
     """Waits in a thread, on a connection of its own."""
 
     def __init__(
-        self, connection: Connection, arguments: dict[str, Any], transport: Transport
+        self, connection: Connection, arguments: dict[str, Any], connect: Connect, away: Away
     ) -> None:
         super().__init__(connection, arguments)
-        self._transport = transport
+        self._connect = connect
+        self._away = away
         self._waiter: Waiter | None = None
 
     def watch(self, queues: Sequence[str]) -> Readable:
         """Let the thread wait for the next message of any of the queues."""
         if self._waiter is None:
-            self._waiter = Waiter(self._transport)
+            self._waiter = Waiter(self._connect, self._away)
         self._waiter.start(queues)
         return self._waiter.bell
 
@@ -71,9 +75,10 @@ class Waiter:
     as it does not run any more then.
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, connect: Connect, away: Away) -> None:
         self.bell = WakeUp()
-        self._transport = transport
+        self._connect = connect
+        self._away = away
         self._changed = threading.Condition()
         self._queues: list[str] = []
         self._is_running = False
@@ -120,11 +125,11 @@ class Waiter:
 
     def _run(self) -> None:
         try:
-            with self._transport.away():
+            with self._away():
                 while queues := self._wanted():
                     if self._connection is None:
                         wait = LONG_WAIT if len(queues) == 1 else SHORT_WAIT
-                        self._connection = self._transport.connect_waiting(wait)
+                        self._connection = self._connect(wait)
                     self._look(self._connection, queues)
         except BrokerAway as error:
             with self._changed:

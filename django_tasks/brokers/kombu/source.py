@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
-
-from django.db import connections
 
 from ...definitions import registry
 from ...definitions.backends import database_backends
 from ...routing import QueueSelection
-from ...store import dialects
 from ..base import Readable, Ready
 from ..rejects import Rejects
 from . import messages
 from .connections import BrokerConnection, Delivery
-
-if TYPE_CHECKING:
-    from .broker import KombuBroker
+from .messages import QueueNames
+from .transport import Transport
 
 T = TypeVar("T")
 
@@ -35,9 +31,19 @@ class KombuSource:
     Those of a process that dies meanwhile come back to others, and claim nothing.
     """
 
-    def __init__(self, broker: KombuBroker, queues: QueueSelection) -> None:
-        self._broker = broker
+    def __init__(
+        self,
+        transport: Transport,
+        names: QueueNames,
+        alias: str,
+        queues: QueueSelection,
+        publish: Callable[[Sequence[Ready]], object],
+    ) -> None:
+        self._transport = transport
+        self._queue_names = names
+        self._alias = alias
         self._queues = queues
+        self._publish = publish
         self._connection: BrokerConnection | None = None
         #: What is not acknowledged yet. A task may have several messages.
         self._taken: dict[UUID, list[Any]] = {}
@@ -61,7 +67,7 @@ class KombuSource:
         if self._taken:
             ready = self._use(lambda connection: [t for t in ready if not self._requeue(t)])
         if ready:
-            self._broker.publish(ready)
+            self._publish(ready)
 
     def watch(self, without: Collection[str]) -> Sequence[Readable]:
         """Wait for the next message."""
@@ -78,15 +84,15 @@ class KombuSource:
         self._taken.clear()
         connection, self._connection = self._connection, None
         if connection is not None:
-            with self._broker.transport.away():
+            with self._transport.away():
                 connection.close()
 
     def _use(self, action: Callable[[BrokerConnection], T]) -> T:
         """Use a connection; drop it when something went wrong on it."""
         try:
             if self._connection is None:
-                self._connection = self._broker.transport.connect()
-            with self._broker.transport.away():
+                self._connection = self._transport.connect()
+            with self._transport.away():
                 return action(self._connection)
         except BaseException:
             self._taken.clear()
@@ -151,7 +157,7 @@ class KombuSource:
         """Return the queues to look into, in order, by the names that their messages' have."""
         names = {p for p in self._queues.patterns if not p.endswith("*")} | self._seen_at.keys()
         served = self._queues.ordered(list(names.difference(without)), self._turn)
-        return {self._broker.queues.of(name): name for name in served}
+        return {self._queue_names.of(name): name for name in served}
 
     def _look_for_queues(self) -> None:
         """
@@ -163,10 +169,8 @@ class KombuSource:
         is_pattern = any(pattern.endswith("*") for pattern in self._queues.patterns)
         if not is_pattern or now < self._read_names_at + NAMES_INTERVAL:
             return
-        alias = self._broker.alias
-        connection = connections[database_backends()[alias].database]
-        ready = dialects.dialect_for(connection).ready_queues(connection, alias)
-        declared = [t.queue_name for t in registry.known_tasks() if t.backend == alias]
+        ready = database_backends()[self._alias].ready_queues()
+        declared = [t.queue_name for t in registry.known_tasks() if t.backend == self._alias]
         self._seen_at |= dict.fromkeys([*ready, *declared], now)
         self._seen_at = {n: at for n, at in self._seen_at.items() if now < at + REMEMBER_FOR}
         self._read_names_at = now

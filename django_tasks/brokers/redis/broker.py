@@ -5,20 +5,20 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ...conf import suggest
 from ...routing import QueueSelection
 from ...runtime.outages import Outage
-from ..base import BrokerAway, Pulse, Ready, Source
+from ..base import BrokerAway, Listener, Pulse, Ready, Source
 from .connections import ConnectionPool
+from .keys import Keys
 from .source import RedisSource
 
 logger = logging.getLogger("django_tasks.broker")
@@ -113,12 +113,12 @@ class RedisBroker:
         [scores] = self.pool.ask(["ZMSCORE", key, *(str(task.id) for task in ready)])
         return [task for task, score in zip(ready, scores, strict=True) if score is None]
 
-    def listen(self, connection: BaseDatabaseWrapper) -> None:
+    def listen(self, to_database: Callable[[], Listener | None]) -> None:
         """Return None: processes wait for Redis themselves."""
 
     def source(self, queues: QueueSelection) -> Source:
         """Return what hands ids of these queues to one process."""
-        return RedisSource(self, queues)
+        return RedisSource(self.pool, self.keys, self.alias, queues, self.publish)
 
     def check(self) -> Iterable[CheckMessage]:
         """Return what is wrong with the cache it uses."""
@@ -137,25 +137,6 @@ class RedisBroker:
                 hint="It must be django-redis: django_redis.cache.RedisCache.",
                 id="django_tasks.E010",
             )
-
-
-class Keys:
-    """The names of a backend's keys."""
-
-    def __init__(self, alias: str, prefix: str) -> None:
-        self._tag = f"{prefix}:{{django_tasks:{alias}}}" if prefix else f"{{django_tasks:{alias}}}"
-        #: The queues that something was ever published to.
-        self.names = f"{self._tag}:queues"
-        #: What is there until all is lost; what changes when a task is to run later.
-        self.generation, self.later = f"{self._tag}:generation", f"{self._tag}:later"
-
-    def ready(self, queue_name: str) -> str:
-        """Return the key of a queue's ready tasks."""
-        return f"{self._tag}:ready:{queue_name}"
-
-    def queue_of(self, key: bytes) -> str:
-        """Return the queue whose key this is."""
-        return key.decode().removeprefix(f"{self._tag}:ready:")
 
 
 def key_prefix(cache: str) -> str:

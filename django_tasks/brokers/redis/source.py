@@ -6,7 +6,7 @@ import math
 import select
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from redis.exceptions import ResponseError
@@ -15,10 +15,8 @@ from ...definitions import registry
 from ...routing import QueueSelection
 from ..base import BrokerAway, Ready
 from ..rejects import Rejects
-from .connections import BrokerConnection, away
-
-if TYPE_CHECKING:
-    from .broker import RedisBroker
+from .connections import BrokerConnection, ConnectionPool, away
+from .keys import Keys
 
 T = TypeVar("T")
 
@@ -59,10 +57,19 @@ class RedisSource:
     is published arrives at exactly one waiting process, without anybody asking.
     """
 
-    def __init__(self, broker: RedisBroker, queues: QueueSelection) -> None:
-        self._broker = broker
-        self._keys = broker.keys
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        keys: Keys,
+        alias: str,
+        queues: QueueSelection,
+        publish: Callable[[Sequence[Ready]], object],
+    ) -> None:
+        self._lines = pool
+        self._keys = keys
+        self._alias = alias
         self._queues = queues
+        self._publish = publish
         self._connection: BrokerConnection | None = None
         self._waits_since: float | None = None
         self._others: set[str] = set()
@@ -79,7 +86,7 @@ class RedisSource:
 
     def give_back(self, ready: Sequence[Ready]) -> None:
         """Put ids back."""
-        self._broker.publish(ready)
+        self._publish(ready)
 
     def watch(self, without: Collection[str]) -> Sequence[BrokerConnection]:
         """Let Redis send the next id."""
@@ -164,7 +171,7 @@ class RedisSource:
 
     def _connected(self) -> BrokerConnection:
         if self._connection is None:
-            self._connection = self._broker.pool.new()
+            self._connection = self._lines.new()
         return self._connection
 
     def _queue_names(self, without: Collection[str]) -> list[str]:
@@ -181,7 +188,7 @@ class RedisSource:
     def _known_queues(self) -> set[str]:
         """Return the queues of this project's tasks, and those that were published to."""
         [members] = self._connected().ask(["SMEMBERS", self._keys.names])
-        declared = {t.queue_name for t in registry.known_tasks() if t.backend == self._broker.alias}
+        declared = {t.queue_name for t in registry.known_tasks() if t.backend == self._alias}
         return declared | {member.decode(errors="replace") for member in members}
 
     def _read(self, popped: Sequence[tuple[str, bytes, Any]]) -> list[Ready]:

@@ -23,8 +23,8 @@ from ...monitoring.snapshot import (
     WorkerSummary,
     look,
 )
+from ...runtime.printing import printable
 from ...statuses import PENDING_STATUSES
-from ...worker.reporting.logs import printable
 from ..task_report import HEADERS, report_of
 from ..tasks_command import TasksCommand, duration, task_id
 

@@ -21,9 +21,9 @@ from ...conf import suggest
 from ...models import Schedule
 from ...monitoring.reading import database_now
 from ...monitoring.schedule_list import ScheduleSummary, summaries, upcoming
+from ...runtime.printing import printable
 from ...store.schedules import edits
 from ...store.schedules.sync import text_of
-from ...worker.reporting.logs import printable
 from ..tasks_command import TasksCommand, age, counted, duration
 
 FEW_SLOTS = 10

@@ -25,9 +25,9 @@ from django.db.models import (
 from django.db.models.expressions import RawSQL
 
 from ...statuses import Status
-from .base import CONTROL_REQUEST, NEXT_CLAIM, NOTIFY_CHANNEL, Dialect
+from .base import CONTROL_REQUEST, NEXT_CLAIM, Dialect
 from .batches import TABLE, by_id
-from .conflicts import is_conflict, is_lock_timeout
+from .listening import NOTIFY_CHANNEL
 from .mysql import MySQL
 from .postgresql import PostgreSQL
 from .sqlite import SQLite
@@ -42,9 +42,7 @@ __all__ = [
     "SecondsBetween",
     "by_id",
     "in_turn",
-    "is_conflict",
     "is_idle",
-    "is_lock_timeout",
     "next_claim",
     "of",
     "status_is",

@@ -13,11 +13,12 @@ from uuid import UUID
 from django.db import DatabaseError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from ...brokers.base import Listener
 from ..values import CLAIMED, AnyRequest, Claim, NewRow, NewRows, Success
 from .batches import TABLE, BatchWrites, by_id
+from .listening import PostgreSQLListener
 
-NOTIFY_CHANNEL = "django_tasks_ready"
-#: Sent there when people ask something of workers. No queue can have this name.
+#: Sent instead of a queue when people ask something of workers. No queue can have this name.
 CONTROL_REQUEST = "*"
 #: A counter at the column's end stays there: it must not stop the whole queue.
 MOST_ATTEMPTS = 2**31 - 2
@@ -282,6 +283,10 @@ class Dialect(BatchWrites):
 
     def notify(self, connection: BaseDatabaseWrapper, queue: str) -> None:
         """Wake the workers of `queue` when the transaction commits."""
+
+    def listener(self, connection: BaseDatabaseWrapper) -> Listener | None:
+        """Return what hears notifications, on a connection beside this one; None without any."""
+        return PostgreSQLListener(connection) if self.has_notify else None
 
     def keep_to_order(self, connection: BaseDatabaseWrapper) -> None:
         """Have what the open transaction reads come out of an index in its order, not be sorted."""

@@ -15,8 +15,9 @@ from django.db.backends.utils import CursorWrapper
 
 from ...definitions.options import LONGEST
 from ..values import CLAIMED, AnyRequest, BrokerClaimRequest, Claim, Held, NewRow, NewRows, Success
-from .base import LOCK_TIMEOUT, MOST_ATTEMPTS, NEXT_CLAIM, NOTIFY_CHANNEL, Dialect, columns
+from .base import LOCK_TIMEOUT, MOST_ATTEMPTS, NEXT_CLAIM, Dialect, columns
 from .batches import TABLE, Columns, by_id
+from .listening import NOTIFY_CHANNEL
 
 #: In the statement that inserts: a second one would be a second commit in autocommit mode.
 _AND_NOTIFY = f" RETURNING pg_notify('{NOTIFY_CHANNEL}', queue_name)"

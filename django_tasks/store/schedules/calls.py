@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
@@ -16,10 +16,8 @@ from ...definitions.protocols import AnyTask, StoringBackend
 from ...definitions.signatures import checker_of
 from ...dep14.handler import task_backends
 from ...exceptions import InvalidTask, InvalidTaskBackend
+from ...models import Schedule
 from ...routing import is_queue_name
-
-if TYPE_CHECKING:
-    from ...models import Schedule
 
 
 class UnknownTask(ValidationError):

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import DataError, connections
 from django.db.models import DateTimeField, QuerySet
 
+from ...dep14.private import raw_delete
 from ...models import Schedule, ScheduleRun, TaskRecord
 from ...statuses import FINAL_STATUSES
 from .. import locking
@@ -172,7 +173,7 @@ def prune_runs(database: str, age: float, *, seconds: float | None = None) -> lo
     """
 
     def delete(ids: list[int]) -> None:
-        ScheduleRun.objects.using(database).filter(pk__in=ids)._raw_delete(database)
+        raw_delete(ScheduleRun.objects.using(database).filter(pk__in=ids), database)
 
     rows = prunable_runs(database, age)
     return locking.delete_along(database, rows, "created_at", delete, seconds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import IntegrityError, transaction
@@ -14,14 +14,12 @@ from ...conf import suggest
 from ...definitions.backends import database_backends
 from ...definitions.declared_schedules import is_same
 from ...definitions.schedule_options import COLUMNS, InvalidDeclaration, given_columns
+from ...definitions.task import Task
 from ...models.schedules import Owner, Schedule
+from ...schedules import Spec
 from ..retrying import repeated
 from . import edits
 from .sync import locked
-
-if TYPE_CHECKING:
-    from ...definitions.task import Task
-    from ...schedules import Spec
 
 
 def schedule(name: str, task: Task[..., Any], when: Spec, options: Mapping[str, Any]) -> Schedule:

@@ -21,6 +21,7 @@ from django.utils.timezone import is_aware
 from django.utils.translation import gettext as _
 
 from ...definitions.results import TaskResult
+from ...dep14.private import raw_delete
 from ...models import Schedule, ScheduleRun
 from ...models.schedules import RunOutcome, ScheduleKind
 from ...schedules import InvalidSchedule, MissingLibrary, spec_of
@@ -175,8 +176,8 @@ def delete(ids: Iterable[int], *, using: str) -> int:
             found = list(
                 _rows(using).filter(pk__in=ids).order_by("pk").values_list("pk", flat=True)
             )
-            ScheduleRun.objects.using(using).filter(schedule_id__in=found)._raw_delete(using)
-            Schedule.objects.using(using).filter(pk__in=found)._raw_delete(using)
+            raw_delete(ScheduleRun.objects.using(using).filter(schedule_id__in=found), using)
+            raw_delete(Schedule.objects.using(using).filter(pk__in=found), using)
             return len(found)
 
     ids = list(ids)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ...models import Schedule
+from . import edits
 
 
 def plan_loaded_schedule(*, instance: Schedule, raw: bool, using: str, **kwargs: Any) -> None:
     """Plan the next run of a schedule of a fixture, whose own plan is of when it was made."""
     if raw:
-        from . import edits
-
         edits.plan_loaded(instance, using=using)

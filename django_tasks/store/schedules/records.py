@@ -8,9 +8,8 @@ from uuid import UUID
 
 from ...definitions import propagation
 from ...ids import uuid7
-from ...listeners import has_listeners
 from ...models import TaskRecord
-from ...signals import task_enqueued
+from ...signals import has_listeners, task_enqueued
 from ...statuses import Status
 from ..tasks import enqueue, policy, publishing
 from ..tasks.ready import wake

@@ -15,11 +15,13 @@ from ...brokers.base import Readable
 from ...dep14.base import DEFAULT_TASK_BACKEND_ALIAS
 from ...models import TaskRecord
 from ...routing import QueueSelection
+from ...runtime.faults import is_lock_timeout
+from ...runtime.time_share import pause_after
 from ...statuses import Status
 from .. import dialects
 from ..retrying import repeated
 from ..values import CLAIMED, AnyRequest, Claim, ClaimRequest, Success
-from .cursors import QueueCursor, Range, pause_after
+from .cursors import QueueCursor, Range
 
 #: Seconds for which the list of queues with ready tasks is good enough under load.
 QUEUES_INTERVAL = 0.25
@@ -200,7 +202,7 @@ class Claimer:
             try:
                 return repeated(self.connection.alias, succeed)
             except DatabaseError as error:
-                if not dialects.is_lock_timeout(error):
+                if not is_lock_timeout(error):
                     raise
             self.skip_locked_for_a_while()
         return succeed(skip_locked=True)

@@ -6,22 +6,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from ...runtime.time_share import pause_after
 from ..values import Claim
 
 #: Seconds after which a claim looks at a queue from its front again.
 RESCAN_INTERVAL = 0.5
-#: The share of its time that a process may spend on looks that walk over what was taken before.
-SHARE = 0.1
-#: Seconds that such a look may take without being counted.
-CHEAP = 0.02
 
 #: A place in a queue's order: a task's negative priority, and its id.
 Place = tuple[int, UUID]
-
-
-def pause_after(cost: float) -> float:
-    """Return the seconds to wait before a look that took `cost` seconds is made again."""
-    return 0.0 if cost < CHEAP else cost / SHARE
 
 
 class Range(NamedTuple):

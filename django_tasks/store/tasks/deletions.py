@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet
 
+from ...dep14.private import raw_delete
 from ...models import TaskAttempt, TaskRecord
 from ...statuses import FINAL_STATUSES, PENDING_STATUSES, Status
 from ..dialects import status_is
@@ -76,6 +77,5 @@ def _end_steps(database: str, ids: Sequence[UUID]) -> None:
 def delete_rows(database: str, ids: Sequence[UUID]) -> None:
     """Delete tasks by primary key, with their attempts, in the caller's transaction."""
     if ids:
-        # Attempts first; _raw_delete skips the collector, which would read the rows.
-        TaskAttempt.objects.using(database).filter(task_id__in=ids)._raw_delete(database)
-        TaskRecord.objects.using(database).filter(pk__in=ids)._raw_delete(database)
+        raw_delete(TaskAttempt.objects.using(database).filter(task_id__in=ids), database)
+        raw_delete(TaskRecord.objects.using(database).filter(pk__in=ids), database)

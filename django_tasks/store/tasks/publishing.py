@@ -12,6 +12,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from ...brokers import configured
 from ...brokers.base import Ready
 from ...dep14.handler import task_backends
+from ...dep14.private import last_on_commit
+from ...models import TaskRecord
 from ...statuses import Status
 
 #: Tasks per query.
@@ -55,8 +57,6 @@ class _Handout:
                 configured.broker_for(alias).expect()
 
     def _read(self, ids: Sequence[UUID]) -> None:
-        from ...models import TaskRecord
-
         rows = TaskRecord.objects.using(self.database).filter(pk__in=ids, status=Status.READY)
         # By age: some brokers hand out in the order in which they were told.
         found = rows.order_by("pk").values_list("backend", "pk", "queue_name", "priority")
@@ -87,9 +87,5 @@ def _after_commit(
 
 def _pending(connection: BaseDatabaseWrapper) -> _Handout | None:
     """Return what waits for the same commit, and is dropped by the same rollback, if any."""
-    if not connection.in_atomic_block or not connection.run_on_commit:
-        return None
-    savepoints, function, *_ = connection.run_on_commit[-1]
-    if isinstance(function, _Handout) and savepoints == set(connection.savepoint_ids):
-        return function
-    return None
+    function = last_on_commit(connection)
+    return function if isinstance(function, _Handout) else None

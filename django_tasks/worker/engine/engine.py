@@ -18,6 +18,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from ...brokers.base import Readable
 from ...conf import app_settings
 from ...definitions import registry
+from ...runtime.clock import clock
 from ...runtime.faults import CONNECTION_ERRORS
 from ...runtime.outages import Outage
 from ...runtime.wakeups import WakeUp
@@ -25,7 +26,7 @@ from ...signals import task_started
 from ...store import dialects
 from ...store.values import Claim, Ending, Success
 from ...store.workflows.references import resolved
-from ..board import Lane, clock
+from ..board import Lane
 from ..config import WorkerConfig
 from ..execution import contexts
 from ..execution.failures import fail

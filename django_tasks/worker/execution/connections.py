@@ -10,6 +10,7 @@ from typing import Any
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from ...dep14.private import forget_transaction
 from ...store import dialects
 
 logger = logging.getLogger("django_tasks.worker")
@@ -78,12 +79,7 @@ class OwnConnections:
 
 def _forget(connection: Any) -> None:
     """Close a connection in the middle of whatever it is in."""
-    raw, connection.connection = connection.connection, None
-    connection.in_atomic_block = False
-    connection.savepoint_ids.clear()
-    connection.needs_rollback = False
-    connection.run_on_commit.clear()
-    connection.closed_in_transaction = False
+    raw = forget_transaction(connection)
     try:
         raw.close()
         if (pool := getattr(raw, "_pool", None)) is not None:

@@ -13,8 +13,7 @@ from django.db import connections
 
 from ...definitions.results import TaskResult
 from ...redaction.exceptions import OF_OTHERS, loggable
-from ...runtime.faults import CONNECTION_ERRORS, is_outage
-from ...store.dialects import is_lock_timeout
+from ...runtime.faults import CONNECTION_ERRORS, is_lock_timeout, is_outage
 from ...store.tasks import enqueue, transitions
 from ..board import Lane
 from ..engine.calls import RowLocked

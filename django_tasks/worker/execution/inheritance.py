@@ -20,7 +20,8 @@ from weakref import WeakValueDictionary
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from .limits import LOOK
+from ...dep14.private import break_transaction, take_pool
+from ...runtime.forks import LOOK
 
 #: What a worker's processes handle or ignore.
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGALRM,
@@ -150,8 +151,5 @@ def _disconnect(wrapper: BaseDatabaseWrapper, raw: Any, null: int) -> Any:
     """
     if raw is not None:
         _redirect(_descriptor(raw), null)
-        wrapper.connection = None
-        if wrapper.in_atomic_block:
-            wrapper.closed_in_transaction = True
-            wrapper.needs_rollback = True
-    return getattr(wrapper, "_connection_pools", {}).pop(wrapper.alias, None)
+        break_transaction(wrapper)
+    return take_pool(wrapper)

@@ -12,8 +12,7 @@ from asgiref.sync import async_to_sync
 from django.db import connections
 
 from ...definitions import registry
-from ...listeners import has_listeners
-from ...signals import task_started
+from ...signals import has_listeners, task_started
 from ...store.tasks.claims import Claimer
 from ...store.workers import queues
 from ...store.workflows.references import resolved

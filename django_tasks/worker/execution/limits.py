@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import signal
-import sys
-import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -16,12 +14,9 @@ from ...exceptions import (
     TaskInterrupted,
     TaskInterruption,
 )
+from ...runtime.forks import LOOK
 from ..board import Board
 from .jobs import Job
-
-#: Sent to a process to make it look at its cancel flags and the interrupt flag.
-#: (Windows has none. No worker runs there, but `django_tasks.testing` is to be imported.)
-LOOK: signal.Signals = getattr(signal, "SIGUSR1", signal.SIGTERM)
 
 #: What a body may see raised from outside.
 FROM_OUTSIDE = (SoftTimeLimitExceeded, TaskInterruption)
@@ -124,26 +119,3 @@ def raise_in_thread(thread_id: int, kind: type[BaseException]) -> None:
     A thread that sits in C code (a query, a sleep) sees it when that returns. CPython only.
     """
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), ctypes.py_object(kind))
-
-
-def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process when its parent dies (Linux), so that none is left over."""
-    import os
-
-    if sys.platform.startswith("linux"):
-        libc = ctypes.CDLL(None, use_errno=True)
-        pr_set_pdeathsig = 1
-        libc.prctl(pr_set_pdeathsig, int(signal.SIGKILL), 0, 0, 0)
-    else:
-        threading.Thread(target=_watch_parent, args=(parent_pid,), daemon=True).start()
-    if os.getppid() != parent_pid:
-        os._exit(1)
-
-
-def _watch_parent(parent_pid: int) -> None:
-    import os
-    import time
-
-    while os.getppid() == parent_pid:
-        time.sleep(0.5)
-    os._exit(1)

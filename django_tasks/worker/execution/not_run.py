@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 from ...conf import app_settings
+from ...runtime.printing import printable
 from ...statuses import AttemptOutcome
 from ...store.values import Attempt, Claim, Ending, EndingKind
-from ..reporting.logs import printable
 
 logger = logging.getLogger("django_tasks.worker")
 

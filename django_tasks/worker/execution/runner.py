@@ -27,10 +27,11 @@ from ...definitions.current import current_task_id
 from ...definitions.protocols import AnyTask
 from ...definitions.results import TaskResult
 from ...redaction.exceptions import OF_OTHERS, loggable
+from ...runtime.clock import clock
 from ...signals import task_started
 from ...store.tasks import enqueue, transitions
 from ...store.values import Ending, Success
-from ..board import STARTED, Lane, clock
+from ..board import STARTED, Lane
 from . import contexts
 from .atomic import OwnTransaction, Stage
 from .connections import tidy_connections

@@ -24,8 +24,10 @@ from django.db import DatabaseError, InterfaceError, connections
 from ...brokers.base import Broker, Listener
 from ...conf import app_settings
 from ...redaction.exceptions import loggable_fault
+from ...runtime.clock import clock
 from ...runtime.duties import LOCK_PAUSE, Duties, Duty
 from ...runtime.faults import CONNECTION_ERRORS, is_outage
+from ...runtime.forks import LOOK
 from ...runtime.outages import Outage
 from ...runtime.wakeups import WakeUp
 from ...store import dialects
@@ -34,9 +36,8 @@ from ...store.rollups import counting
 from ...store.tasks import ends, pruning, transitions
 from ...store.workers import leases
 from ...store.workflows import pruning as workflows
-from ..board import Board, clock
+from ..board import Board
 from ..config import WorkerConfig
-from ..execution.limits import LOOK
 from . import lost_tasks
 from .reconciler import Reconciler
 from .requests import RequestReader
@@ -361,7 +362,7 @@ class Keeper:
             self._listener.ping()
             self._pass_wake_ups_on()  # what came before the ping's answer leaves the line silent
             return
-        self._listener = self.broker.listen(self.connection)
+        self._listener = self.broker.listen(partial(self.dialect.listener, self.connection))
         self.board.is_listening = self._listener is not None
         if self._listener is not None:
             self._wake_all()  # for what came before it listened

@@ -13,6 +13,7 @@ from ...definitions import registry
 from ...exceptions import TaskCancelled, TaskInterrupted, TimeLimitExceeded, WorkerLost
 from ...models import TaskRecord
 from ...statuses import AttemptOutcome, Status
+from ...store.tasks import enqueue
 from ...store.values import CLAIMED, Attempt, Claim, Ending, EndingKind
 from ...store.workers.leases import Orphan
 from ..execution.failures import ending_of, exception_path, traceback_text
@@ -138,8 +139,6 @@ def _timed_out(database: str, claim: Claim, entry: dict[str, Any]) -> Ending:
 
 
 def _result(database: str, claim: Claim) -> Any:
-    from ...store.tasks import enqueue
-
     result = enqueue.load(database, claim.id)
     if result is None:
         raise LookupError(f"The record of task {claim.id} was deleted.")

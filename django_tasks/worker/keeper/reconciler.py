@@ -13,8 +13,8 @@ from ...brokers.base import Broker, BrokerAway, Pulse, Ready
 from ...conf import app_settings
 from ...routing import QueueSelection
 from ...runtime.outages import LONGEST_PAUSE
+from ...runtime.time_share import pause_after
 from ...store import dialects
-from ...store.tasks.cursors import pause_after
 
 logger = logging.getLogger("django_tasks.broker")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from ...runtime.printing import printable
 from ...store.workers import requests
 from ..board import Board
 from ..config import WorkerConfig
-from ..reporting.logs import printable
 
 logger = logging.getLogger("django_tasks.keeper")
 

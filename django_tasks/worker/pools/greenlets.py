@@ -19,6 +19,7 @@ from django.db import connections
 from gevent import monkey
 from gevent.event import Event
 
+from ...dep14.private import keep_connections_in
 from ...exceptions import SoftTimeLimitExceeded
 from ...redaction.exceptions import are_logged
 from ..board import Board
@@ -226,6 +227,4 @@ def _log_greenlet(context: object, kind: type, error: BaseException | None, tb: 
 
 def give_each_greenlet_its_connections() -> None:
     """Replace the store of Django's connections, which was made before the monkey patches."""
-    connections._connections = Local(  # type: ignore[attr-defined]
-        connections.thread_critical
-    )
+    keep_connections_in(Local(connections.thread_critical))

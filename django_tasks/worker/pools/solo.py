@@ -12,16 +12,16 @@ from types import FrameType
 from typing import Protocol
 
 from ...conf import app_settings
-from ...runtime.forks import NOTHING_LEFT
+from ...runtime.exit_codes import EXIT_FORCED, EXIT_GRACEFUL
+from ...runtime.forks import LOOK, NOTHING_LEFT
 from ...runtime.wakeups import WakeUp
 from ..board import Board
 from ..config import WorkerConfig
 from ..execution.inheritance import inheritance
-from ..execution.limits import LOOK
 from ..keeper import lost_tasks
 from ..process import build_engine, run_engine
 from ..supervisor.stopping import INTERRUPTION_TIME
-from ..supervisor.supervisor import EXIT_FORCED, EXIT_GRACEFUL, LOOK_INTERVAL, StartKeeper
+from ..supervisor.supervisor import LOOK_INTERVAL, StartKeeper
 
 
 class Stoppable(Protocol):

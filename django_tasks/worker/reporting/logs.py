@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TextIO
 
 from ...redaction.exceptions import loggable
 from ...redaction.tracebacks import text_of
+from ...runtime.printing import printable
 from ...store.values import Claim, EndingKind, Success
 from ..config import WorkerConfig
 from .outcomes import OUTCOME_TEXTS, Ended
@@ -27,18 +28,6 @@ def _extra(claim: Claim, config: WorkerConfig) -> dict[str, Any]:
         "attempt": claim.attempts,
         "worker": str(config.worker_id),
     }
-
-
-def printable(text: str) -> str:
-    """
-    Return `text` with its control characters escaped.
-
-    Names come from rows and messages from anywhere: none may begin a line of the log, or move
-    the cursor of the terminal that shows it.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class LineFormatter(logging.Formatter):

@@ -12,10 +12,9 @@ from django.dispatch import Signal
 
 from ...definitions import registry
 from ...definitions.results import TaskResult
-from ...listeners import has_listeners
 from ...redaction.exceptions import OF_OTHERS, loggable, summary
 from ...runtime.faults import is_outage
-from ...signals import task_finished
+from ...signals import has_listeners, task_finished
 from ...store.tasks import enqueue
 from ...store.values import Claim
 from ..execution.connections import OwnConnections, ReceiverConnections

@@ -6,7 +6,8 @@ import logging
 import time
 from collections.abc import Collection
 
-from ..board import Board, clock
+from ...runtime.clock import clock
+from ..board import Board
 from ..config import WorkerConfig
 from .children import Child, retire
 

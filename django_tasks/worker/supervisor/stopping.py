@@ -7,9 +7,9 @@ import signal
 import time
 from collections.abc import Collection
 
+from ...runtime.forks import LOOK
 from ..board import Board
 from ..config import WorkerConfig
-from ..execution.limits import LOOK
 from .children import Child, kill, retire, send_signal
 
 logger = logging.getLogger("django_tasks.supervisor")

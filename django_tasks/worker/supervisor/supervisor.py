@@ -18,12 +18,13 @@ from dataclasses import replace
 from types import FrameType
 
 from ...conf import app_settings
-from ...runtime.forks import NOTHING_LEFT, fork
+from ...runtime.clock import clock
+from ...runtime.exit_codes import EXIT_FORCED, EXIT_GRACEFUL
+from ...runtime.forks import LOOK, NOTHING_LEFT, fork
 from ...runtime.wakeups import WakeUp
 from .. import quarantine
-from ..board import Board, Entry, clock
+from ..board import Board, Entry
 from ..config import WorkerConfig
-from ..execution.limits import LOOK
 from ..keeper import lost_tasks
 from ..process import run_process
 from .children import Child, how_it_died, kill, retire
@@ -41,8 +42,6 @@ LEASE_MARGIN = 0.15
 EARLY, LONGEST_RESPAWN_PAUSE = 2.0, 30.0
 #: Seconds for which a process may be silent at least, however short the lease is.
 SHORTEST_SILENCE = 10.0
-
-EXIT_GRACEFUL, EXIT_FORCED = 0, 3
 
 StartKeeper = Callable[[WorkerConfig, Board, WakeUp, int], None]
 StartBeat = Callable[[WorkerConfig, Board], int]
