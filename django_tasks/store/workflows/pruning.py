@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from ...dep14.private import raw_delete
 from ...models import WorkflowEdge, WorkflowJoin, WorkflowRecord, WorkflowStep
 from ...statuses import FINAL_STATUSES, Status
 from ..dialects import DatabaseNow
@@ -60,9 +61,9 @@ def _delete_chunk(database: str, workflow_id: UUID) -> int:
     steps = WorkflowStep.objects.using(database).filter(workflow=workflow_id)
     ids = list(steps.order_by("position").values_list("pk", flat=True)[:CHUNK])
     delete_rows(database, ids)
-    WorkflowEdge.objects.using(database).filter(step_id__in=ids)._raw_delete(database)
-    steps.filter(pk__in=ids)._raw_delete(database)
+    raw_delete(WorkflowEdge.objects.using(database).filter(step_id__in=ids), database)
+    raw_delete(steps.filter(pk__in=ids), database)
     if len(ids) < CHUNK:
-        WorkflowJoin.objects.using(database).filter(workflow=workflow_id)._raw_delete(database)
-        WorkflowRecord.objects.using(database).filter(pk=workflow_id)._raw_delete(database)
+        raw_delete(WorkflowJoin.objects.using(database).filter(workflow=workflow_id), database)
+        raw_delete(WorkflowRecord.objects.using(database).filter(pk=workflow_id), database)
     return len(ids)
