@@ -32,6 +32,7 @@ from ..dep14.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
 from ..dep14.functions import is_module_level_function
 from ..exceptions import InvalidTask, TaskResultDoesNotExist
 from ..routing import is_queue_name
+from ..runtime.extensions import EXTENSIONS, WrongExtension
 from ..signals import has_listeners, task_enqueued
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ OPTIONS = {
     "database": "alias of the database with the tables; default: the router's choice",
     "max_attempts": "attempts of a task that does not say; default 1",
     "backoff": "backoff (or its dotted path) of a task that does not say; default exponential",
-    "broker": 'who hands out ready ids: "database" (default), "redis", or a dict with its "name"',
+    "broker": 'who hands out ready ids: "database" (default), "redis", "kombu", the dotted path of'
+    ' a class, or a dict with one of them as "name"',
 }
 
 
@@ -350,6 +352,8 @@ class DatabaseBackend(BaseTaskBackend):
     def _check_broker(self) -> Iterable[django_checks.CheckMessage]:
         try:
             broker = self.broker
+        except WrongExtension as error:
+            return [django_checks.Error(str(error), hint=EXTENSIONS, id="django_tasks.E014")]
         except ImproperlyConfigured as error:
             return [django_checks.Error(str(error), id="django_tasks.E009")]
         return broker.check()
