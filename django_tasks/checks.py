@@ -16,7 +16,7 @@ from django.core.management import find_commands
 from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from . import conf
+from . import conf, instrumentation
 from .definitions import declared_schedules, propagation
 from .definitions.backends import backend_classes, database_aliases, database_backends
 from .definitions.declared_schedules import Problem, Source
@@ -90,6 +90,18 @@ def check_pool(**kwargs: Any) -> list[CheckMessage]:
     except WrongExtension as error:
         return [Error(str(error), hint=EXTENSIONS, id="django_tasks.E014")]
     return []
+
+
+@register
+def check_instrumentation(**kwargs: Any) -> list[CheckMessage]:
+    """E014: a path in INSTRUMENTATION that leads to no subscriber."""
+    errors: list[CheckMessage] = []
+    for path in conf.read(getattr(settings, "DJANGO_TASKS", {}))[0].INSTRUMENTATION:
+        try:
+            instrumentation.load(path)
+        except ImproperlyConfigured as error:
+            errors.append(Error(str(error), hint=EXTENSIONS, id="django_tasks.E014"))
+    return errors
 
 
 @register

@@ -75,6 +75,8 @@ class AppSettings:
     #: What travels with a task from where it is enqueued to its body: dotted paths of classes or
     #: objects with capture() and restore(value). `propagation` reads them.
     CONTEXT_PROPAGATORS: tuple[str, ...] = ()
+    #: Who is told what happens to tasks: dotted paths of functions of one argument, or of classes.
+    INSTRUMENTATION: tuple[str, ...] = ()
     #: More modules to import beside each app's ``tasks``, as dotted paths.
     TASK_MODULES: tuple[str, ...] = ()
     #: Schedules by name: {"task": path, "schedule": crontab(…), …}. `declared` reads them.

@@ -1,10 +1,16 @@
 """What the document shows is what is tried here, and passes its own tests."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from shop import metrics
 from shop.tests import DirectoryBrokerTests, FreshThreadPoolTests
+
+from django_tasks import instrumentation
+from django_tasks.instrumentation import Batch, Event, Outcome, TaskEvent
 
 __all__ = ["DirectoryBrokerTests", "FreshThreadPoolTests"]
 
@@ -26,3 +32,19 @@ def test_example_of_the_document_is_the_one_that_is_tried(name, text):
     tried = (Path(__file__).parent / "shop" / name).read_text(encoding="utf-8")
 
     assert text.strip() == tried.strip()
+
+
+def test_metrics_count(settings):
+    """As the document's settings name them."""
+    settings.DJANGO_TASKS = {"INSTRUMENTATION": ["shop.metrics.count"]}
+    now = datetime.now(UTC)
+    task = TaskEvent(
+        uuid4(), "shop.tasks.pay", "mail", 0, 1, now, claimed_at=now + timedelta(seconds=2),
+        run_time=3.0, outcome=Outcome.RETRIED,
+    )  # fmt: skip
+
+    for event in Event:
+        instrumentation.tell(Batch(event, "default", [task]))
+
+    assert metrics.ended == {("shop.tasks.pay", "retried"): 1}
+    assert (metrics.waited, metrics.ran) == ({"mail": 2.0}, {"shop.tasks.pay": 3.0})

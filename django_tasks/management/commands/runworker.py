@@ -22,6 +22,7 @@ from ..serving import (
     check_address,
     check_beat,
     check_caller,
+    check_instrumentation,
     check_propagators,
     check_tables,
 )
@@ -105,6 +106,7 @@ class Command(ServingCommand):
         check_caller()
         check_tables(config.database)
         check_propagators()
+        check_instrumentation()
         if config.beat:
             check_beat(config.database)
         if config.health is not None:
