@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from unittest import SkipTest
 from uuid import UUID, uuid4
@@ -21,6 +22,7 @@ from ..ids import uuid7
 from ..models import TaskRecord
 from ..routing import QueueSelection
 from ..runtime.outages import Outage
+from ..store.dialects import dialect_for
 from ..store.tasks import enqueue
 from ..store.tasks.broker_claims import BrokerClaimer
 from ..worker.keeper.reconciler import Reconciler
@@ -95,7 +97,7 @@ class BrokerConformance(_TestCase):
 
     def store_unpublished(self, count: int) -> list[Ready]:
         """Commit ready tasks of a process that dies before it can publish them."""
-        new = self.backend._new(self.task())
+        new = self.backend.prepare(self.task())
         made = [Ready(uuid7(), self.queue, 0) for _ in range(count)]
         for ready in made:
             enqueue.insert(self.backend.database, new, ready.id, "[1]", "{}", wake=False)
@@ -186,7 +188,9 @@ class BrokerConformance(_TestCase):
 
     def test_listener_can_be_waited_for(self) -> None:
         """What `listen()` returns, if anything, has a descriptor and reads without waiting."""
-        listener: Listener | None = self.backend.broker.listen(connections[self.backend.database])
+        connection = connections[self.backend.database]
+        make = partial(dialect_for(connection).listener, connection)
+        listener: Listener | None = self.backend.broker.listen(make)
         if listener is None:
             return
         self.addCleanup(listener.close)

@@ -22,13 +22,12 @@ from django.db import connections
 
 from ..definitions.task import Task
 from ..ids import uuid7
-from ..runtime.forks import DONE, accept_signals, fork
+from ..runtime.forks import DONE, LOOK, accept_signals, fork
 from ..runtime.wakeups import WakeUp
 from ..serializers import dumps
 from ..store.values import Claim
 from ..worker.board import NEVER, Board
 from ..worker.execution.jobs import Job, Outcome
-from ..worker.execution.limits import LOOK
 from ..worker.execution.runner import Runner
 from ..worker.pools.base import Pool
 from ..worker.pools.choice import make_pool
@@ -78,7 +77,7 @@ class Driver:
         task: Task[..., Any] = Task(func=body, soft_time_limit=soft)
         claim = Claim(
             uuid7(), task.module_path, dumps(list(args), "args", 10_000), "{}", "conformance",
-            priority=0, attempts=1, max_attempts=1, lost=0, claims=1, is_expired=False,
+            priority=0, attempts=1, max_attempts=1, lost=0, hooks=0, claims=1, is_expired=False,
         )  # fmt: skip
         return Job(claim, task, self.lane.reserve(claim.id, claim.claims))
 

@@ -9,8 +9,9 @@ from uuid import UUID
 
 from ... import instrumentation
 from ...instrumentation import Batch, Event, Outcome, TaskEvent
+from ...runtime.clock import clock
 from ...store.values import Claim, EndingKind, Success
-from ..board import Board, clock
+from ..board import Board
 from ..config import WorkerConfig
 from ..execution.jobs import Job
 from .outcomes import Ended
