@@ -16,16 +16,18 @@ from django.core.management import find_commands
 from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from . import conf
+from . import conf, instrumentation
 from .definitions import declared_schedules, propagation
 from .definitions.backends import backend_classes, database_aliases, database_backends
 from .definitions.declared_schedules import Problem, Source
 from .dep14 import mixed_install
 from .dep14.backends import DummyBackend, ImmediateBackend
 from .dep14.checks import check_tasks  # importing it registers it
+from .runtime.extensions import EXTENSIONS, WrongExtension
 from .store import time_zones
+from .worker.config import POOLS
 
-# E002, E004, E005 and E008 are found by the backend itself: `DatabaseBackend.check()`, which
+# E002, E004, E005, E008 and E014 are found by the backend itself: `DatabaseBackend.check()`, which
 # Django's own check of TASKS calls.
 __all__ = ["check_tasks"]
 
@@ -72,6 +74,33 @@ def check_propagators(**kwargs: Any) -> list[CheckMessage]:
         except ImproperlyConfigured as error:
             hint = "What it must have: docs/howto/multi-tenancy."
             errors.append(Error(str(error), hint=hint, id="django_tasks.E013"))
+    return errors
+
+
+@register
+def check_pool(**kwargs: Any) -> list[CheckMessage]:
+    """E014: the setting POOL leads to no pool. (Of a broker the backend tells.)"""
+    name = conf.read(getattr(settings, "DJANGO_TASKS", {}))[0].POOL
+    if name in POOLS:
+        return []
+    from .worker.pools.choice import pool_class
+
+    try:
+        pool_class("DJANGO_TASKS['POOL']", name)
+    except WrongExtension as error:
+        return [Error(str(error), hint=EXTENSIONS, id="django_tasks.E014")]
+    return []
+
+
+@register
+def check_instrumentation(**kwargs: Any) -> list[CheckMessage]:
+    """E014: a path in INSTRUMENTATION that leads to no subscriber."""
+    errors: list[CheckMessage] = []
+    for path in conf.read(getattr(settings, "DJANGO_TASKS", {}))[0].INSTRUMENTATION:
+        try:
+            instrumentation.load(path)
+        except ImproperlyConfigured as error:
+            errors.append(Error(str(error), hint=EXTENSIONS, id="django_tasks.E014"))
     return errors
 
 

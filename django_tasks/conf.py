@@ -53,6 +53,9 @@ class AppSettings:
     MAX_TRACEBACK_BYTES: int = 64 * KIB
     #: Bytes kept of what a task writes with context.log(): the newest.
     MAX_LOG_BYTES: int = 64 * KIB
+    #: Where `runworker` without --pool runs bodies: prefork, threads, asyncio, gevent, solo, or the
+    #: dotted path of a class.
+    POOL: str = "prefork"
     #: Most tasks that one process claims at a time. Slow tasks are claimed one by one whatever it
     #: says. 1: never claim more than can start at once.
     BATCH_SIZE: int = 100
@@ -72,6 +75,8 @@ class AppSettings:
     #: What travels with a task from where it is enqueued to its body: dotted paths of classes or
     #: objects with capture() and restore(value). `propagation` reads them.
     CONTEXT_PROPAGATORS: tuple[str, ...] = ()
+    #: Who is told what happens to tasks: dotted paths of functions of one argument, or of classes.
+    INSTRUMENTATION: tuple[str, ...] = ()
     #: More modules to import beside each app's ``tasks``, as dotted paths.
     TASK_MODULES: tuple[str, ...] = ()
     #: Schedules by name: {"task": path, "schedule": crontab(…), …}. `declared` reads them.
@@ -127,6 +132,8 @@ def _error_of(name: str, value: Any) -> str | None:
         wanted, good = "True, False or None", isinstance(value, bool)
     elif isinstance(default, bool):
         wanted, good = "True or False", isinstance(value, bool)
+    elif isinstance(default, str):
+        wanted, good = "a name or a dotted path", isinstance(value, str) and bool(value)
     elif isinstance(default, tuple):
         wanted = "a list or tuple of dotted paths"
         good = isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)

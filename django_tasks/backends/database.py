@@ -16,7 +16,7 @@ from django.utils.inspect import get_func_args
 from django.utils.module_loading import import_string
 from django.utils.timezone import is_aware
 
-from .. import ids, serializers
+from .. import ids, instrumentation, serializers
 from ..brokers import configured as known_brokers
 from ..brokers.base import Broker, Ready
 from ..conf import app_settings, suggest
@@ -31,7 +31,9 @@ from ..dep14.backends import BaseTaskBackend
 from ..dep14.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
 from ..dep14.functions import is_module_level_function
 from ..exceptions import InvalidTask, TaskResultDoesNotExist
+from ..instrumentation import Batch, Event, TaskEvent
 from ..routing import is_queue_name
+from ..runtime.extensions import EXTENSIONS, WrongExtension
 from ..signals import has_listeners, task_enqueued
 
 if TYPE_CHECKING:
@@ -45,7 +47,8 @@ OPTIONS = {
     "database": "alias of the database with the tables; default: the router's choice",
     "max_attempts": "attempts of a task that does not say; default 1",
     "backoff": "backoff (or its dotted path) of a task that does not say; default exponential",
-    "broker": 'who hands out ready ids: "database" (default), "redis", or a dict with its "name"',
+    "broker": 'who hands out ready ids: "database" (default), "redis", "kombu", the dotted path of'
+    ' a class, or a dict with one of them as "name"',
 }
 
 
@@ -145,7 +148,7 @@ class DatabaseBackend(BaseTaskBackend):
             return there
         self._publish(new, [task_id])
         result = new.result(task_id, *own)
-        self.send_enqueued([result])
+        self.tell([result])
         return result
 
     def _insert_given(
@@ -188,7 +191,7 @@ class DatabaseBackend(BaseTaskBackend):
         if own:
             enqueue.insert_many(self.database, new, own, wake=self.broker.wakes(task.queue_name))
             self._publish(new, [task_id for task_id, _, _ in own])
-            self.send_enqueued(results)
+            self.tell(results)
         return results
 
     def _store_given(
@@ -202,7 +205,7 @@ class DatabaseBackend(BaseTaskBackend):
         stored = [row for row in own if row[0] not in there]
         if stored:
             self._publish(new, [task_id for task_id, _, _ in stored])
-            self.send_enqueued(enqueue.EnqueuedMany(new, stored))
+            self.tell(enqueue.EnqueuedMany(new, stored))
         publishing.publish_again(self.database, there)
         return enqueue.EnqueuedMany(new, own, there)
 
@@ -258,6 +261,14 @@ class DatabaseBackend(BaseTaskBackend):
         args_json = serializers.dumps(list(args), "args", limit) if args else "[]"
         left = limit - len(args_json)
         return args_json, serializers.dumps(kwargs, "kwargs", left) if kwargs else "{}"
+
+    def tell(self, results: Sequence[TaskResult[Any]]) -> None:
+        """Tell of tasks that were enqueued: subscribers after the commit, receivers at once."""
+        if instrumentation.subscribers():
+            events = [_event(result) for result in results]
+            batch = Batch(Event.ENQUEUED, self.alias, events)
+            transaction.on_commit(partial(instrumentation.tell, batch), using=self.database)
+        self.send_enqueued(results)
 
     def send_enqueued(self, results: Sequence[TaskResult[Any]]) -> None:
         """Send task_enqueued for each."""
@@ -350,6 +361,8 @@ class DatabaseBackend(BaseTaskBackend):
     def _check_broker(self) -> Iterable[django_checks.CheckMessage]:
         try:
             broker = self.broker
+        except WrongExtension as error:
+            return [django_checks.Error(str(error), hint=EXTENSIONS, id="django_tasks.E014")]
         except ImproperlyConfigured as error:
             return [django_checks.Error(str(error), id="django_tasks.E009")]
         return broker.check()
@@ -410,6 +423,18 @@ def _check_function(function: Callable[..., Any], module_path: str, takes_contex
             f"{module_path} is a generator, whose body a call does not run. Return a list,"
             " or enqueue a task for each item."
         )
+
+
+def _event(result: TaskResult[Any]) -> TaskEvent:
+    task = result.task
+    return TaskEvent(
+        UUID(result.id),
+        task.module_path,
+        task.queue_name,
+        task.priority,
+        enqueued_at=result.enqueued_at,
+        run_after=task.run_after if isinstance(task.run_after, datetime) else None,
+    )
 
 
 def _is_priority(value: Any) -> bool:

@@ -280,6 +280,7 @@ def _report(database: str, changes: Sequence[Change]) -> None:
     for change in changes:
         for task in change.tasks:
             _log(change.row, task)
+    records.tell_subscribers([(t.call, t.record) for change in changes for t in change.tasks])
     made = [(task.call, task.record.pk) for change in changes for task in change.tasks]
     records.send_enqueued(database, made)
 

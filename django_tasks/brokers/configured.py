@@ -12,6 +12,7 @@ from django.utils.module_loading import import_string
 
 from ..conf import suggest
 from ..dep14.handler import task_backends
+from ..runtime.extensions import is_dotted_path, load_class
 from .base import Broker
 
 DATABASE = "database"
@@ -35,7 +36,8 @@ def broker_for(alias: str) -> Broker:
     """
     Return the broker of a backend, the same for all threads of this process.
 
-    Raise ImproperlyConfigured if its extra is not installed or its settings are wrong.
+    Raise ImproperlyConfigured if its extra is not installed or its settings are wrong, and
+    WrongExtension, which is one, if a dotted path leads to no broker.
     """
     broker = _brokers.get(alias)
     if broker is None:
@@ -47,6 +49,9 @@ def broker_for(alias: str) -> Broker:
 
 def _make(alias: str) -> Broker:
     name, settings = named(_given(alias))
+    if name not in BROKERS:
+        where = f"TASKS[{alias!r}]['OPTIONS']['broker']"
+        return cast(Broker, load_class(where, name, Broker, ["alias"], settings)(alias, **settings))
     path, _ = BROKERS[name]
     try:
         broker_class = import_string(path)
@@ -75,7 +80,7 @@ def named(given: Any) -> tuple[str, dict[str, Any]]:
 
 
 def option_errors(where: str, given: Any) -> Iterator[str]:
-    """Yield what is wrong with the option; no broker's package is imported for it."""
+    """Yield what is wrong with the option; no broker's module is imported for it."""
     if not isinstance(given, (str, dict)) or (isinstance(given, dict) and "name" not in given):
         what = f"a dict of {', '.join(map(repr, given))}" if isinstance(given, dict) else given
         yield f"{where} must be a broker's name or a dict with its 'name', not {what}."
@@ -85,10 +90,11 @@ def option_errors(where: str, given: Any) -> Iterator[str]:
         yield f"{where} is a URL. Write it as {{'name': 'kombu', 'url': ...}}."
         return
     if name not in BROKERS:
-        yield (
-            f"{where} must be one of {', '.join(map(repr, BROKERS))}, not {name!r}"
-            f"{suggest(name, BROKERS)}"
-        )
+        if not is_dotted_path(name):  # what a path leads to is looked at when it is needed
+            yield (
+                f"{where} must be one of {', '.join(map(repr, BROKERS))} or the dotted path of a"
+                f" class, not {name!r}{suggest(name, BROKERS)}"
+            )
         return
     _, options = BROKERS[name]
     for option, value in settings.items():

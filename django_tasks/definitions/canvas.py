@@ -155,7 +155,8 @@ class chain(_Members[R]):  # noqa: N801 - Celery's name
     One after the other: each member gets the value of the one before it as first argument.
 
     Members may be given one by one or as one iterable. Its value is the last one's; without
-    members, what it was given, else None. A chain in a chain is the same as its members there.
+    members, what it was given, else None. A chain in a chain is the same as its members there,
+    unless it has an on_failure of its own.
     """
 
     members: tuple[Canvas[Any], ...]
@@ -194,7 +195,7 @@ class chain(_Members[R]):  # noqa: N801 - Celery's name
         def __init__(self, *members, on_failure=None):
             """`on_failure`: see `Signature.using`; for the failure of any member."""
             put = object.__setattr__
-            put(self, "members", tuple(_flat(_checked("chain", members))))
+            put(self, "members", tuple(_flat(chain, _checked("chain", members))))
             put(self, "on_failure", as_callback(on_failure))
 
 
@@ -204,7 +205,8 @@ class group(_Members[list[R]]):  # noqa: N801 - Celery's name
     All at once: each member gets the value of what stands before the group.
 
     Members may be given one by one or as one iterable. Its value is the list of theirs, in order;
-    without members [].
+    without members []. A group in a group is the same as its members there, as in Celery, unless
+    it has an on_failure or allow_failures of its own.
     """
 
     members: tuple[Canvas[R], ...]
@@ -237,7 +239,7 @@ class group(_Members[list[R]]):  # noqa: N801 - Celery's name
             the failure of more than that.
             """
             put = object.__setattr__
-            put(self, "members", _checked("group", members))
+            put(self, "members", tuple(_flat(group, _checked("group", members))))
             put(self, "allow_failures", checked_allowance(allow_failures))
             put(self, "on_failure", as_callback(on_failure))
 
@@ -368,10 +370,15 @@ def _no_canvas(value: Any) -> str:
     )
 
 
-def _flat(members: tuple[Canvas[Any], ...]) -> Iterator[Canvas[Any]]:
-    """Yield the members of a chain, with those of its chains, which are flat themselves."""
+def _flat(kind: type[Canvas[Any]], members: tuple[Canvas[Any], ...]) -> Iterator[Canvas[Any]]:
+    """Yield members, and in place of those of the same kind theirs, which are flat already."""
     for member in members:
-        if isinstance(member, chain) and member.on_failure is None:
-            yield from member.members
-        else:
+        if type(member) is not kind or _has_policy(member):
             yield member
+        else:
+            yield from getattr(member, "members")  # noqa: B009 - chains and groups have them
+
+
+def _has_policy(member: Canvas[Any]) -> bool:
+    callback = getattr(member, "on_failure", None)
+    return callback is not None or getattr(member, "allow_failures", 0) != 0

@@ -105,6 +105,9 @@ class StoringBackend(Protocol):
     def validate_task(self, task: Any) -> None:
         """Raise InvalidTask unless this backend can run `task`."""
 
+    def tell(self, results: Sequence[Any]) -> None:
+        """Tell subscribers and receivers of enqueued tasks."""
+
     def send_enqueued(self, results: Sequence[Any]) -> None:
         """Send task_enqueued for each result."""
 

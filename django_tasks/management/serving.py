@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections
 from django.db.models import Model
 
+from .. import instrumentation
 from ..definitions import propagation
 from ..models import RollupMark, Schedule
 from ..runtime.health import family_of
@@ -104,6 +105,14 @@ def check_propagators() -> None:
     """Raise CommandError when a path in CONTEXT_PROPAGATORS leads to no propagator."""
     try:
         propagation.propagators()
+    except ImproperlyConfigured as error:  # system checks can be skipped
+        raise CommandError(str(error)) from error
+
+
+def check_instrumentation() -> None:
+    """Raise CommandError when a path in INSTRUMENTATION leads to no subscriber."""
+    try:
+        instrumentation.subscribers()
     except ImproperlyConfigured as error:  # system checks can be skipped
         raise CommandError(str(error)) from error
 

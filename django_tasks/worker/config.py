@@ -10,6 +10,9 @@ from ..routing import QueueSelection
 #: How many times its size a worker can grow while it runs.
 HEADROOM = 4
 
+#: Characters of a pool's name in the worker's row.
+LONGEST_POOL_NAME = 20
+
 POOLS = ("prefork", "threads", "asyncio", "gevent", "solo")
 
 
@@ -20,6 +23,7 @@ class WorkerConfig:
     backend: str
     database: str
     queues: QueueSelection
+    #: One of POOLS, or the dotted path of a class.
     pool: str
     #: Processes that run tasks.
     processes: int
@@ -41,6 +45,11 @@ class WorkerConfig:
     is_quarantine: bool = False
     #: New at each start, so that no other worker is ever taken for this one.
     worker_id: UUID = field(default_factory=uuid4)
+
+    @property
+    def pool_name(self) -> str:
+        """The pool as people are shown it: of a dotted path the name of the class."""
+        return self.pool.rpartition(".")[2][:LONGEST_POOL_NAME]
 
     @property
     def concurrency(self) -> int:

@@ -153,10 +153,10 @@ SILENT = {
         *("look", "lock_due", "lock_due_one", "due_ids", "unfinished", "taken_slots"),
         *("unreadable", "disable", "count_enabled", "prune_runs", "prunable_runs"),
     },
-    records: {"record_of", "send_enqueued"},
+    records: {"record_of", "send_enqueued", "tell_subscribers"},
     Intervention: {"cancel", "delete"},
     DatabaseBackend: {
-        *("validate_task", "send_enqueued", "get_result", "exists", "cancel", "check"),
+        *("validate_task", "send_enqueued", "tell", "get_result", "exists", "cancel", "check"),
         *("check_wait", "explain", "prepare", "ready_queues"),
     },
 }

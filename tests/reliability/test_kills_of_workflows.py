@@ -33,7 +33,7 @@ def start_chord(number, size):
     if number % 3 == 0:
         inner = [f"{number}-inner-{member}" for member in range(3)]
         members.append(group(tasks.work.si(each) for each in inner))
-        value.append(inner)
+        value += inner  # as Celery has it
     if number % 5 == 0:
         members.append(tasks.always_fail.si(f"{number}-doomed"))
         value = None
@@ -74,9 +74,8 @@ def test_callbacks_run_once_or_are_cancelled(project, is_full):
             assert not project.ledger.count("start", key), "it ran, though a member had failed"
             continue
         assert (handle.status, handle.value) == (Status.SUCCESSFUL, value), key
-        members = {each for part in value for each in ([part] if isinstance(part, str) else part)}
         began = min(project.ledger.times("start")[key])
-        late = [member for member in members if min(ends[member]) > began]
+        late = [member for member in value if min(ends[member]) > began]
         assert not late, f"{key} began before {late} ended"
     assert runs_are_explained(project, callbacks) == []
     assert killer.faults, "nothing was killed: the test shows nothing"

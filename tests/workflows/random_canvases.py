@@ -9,9 +9,15 @@ FAILED = object()
 
 
 class Canvases:
-    """Makes canvases with a random generator."""
+    """
+    Makes canvases with a random generator.
 
-    def __init__(self, random, *, failures=False, empty=True):
+    Generators of the same seed make the same shapes, of whosever classes and task are given.
+    """
+
+    def __init__(self, random, *, failures=False, empty=True, kinds=(chain, group, chord), mix=mix):
+        self.make_chain, self.make_group, self.make_chord = kinds
+        self.mix = mix
         self.random = random
         self.failures = failures
         self.fewest = 0 if empty else 2
@@ -25,21 +31,22 @@ class Canvases:
 
     def signature(self, depth):
         args = [self.random.randrange(100) for _ in range(self.random.randrange(3))]
-        task = fail if self.failures and self.random.random() < 0.12 else mix
+        task = fail if self.failures and self.random.random() < 0.12 else self.mix
         made = task.si(*args) if self.random.random() < 0.25 else task.s(*args)
-        return made.using(**self.callback(made))
+        options = self.callback(made)
+        return made.using(**options) if options else made
 
     def chain(self, depth):
         members = self.members(depth)
-        return chain(members, **self.callback(*members))
+        return self.make_chain(members, **self.callback(*members))
 
     def group(self, depth):
         members = self.members(depth)
-        return group(members, **self.allowance(), **self.callback(*members))
+        return self.make_group(members, **self.allowance(), **self.callback(*members))
 
     def chord(self, depth):
         header, body = self.members(depth), self.one(depth)
-        return chord(header, body, **self.allowance(), **self.callback(body, *header))
+        return self.make_chord(header, body, **self.allowance(), **self.callback(body, *header))
 
     def members(self, depth):
         return [self.one(depth) for _ in range(self.random.randrange(self.fewest, 4))]

@@ -53,7 +53,9 @@ def canvas(chance, depth=3):
         tail, value = canvas(chance, depth - 1)
         return chain(head, tail), value
     members = [canvas(chance, depth - 1) for _ in range(chance.randrange(1, 4))]
-    values = [value for _, value in members]
+    values = []
+    for each, value in members:  # a group in a group stands for its members
+        values += value if isinstance(each, group) else [value]
     if kind == "group":
         return group(*[each for each, _ in members]), values
     return chord([each for each, _ in members], tasks.describe.s()), {

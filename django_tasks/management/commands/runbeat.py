@@ -12,7 +12,7 @@ from django.db import connections
 
 from ...beat.loop import BeatConfig
 from ...store.schedules import due
-from ..serving import ServingCommand, check_address, check_beat
+from ..serving import ServingCommand, check_address, check_beat, check_instrumentation
 from ..tasks_command import find_backend
 
 EXAMPLES = """
@@ -44,6 +44,7 @@ class Command(ServingCommand):
             backend=backend.alias, database=backend.database, host=socket.gethostname()
         )
         check_beat(config.database)
+        check_instrumentation()
         if options["health_port"] is not None:
             check_address(*options["health_port"])
         self.introduce(banner(config), options["verbosity"])

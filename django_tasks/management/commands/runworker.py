@@ -11,9 +11,10 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import connections
 
-from ...conf import app_settings
+from ...conf import app_settings, suggest
 from ...definitions import registry
 from ...routing import QueueSelection
+from ...runtime.extensions import WrongExtension, is_dotted_path
 from ...worker.config import POOLS, WorkerConfig
 from ..serving import (
     USAGE,
@@ -21,6 +22,7 @@ from ..serving import (
     check_address,
     check_beat,
     check_caller,
+    check_instrumentation,
     check_propagators,
     check_tables,
 )
@@ -53,8 +55,9 @@ class Command(ServingCommand):
             help="queues to serve, in order: names, prefixes as mail*, or * (default: *)",
         )  # fmt: skip
         parser.add_argument(
-            "--pool", choices=POOLS, default="prefork",
-            help="where bodies run (default: prefork, a process per slot)",
+            "--pool", type=_pool, default=None,
+            help=f"where bodies run: {', '.join(POOLS)}, or the dotted path of a class (default:"
+            " POOL, prefork: a process per slot)",
         )  # fmt: skip
         parser.add_argument(
             "--concurrency", "-c", type=_count, default=None,
@@ -103,6 +106,7 @@ class Command(ServingCommand):
         check_caller()
         check_tables(config.database)
         check_propagators()
+        check_instrumentation()
         if config.beat:
             check_beat(config.database)
         if config.health is not None:
@@ -117,6 +121,7 @@ class Command(ServingCommand):
         if options["beat"] and options["burst"]:
             raise CommandError("--beat and --burst exclude each other.", returncode=USAGE)
         backend = find_backend(options["backend"])
+        options["pool"] = _chosen_pool(options["pool"])
         processes, slots = _size(options)
         least, most = options["autoscale"] or (None, processes)
         if options["pool"] == "gevent":
@@ -160,6 +165,20 @@ def banner(config: WorkerConfig) -> str:
         f"  database {config.database} ({database.display_name}), {counted(tasks)} known\n"
         f"  stop     Ctrl+C or SIGTERM; running tasks have {config.grace:g} s"
     )
+
+
+def _chosen_pool(given: str | None) -> str:
+    """Return the pool of --pool, or of the setting. Raise CommandError if a path leads to none."""
+    name = given or app_settings.POOL
+    if name in POOLS:
+        return name
+    from ...worker.pools.choice import pool_class
+
+    try:
+        pool_class("--pool" if given else "DJANGO_TASKS['POOL']", name)
+    except WrongExtension as error:
+        raise CommandError(str(error), returncode=USAGE if given else 1) from error
+    return name
 
 
 def _size(options: dict[str, Any]) -> tuple[int, int]:
@@ -214,6 +233,15 @@ def _queues(text: str) -> QueueSelection:
         return QueueSelection.parse(text)
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from None
+
+
+def _pool(text: str) -> str:
+    if text not in POOLS and not is_dotted_path(text):
+        known = ", ".join(POOLS)
+        raise ArgumentTypeError(
+            f"{text!r} is none of {known}, and no dotted path of a class{suggest(text, POOLS)}"
+        )
+    return text
 
 
 def _count(text: str) -> int:

@@ -192,7 +192,7 @@ def run_now(schedule_id: int, *, using: str) -> TaskResult[Any]:
     Raise ValidationError when its task or arguments are wrong, Schedule.DoesNotExist.
     """
     call, result = repeated(using, partial(_run_now, schedule_id, using))
-    call.backend.send_enqueued([result])
+    call.backend.tell([result])
     return result
 
 

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from ... import instrumentation
 from ...definitions import propagation
 from ...ids import uuid7
+from ...instrumentation import Batch, Event, TaskEvent
 from ...models import TaskRecord
 from ...signals import has_listeners, task_enqueued
 from ...statuses import Status
@@ -74,6 +76,26 @@ def hand_out(database: str, made: Iterable[tuple[ScheduledCall, TaskRecord]]) ->
     publishing.publish_again(database, [record.pk for _, record in ready])
     if later:
         publishing.expect(database)
+
+
+def tell_subscribers(made: Sequence[tuple[ScheduledCall, TaskRecord]]) -> None:
+    """Tell the subscribers of `instrumentation` of tasks that are stored and committed."""
+    if not instrumentation.subscribers():
+        return
+    for backend in {call.backend for call, _ in made}:
+        events = [
+            TaskEvent(
+                record.pk,
+                record.task_path,
+                record.queue_name,
+                record.priority,
+                enqueued_at=record.enqueued_at,
+                run_after=record.run_after,
+            )
+            for call, record in made
+            if call.backend is backend
+        ]
+        instrumentation.tell(Batch(Event.ENQUEUED, backend.alias, events))
 
 
 def send_enqueued(database: str, made: Sequence[tuple[ScheduledCall, UUID]]) -> None:

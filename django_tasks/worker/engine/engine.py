@@ -136,6 +136,7 @@ class Engine:
         self.polling = Polling(self.connection, self.wake_up)
         self.claimer = make_claimer(self.config, self.process, self.lane.board)
         self.recorder = Recorder(self.config, self.process, self.claimer, self._forget)
+        self.recorder.batches.board = self.lane.board
 
     def _is_done(self) -> bool:
         if self.held or self.outcomes or self.recorder.is_waiting:
@@ -282,6 +283,7 @@ class Engine:
         claims, wrong = resolved(self.config.database, claims)
         jobs = []
         metadata = contexts.metadata_of(self.config.database, claims)
+        self.recorder.batches.claimed(claims, metadata)
         listeners = Listeners(task_started)
         for claim in claims:
             if self.claims_left is not None:

@@ -18,6 +18,7 @@ from ..config import WorkerConfig
 from ..execution.connections import OwnConnections, ReceiverConnections
 from ..execution.failures import fail, in_ascii
 from ..execution.jobs import Job, Outcome
+from ..reporting.batches import BatchTeller
 from ..reporting.logs import log_endings, log_late, log_successes
 from ..reporting.outcomes import Ended
 from ..reporting.signals import SignalSender
@@ -49,6 +50,7 @@ class Recorder:
         self.signal_sender = SignalSender(
             config.database, receivers or ReceiverConnections(config.database)
         )
+        self.batches = BatchTeller(config, process)
         self.claimer = claimer
         #: Whether a statement failed beside others that may have claimed.
         self.may_have_forgotten = False
@@ -194,6 +196,7 @@ class Recorder:
                 ending = ending._replace(kind=EndingKind.CANCEL)
             ended.append((job.claim, ending, job.exception))
         log_endings(ended, self.config)
+        self.batches.ended(ended, [job for job, _ in batch])
         self.signal_sender.send_endings(ended)
 
     def _send_settled(self) -> None:
@@ -273,6 +276,7 @@ class Recorder:
     def _send_successes(self, written: list[tuple[Job, Success]]) -> None:
         claims = [(job.claim, success) for job, success in written]
         log_successes(claims, self.config)
+        self.batches.succeeded(written)
         self.signal_sender.send_successes([claim for claim, _ in claims])
 
 

@@ -45,6 +45,7 @@ class InlineWorker:
         self.recorder = Recorder(
             config, 1, self.claimer, lambda job: self.lane.release(job.entry), OwnConnections()
         )
+        self.recorder.batches.board = self.lane.board
         self.runner = Runner(config.database, self.lane, self)
 
     def ask(self, function: Callable[[], Any], *, wait: bool) -> Any:
@@ -79,7 +80,9 @@ class InlineWorker:
         [claim], wrong = resolved(self.config.database, claims)
         task = registry.find(claim.task_path)
         job = Job(claim, task, self.lane.reserve(claim.id, claim.claims))
-        job.metadata = contexts.metadata_of(self.config.database, claims).get(claim.id)
+        metadata = contexts.metadata_of(self.config.database, claims)
+        job.metadata = metadata.get(claim.id)
+        self.recorder.batches.claimed(claims, metadata)
         job.sends_started = task is not None and has_listeners(
             task_started, type(task.get_backend())
         )

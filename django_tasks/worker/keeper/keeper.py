@@ -85,7 +85,7 @@ class Keeper:
             pid=os.getppid() if config.pool != "solo" else os.getpid(),
             backend=config.backend,
             queues=str(config.queues)[:1000],
-            pool=config.pool,
+            pool=config.pool_name,
             concurrency=config.concurrency,
             max_concurrency=config.max_concurrency,
             lease=app_settings.LEASE,

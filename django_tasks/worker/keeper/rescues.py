@@ -20,6 +20,7 @@ from ...store.workers.leases import SWEEP_CHUNK, Orphan
 from ..config import WorkerConfig
 from ..engine.settling import Refused, settle_apart
 from ..execution.connections import ReceiverConnections
+from ..reporting.batches import BatchTeller
 from ..reporting.logs import log_endings
 from ..reporting.outcomes import Ended
 from ..reporting.signals import SignalSender
@@ -48,6 +49,7 @@ class Rescues:
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
         self.signal_sender = SignalSender(config.database, ReceiverConnections(config.database))
+        self.batches = BatchTeller(config, 0)
         #: What may be written or not: the database went away meanwhile.
         self._in_hand: _Batch | None = None
         self._unsent: deque[Ended] = deque()
@@ -128,4 +130,5 @@ class Rescues:
                 ending = ending._replace(kind=EndingKind.CANCEL)
             ended.append((claim, ending, None))
         log_endings(ended, self.config)
+        self.batches.ended(ended)
         self._unsent.extend(ended)
