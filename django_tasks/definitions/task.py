@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    Literal,
+    Never,
+    ParamSpec,
+    TypeVar,
+    overload,
+)
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -141,13 +151,15 @@ class Task(_Task[P, R], Generic[P, R]):
         max_attempts: int | None = None,
         metadata: dict[str, Any] | None = None,
         task_id: UUID | str | None = None,
+        **unknown: Never,
     ) -> Task[P, R]:
         """
         Return a copy with other values for one call; None keeps what the task has.
 
         `task_id`: a UUID that the caller chose for the task. To enqueue the same call with the same
         id again is safe: there is one task, and its result is returned. Raise TaskResultMismatch,
-        when it is enqueued, if another call has the id.
+        when it is enqueued, if another call has the id. Raise TypeError for another name, with the
+        one that is meant.
         """
         given: dict[str, Any] = {
             "priority": priority,
@@ -159,6 +171,8 @@ class Task(_Task[P, R], Generic[P, R]):
             "metadata": metadata,
             "task_id": task_id,
         }
+        if unknown:
+            options.check_names_of_call(unknown, given, self.__dataclass_fields__)
         changes = {name: value for name, value in given.items() if value is not None}
         copy = self.restored(**changes)
         copy.__post_init__()
@@ -185,6 +199,16 @@ class Task(_Task[P, R], Generic[P, R]):
         async def acall(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
     else:
+        #: Templates call what can be called, and would only be told that this cannot.
+        do_not_call_in_templates = True
+
+        def __call__(self, *args, **kwargs):
+            """Raise TypeError: what to call instead. Type checkers know no such method."""
+            name = self.func.__name__
+            raise TypeError(
+                f"{self.module_path} is a task, which is not called itself: {name}.enqueue(...) has"
+                f" a worker run it, {name}.call(...) runs it here and now."
+            )
 
         def __getattr__(self, name):
             hint = options.method_hint(name)
