@@ -256,11 +256,17 @@ class DatabaseBackend(BaseTaskBackend):
     def _to_json(
         self, task: Task[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
     ) -> tuple[str, str]:
-        checker_of(task.func, task.takes_context).check(args, kwargs)
+        checker = checker_of(task.func, task.takes_context)
+        checker.check(args, kwargs)
         limit = app_settings.MAX_ARGS_BYTES
-        args_json = serializers.dumps(list(args), "args", limit) if args else "[]"
-        left = limit - len(args_json)
-        return args_json, serializers.dumps(kwargs, "kwargs", left) if kwargs else "{}"
+        try:
+            args_json = serializers.dumps(list(args), "args", limit) if args else "[]"
+            left = limit - len(args_json)
+            return args_json, serializers.dumps(kwargs, "kwargs", left) if kwargs else "{}"
+        except (TypeError, ValueError):
+            for name, value in checker.named(args, kwargs):
+                serializers.normalized(value, f"argument {name!r}")
+            raise  # each is JSON: together they are too large
 
     def tell(self, results: Sequence[TaskResult[Any]]) -> None:
         """Tell of tasks that were enqueued: subscribers after the commit, receivers at once."""
@@ -402,7 +408,7 @@ def _imported(alias: str, path: str) -> Backoff:
 
 
 #: Asked with each call; a function does not change its mind.
-is_coroutine_function = lru_cache(maxsize=None)(iscoroutinefunction)
+is_coroutine_function = cache(iscoroutinefunction)
 
 
 @cache  # what it raises is not kept
