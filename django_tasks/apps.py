@@ -12,7 +12,10 @@ from django.db.models.signals import post_migrate, pre_save
 from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
-DEFAULT_TASKS = {"default": {"BACKEND": "django_tasks.backends.database.DatabaseBackend"}}
+#: QUEUES is empty: whoever sets nothing may name any queue.
+DEFAULT_TASKS = {
+    "default": {"BACKEND": "django_tasks.backends.database.DatabaseBackend", "QUEUES": []}
+}
 
 
 class DjangoTasksConfig(AppConfig):

@@ -250,7 +250,7 @@ class TestHandler:
         del settings.TASKS
 
         path = "django_tasks.backends.database.DatabaseBackend"
-        assert task_backends.settings == {"default": {"BACKEND": path}}
+        assert task_backends.settings == {"default": {"BACKEND": path, "QUEUES": []}}
 
     def test_empty_setting_means_no_backend(self, settings):
         settings.TASKS = {}

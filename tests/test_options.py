@@ -269,6 +269,23 @@ def test_unknown_queue_is_named_with_the_known_ones(settings):
         assert "did you mean 'mail'?" in str(caught.value)
 
 
+def test_a_refused_queue_comes_with_the_task_its_place_and_the_setting_to_paste(settings):
+    """Whoever reads the message can go there, or paste the list."""
+    settings.TASKS = {
+        "default": {
+            "BACKEND": "django_tasks.backends.database.DatabaseBackend",
+            "QUEUES": ["default", "mail"],
+        }
+    }
+    line = plain.__code__.co_firstlineno
+
+    assert message_of(InvalidTask, plain, queue_name="reports") == (
+        f"Queue 'reports' is not valid for backend. {__name__}.plain ({__file__}:{line}) asks for"
+        " it, and TASKS['default']['QUEUES'] has: default, mail. To add it, set"
+        ' "QUEUES": ["default", "mail", "reports"] in TASKS["default"]; "QUEUES": [] allows any.'
+    )
+
+
 def test_naive_run_after_is_refused():
     """A time without a zone means something else on each machine."""
     with pytest.raises(InvalidTask, match="run_after must be an aware datetime"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property, lru_cache, partial
@@ -25,7 +26,7 @@ from ..definitions.options import backoff_error
 from ..definitions.protocols import Backoff
 from ..definitions.results import TaskResult
 from ..definitions.retries import DEFAULT_BACKOFF
-from ..definitions.signatures import checker_of
+from ..definitions.signatures import checker_of, place_of
 from ..definitions.task import Task
 from ..dep14.backends import BaseTaskBackend
 from ..dep14.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
@@ -106,7 +107,7 @@ class DatabaseBackend(BaseTaskBackend):
 
     def validate_task(self, task: Any) -> None:
         """Raise InvalidTask unless this backend can run `task`."""
-        _check_function(task.func, task.module_path, task.takes_context)
+        _check_function(task.func, task.takes_context)
         if not self.supports_async_task and is_coroutine_function(task.func):
             raise InvalidTask("Backend does not support async Tasks.")
         if not _is_priority(task.priority):
@@ -119,17 +120,23 @@ class DatabaseBackend(BaseTaskBackend):
         if not isinstance(task.run_after, (datetime, timedelta, type(None))):
             raise InvalidTask("run_after must be an aware datetime or a timedelta.")
         if self.queues and task.queue_name not in self.queues:
-            raise InvalidTask(
-                f"Queue '{task.queue_name}' is not valid for backend."
-                f" TASKS[{self.alias!r}]['QUEUES'] has: {', '.join(sorted(self.queues))}"
-                f"{suggest(task.queue_name, self.queues)}"
-                f' Add it there, or let "QUEUES": [] allow any.'
-            )
+            raise InvalidTask(self._refused_queue(task))
         if isinstance(task, Task) and task.atomic and is_coroutine_function(task.func):
             raise InvalidTask(
                 f"{task.module_path}: atomic=True needs a plain function; Django has no"
                 " transactions in async code."
             )
+
+    def _refused_queue(self, task: Any) -> str:
+        """Return which task asks for a queue that QUEUES does not have, and what to set."""
+        known = sorted(self.queues)
+        wanted = json.dumps([*known, task.queue_name])
+        return (
+            f"Queue '{task.queue_name}' is not valid for backend. {task.module_path}"
+            f" ({place_of(task.func)}) asks for it, and TASKS[{self.alias!r}]['QUEUES'] has:"
+            f" {', '.join(known)}{suggest(task.queue_name, known) or '.'} To add it, set"
+            f' "QUEUES": {wanted} in TASKS["{self.alias}"]; "QUEUES": [] allows any.'
+        )
 
     # --- enqueue --------------------------------------------------------------------------------
 
@@ -412,7 +419,7 @@ is_coroutine_function = cache(iscoroutinefunction)
 
 
 @cache  # what it raises is not kept
-def _check_function(function: Callable[..., Any], module_path: str, takes_context: bool) -> None:
+def _check_function(function: Callable[..., Any], takes_context: bool) -> None:
     """Raise InvalidTask unless a worker can find `function` and call it."""
     if not is_module_level_function(function) or function.__name__ == "<lambda>":
         raise InvalidTask(
@@ -422,12 +429,12 @@ def _check_function(function: Callable[..., Any], module_path: str, takes_contex
     if takes_context and get_func_args(function)[:1] != ["context"]:
         raise InvalidTask(
             "Task takes context but does not have a first argument of 'context'. Write"
-            f" `def {function.__name__}(context, ...)`."
+            f" `def {function.__name__}(context, ...)` ({place_of(function)})."
         )
     if isgeneratorfunction(function) or isasyncgenfunction(function):
         raise InvalidTask(
-            f"{module_path} is a generator, whose body a call does not run. Return a list,"
-            " or enqueue a task for each item."
+            f"{function.__module__}.{function.__qualname__} ({place_of(function)}) is a generator,"
+            " whose body a call does not run. Return a list, or enqueue a task for each item."
         )
 
 

@@ -80,3 +80,9 @@ class CallChecker:
 def checker_of(function: Callable[..., Any], takes_context: bool) -> CallChecker:
     """Return the checker of `function`; a task's context argument is not the caller's to pass."""
     return CallChecker(function, takes_context)
+
+
+def place_of(function: Callable[..., Any]) -> str:
+    """Return the file and line of a Python function, as "shop/tasks.py:7"."""
+    code = inspect.unwrap(function).__code__
+    return f"{code.co_filename}:{code.co_firstlineno}"
