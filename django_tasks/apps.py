@@ -58,12 +58,17 @@ class DjangoTasksConfig(AppConfig):
 
 
 def import_tasks() -> None:
-    """Import the tasks module of each app, and TASK_MODULES: decorating makes tasks known."""
-    from .conf import app_settings
+    """
+    Import the tasks module of each app, and TASK_MODULES: decorating makes tasks known.
+
+    A mistake in DJANGO_TASKS is left to the checks, and to whoever reads a setting.
+    """
+    from . import conf
 
     autodiscover_modules("tasks")
-    for module in app_settings.TASK_MODULES:
-        import_module(module)
+    for module in conf.current()[0].TASK_MODULES:
+        if not conf.is_missing(module):
+            import_module(module)
 
 
 def _after_the_last_app(config: AppConfig, do: Callable[[], None]) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from django_tasks import InvalidTask, Task, TaskContext, exponential, task, task_backends
+from django_tasks import InvalidTask, Task, TaskContext, exponential, task
 from django_tasks.definitions import registry
 from django_tasks.definitions.options import ON_LOST, check_names
 from django_tasks.schedules import crontab
@@ -461,8 +461,9 @@ def test_wrong_backend_options_are_named(settings, options, message):
             "OPTIONS": options,
         }
     }
+    made = task(plain)
     with pytest.raises(ImproperlyConfigured) as caught:
-        task_backends["default"]
+        made.enqueue(1)
 
     assert message in str(caught.value)
     assert "TASKS['default']['OPTIONS']" in str(caught.value)

@@ -14,15 +14,13 @@ from django.core import checks as django_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router, transaction
 from django.utils.inspect import get_func_args
-from django.utils.module_loading import import_string
 from django.utils.timezone import is_aware
 
-from .. import ids, instrumentation, serializers
+from .. import conf, ids, instrumentation, serializers
 from ..brokers import configured as known_brokers
 from ..brokers.base import Broker, Ready
 from ..conf import app_settings, suggest
 from ..definitions import propagation
-from ..definitions.options import backoff_error
 from ..definitions.protocols import Backoff
 from ..definitions.results import TaskResult
 from ..definitions.retries import DEFAULT_BACKOFF
@@ -36,6 +34,7 @@ from ..instrumentation import Batch, Event, TaskEvent
 from ..routing import is_queue_name
 from ..runtime.extensions import EXTENSIONS, WrongExtension
 from ..signals import has_listeners, task_enqueued
+from . import options
 
 if TYPE_CHECKING:
     from ..store.tasks.enqueue import NewTask
@@ -43,21 +42,12 @@ if TYPE_CHECKING:
 # The store imports models, which a backend must not do before the app registry is ready: tasks
 # are decorated, and backends made, while apps load. Hence the imports inside of the methods.
 
-#: OPTIONS and what they mean.
-OPTIONS = {
-    "database": "alias of the database with the tables; default: the router's choice",
-    "max_attempts": "attempts of a task that does not say; default 1",
-    "backoff": "backoff (or its dotted path) of a task that does not say; default exponential",
-    "broker": 'who hands out ready ids: "database" (default), "redis", "kombu", the dotted path of'
-    ' a class, or a dict with one of them as "name"',
-}
-
 
 class DatabaseBackend(BaseTaskBackend):
     """
     Enqueues by inserting a row in the caller's transaction; `manage.py runworker` runs it.
 
-    OPTIONS: see `OPTIONS` above. QUEUES: names that tasks may use; an empty list allows any.
+    OPTIONS: see `options.OPTIONS`. QUEUES: names that tasks may use; an empty list allows any.
     """
 
     task_class = Task
@@ -70,16 +60,23 @@ class DatabaseBackend(BaseTaskBackend):
     supports_metadata = True
 
     def __init__(self, alias: str, params: dict[str, Any]) -> None:
-        super().__init__(alias, params)
-        for error in option_errors(alias, self.options):
-            raise ImproperlyConfigured(error)
-        self.max_attempts: int = self.options.get("max_attempts", 1)
+        super().__init__(alias, options.without_mistakes(params))
+        #: What is wrong with its settings. Decorators make backends: a mistake must not keep the
+        #: project from being imported, so `check` tells of it, and `database` raises it.
+        self.mistakes = list(options.errors(alias, params))
+        self.max_attempts: int = 1 if self.mistakes else self.options.get("max_attempts", 1)
 
     @cached_property
     def database(self) -> str:
-        """The alias of the database that holds this backend's tasks."""
+        """
+        The alias of the database that holds this backend's tasks.
+
+        Whoever uses the backend asks for it. Raise ImproperlyConfigured if its settings are wrong.
+        """
         from ..models import TaskRecord
 
+        if self.mistakes:
+            raise ImproperlyConfigured(" ".join(self.mistakes))
         named: str | None = self.options.get("database")
         return named or router.db_for_write(TaskRecord)
 
@@ -88,7 +85,7 @@ class DatabaseBackend(BaseTaskBackend):
         """The backoff of tasks that have none."""
         backoff: Backoff | str | None = self.options.get("backoff")
         if isinstance(backoff, str):
-            return _imported(self.alias, backoff)
+            return options.imported_backoff(self.alias, backoff)
         return DEFAULT_BACKOFF if backoff is None else backoff
 
     @property
@@ -351,6 +348,10 @@ class DatabaseBackend(BaseTaskBackend):
                 hint='Add "django_tasks" to INSTALLED_APPS and run `manage.py migrate`.',
                 id="django_tasks.E002",
             )
+        if self.mistakes:
+            for mistake in self.mistakes:
+                yield django_checks.Error(mistake, id="django_tasks.E016")
+            return  # what else there is to say relies on them
         database = self.options.get("database")
         if database is not None and database not in connections:
             yield django_checks.Error(
@@ -358,7 +359,8 @@ class DatabaseBackend(BaseTaskBackend):
                 f" DATABASES{suggest(database, connections)}",
                 id="django_tasks.E004",
             )
-        yield from self._check_broker()
+        if not conf.current()[1]:  # E003 tells of those, and brokers read settings
+            yield from self._check_broker()
         try:
             self.backoff  # noqa: B018 - imports it
         except ImproperlyConfigured as error:
@@ -379,39 +381,6 @@ class DatabaseBackend(BaseTaskBackend):
         except ImproperlyConfigured as error:
             return [django_checks.Error(str(error), id="django_tasks.E009")]
         return broker.check()
-
-
-def option_errors(alias: str, given: dict[str, Any]) -> Iterable[str]:
-    """Yield what is wrong with a backend's OPTIONS."""
-    where = f"TASKS[{alias!r}]['OPTIONS']"
-    for name in given:
-        if name not in OPTIONS:
-            yield f"{where} has an unknown option {name!r}{suggest(name, OPTIONS)}"
-    attempts = given.get("max_attempts", 1)
-    if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
-        yield f"{where}['max_attempts'] must be a whole number from 1 on, not {attempts!r}."
-    yield from known_brokers.option_errors(f"{where}['broker']", given.get("broker", "database"))
-    database = given.get("database")
-    if database is not None and not isinstance(database, str):
-        yield f"{where}['database'] must be an alias in DATABASES, not {database!r}."
-    backoff = given.get("backoff")
-    # What a path leads to is looked at when it is imported: its module may import models.
-    if not isinstance(backoff, str) and (error := backoff_error(backoff)):
-        yield f"{where}['backoff']: {error}"
-
-
-def _imported(alias: str, path: str) -> Backoff:
-    """Return the backoff at a dotted path. Raise ImproperlyConfigured if there is none."""
-    where = f"TASKS[{alias!r}]['OPTIONS']['backoff']"
-    try:
-        backoff: Any = import_string(path)
-    except ImportError as error:
-        raise ImproperlyConfigured(
-            f"{where} is {path!r}, which cannot be imported: {error}"
-        ) from error
-    if wrong := backoff_error(backoff):
-        raise ImproperlyConfigured(f"{where} is {path!r}: {wrong}")
-    return DEFAULT_BACKOFF if backoff is None else backoff
 
 
 #: Asked with each call; a function does not change its mind.

@@ -31,7 +31,7 @@ from ..dep14.base import (
 )
 from ..dep14.handler import task_backends
 from ..exceptions import InvalidTask
-from . import canvas, declared_schedules, options, registry
+from . import canvas, declared_schedules, options, registry, tasks_setting
 from .canvas import Signature
 from .context import TaskContext
 from .protocols import Backoff
@@ -117,11 +117,12 @@ class Task(_Task[P, R], Generic[P, R]):
         if isinstance(task_id, str):
             object.__setattr__(self, "task_id", ids.parse(task_id) or task_id)
         options.check_values(self)
-        backend = self.get_backend()
+        backend = tasks_setting.backend_or_none(self.backend)
         if isinstance(self.run_after, timedelta) and not hasattr(backend, "enqueue_many"):
             # Django's own backends know moments only.
             object.__setattr__(self, "run_after", datetime.now(UTC) + self.run_after)
-        backend.validate_task(self)
+        if backend is not None:
+            backend.validate_task(self)
         if not registry.is_copy(self):
             if self.task_id is not None:
                 raise TypeError(
@@ -137,8 +138,15 @@ class Task(_Task[P, R], Generic[P, R]):
         return _unpickled, (type(self), values | {"func": self.module_path})
 
     def get_backend(self) -> Any:
-        """Return its backend. Django's own method imports the handler on each call."""
-        return task_backends[self.backend]
+        """
+        Return its backend. Django's own method imports the handler on each call.
+
+        Raise InvalidTaskBackend, with what is wrong, if TASKS has a mistake there.
+        """
+        try:
+            return task_backends[self.backend]
+        except tasks_setting.BROKEN as error:
+            raise tasks_setting.explained(self.backend, error) from error
 
     def using(
         self,
@@ -436,9 +444,12 @@ def task(function: Callable[..., Any] | None = None, /, **kwargs: Any) -> Any:
     kwargs.setdefault("backend", DEFAULT_TASK_BACKEND_ALIAS)
 
     def wrapper(func: Callable[..., Any]) -> Task[..., Any]:
-        task_class = task_backends[kwargs["backend"]].task_class
+        backend = tasks_setting.backend_or_none(kwargs["backend"])
+        task_class: type[Any] = Task if backend is None else backend.task_class
         # Backends for tests (immediate, dummy) run our tasks as they are.
-        made = (task_class if issubclass(task_class, Task) else Task)(func=func, **kwargs)
+        made: Task[..., Any] = (task_class if issubclass(task_class, Task) else Task)(
+            func=func, **kwargs
+        )
         registry.register_decorated(made)
         return made
 

@@ -19,9 +19,27 @@ SETTINGS = """
 SECRET_KEY = "x"
 USE_TZ = True
 ROOT_URLCONF = "urls"
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "django_tasks", "hello"]
+INSTALLED_APPS = [
+    "django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes",
+    "django.contrib.messages", "django.contrib.sessions", "django_tasks", "hello",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True,
+    "OPTIONS": {"context_processors": [
+        "django.template.context_processors.request",
+        "django.contrib.auth.context_processors.auth",
+        "django.contrib.messages.context_processors.messages"]}}]
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3", "OPTIONS": {
     "transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL", "timeout": 20}}}
+"""
+URLS = """
+from django.contrib import admin
+from django.urls import path
+urlpatterns = [path("admin/", admin.site.urls)]
 """
 TASKS = """
 from django_tasks import task
@@ -40,7 +58,7 @@ class Project:
         (path / "hello").mkdir()
         self.write("manage.py", MANAGE)
         self.write("settings.py", SETTINGS)
-        self.write("urls.py", "urlpatterns = []")
+        self.write("urls.py", URLS)
         self.write("hello/__init__.py", "")
         self.write("hello/tasks.py", TASKS)
 
