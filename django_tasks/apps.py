@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -11,6 +12,8 @@ from django.conf import settings
 from django.db.models.signals import post_migrate, pre_save
 from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
+
+from .worker import reload
 
 #: QUEUES is empty: whoever sets nothing may name any queue.
 DEFAULT_TASKS = {
@@ -28,6 +31,8 @@ class DjangoTasksConfig(AppConfig):
 
     def __init__(self, app_name: str, app_module: Any) -> None:
         super().__init__(app_name, app_module)
+        if reload.is_asked_for(sys.argv):
+            reload.take_over()  # before code is imported that may be half-typed
         use_database_backend_by_default()
 
     def import_models(self) -> None:
