@@ -40,7 +40,8 @@ def check_tasks(**kwargs: Any) -> list[CheckMessage]:
     """
     E016: a backend that cannot be made of TASKS; for others, what they find themselves.
 
-    E002, E004, E005, E008 to E010, E012 and E014 are found by `DatabaseBackend.check()` and its broker.
+    E002, E004, E005, E008 to E010, E012 and E014 are found by `DatabaseBackend.check()` and its
+    broker.
     """
     messages: list[CheckMessage] = []
     mistakes = tasks_setting.mistakes()
