@@ -496,12 +496,15 @@ def test_generators_are_refused(function):
     assert "is a generator, whose body a call does not run" in message_of(InvalidTask, function)
 
 
-@pytest.mark.parametrize("name", ["delay", "apply_async", "s", "signature"])
-def test_methods_of_celery_name_ours(name):
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [("delay", "enqueue"), ("apply_async", "enqueue"), ("apply", "call"), ("signature", "s")],
+)
+def test_methods_of_celery_name_ours(name, ours):
     """And hasattr() still says that there is none."""
     made = task(plain)
 
-    with pytest.raises(AttributeError, match=rf"no attribute '{name}'; use \.enqueue\("):
+    with pytest.raises(AttributeError, match=rf"no attribute '{name}'; use \.{ours}\("):
         getattr(made, name)
     assert not hasattr(made, name)
     with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):

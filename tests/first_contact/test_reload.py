@@ -85,4 +85,4 @@ def test_wrong_options_end_it(start):
     worker = start("--pool", "treads")
 
     assert worker.wait() == 2
-    assert "invalid choice: 'treads'" in worker.output
+    assert "did you mean 'threads'?" in worker.output
