@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -12,7 +13,12 @@ from django.db.models.signals import post_migrate, pre_save
 from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
-DEFAULT_TASKS = {"default": {"BACKEND": "django_tasks.backends.database.DatabaseBackend"}}
+from .worker import reload
+
+#: QUEUES is empty: whoever sets nothing may name any queue.
+DEFAULT_TASKS = {
+    "default": {"BACKEND": "django_tasks.backends.database.DatabaseBackend", "QUEUES": []}
+}
 
 
 class DjangoTasksConfig(AppConfig):
@@ -25,6 +31,8 @@ class DjangoTasksConfig(AppConfig):
 
     def __init__(self, app_name: str, app_module: Any) -> None:
         super().__init__(app_name, app_module)
+        if reload.is_asked_for(sys.argv):
+            reload.take_over()  # before code is imported that may be half-typed
         use_database_backend_by_default()
 
     def import_models(self) -> None:
@@ -55,12 +63,17 @@ class DjangoTasksConfig(AppConfig):
 
 
 def import_tasks() -> None:
-    """Import the tasks module of each app, and TASK_MODULES: decorating makes tasks known."""
-    from .conf import app_settings
+    """
+    Import the tasks module of each app, and TASK_MODULES: decorating makes tasks known.
+
+    A mistake in DJANGO_TASKS is left to the checks, and to whoever reads a setting.
+    """
+    from . import conf
 
     autodiscover_modules("tasks")
-    for module in app_settings.TASK_MODULES:
-        import_module(module)
+    for module in conf.current()[0].TASK_MODULES:
+        if not conf.is_missing(module):
+            import_module(module)
 
 
 def _after_the_last_app(config: AppConfig, do: Callable[[], None]) -> None:

@@ -11,27 +11,69 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
+from django.core.checks.registry import registry
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import find_commands
 from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from . import conf, instrumentation
-from .definitions import declared_schedules, propagation
+from .definitions import declared_schedules, propagation, tasks_setting
 from .definitions.backends import backend_classes, database_aliases, database_backends
 from .definitions.declared_schedules import Problem, Source
+from .definitions.registry import known_tasks
+from .definitions.tasks_setting import PASTE
 from .dep14 import mixed_install
 from .dep14.backends import DummyBackend, ImmediateBackend
-from .dep14.checks import check_tasks  # importing it registers it
+from .dep14.checks import check_tasks as django_check_tasks
+from .dep14.handler import task_backends
 from .runtime.extensions import EXTENSIONS, WrongExtension
 from .store import time_zones
 from .worker.config import POOLS
 
-# E002, E004, E005, E008 and E014 are found by the backend itself: `DatabaseBackend.check()`, which
-# Django's own check of TASKS calls.
-__all__ = ["check_tasks"]
+# Django's own check of TASKS makes each backend, and ends with a traceback where that fails.
+registry.registered_checks.discard(django_check_tasks)
 
-PASTE = 'TASKS = {"default": {"BACKEND": "django_tasks.backends.database.DatabaseBackend"}}'
+
+@register
+def check_tasks(**kwargs: Any) -> list[CheckMessage]:
+    """
+    E016: a backend that cannot be made of TASKS; for others, what they find themselves.
+
+    E002, E004, E005, E008 to E010, E012 and E014 are found by `DatabaseBackend.check()` and its
+    broker.
+    """
+    messages: list[CheckMessage] = []
+    mistakes = tasks_setting.mistakes()
+    if any(task.backend == "default" for task in known_tasks()):
+        absent = tasks_setting.mistake_in("default")
+        mistakes |= {"default": absent} if absent else {}
+    for alias in [*mistakes, *(set(tasks_setting.configured()) - set(mistakes))]:
+        try:
+            mistake = mistakes.get(alias)
+            messages += _wrong_tasks(mistake) if mistake else task_backends[alias].check()
+        except ImproperlyConfigured as error:  # of somebody else's backend
+            messages += _wrong_tasks(str(error))
+    return messages
+
+
+def _wrong_tasks(mistake: str) -> Iterable[CheckMessage]:
+    hint = "All settings with their units: docs/reference/settings."
+    yield Error(mistake, hint=hint, id="django_tasks.E016")
+
+
+@register
+def check_task_modules(**kwargs: Any) -> list[CheckMessage]:
+    """E017: a path in TASK_MODULES that leads to no module."""
+    return [
+        Error(
+            f"DJANGO_TASKS['TASK_MODULES'] has {module!r}, but there is no such module.",
+            hint="Name modules by their dotted paths, as 'shop.jobs'.",
+            id="django_tasks.E017",
+        )
+        for module in conf.current()[0].TASK_MODULES
+        if conf.is_missing(module)
+    ]
 
 
 @register
@@ -53,7 +95,7 @@ def check_installation(**kwargs: Any) -> list[CheckMessage]:
 @register
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
     """E003: a mistake in DJANGO_TASKS."""
-    _, mistakes = conf.read(getattr(settings, "DJANGO_TASKS", {}))
+    _, mistakes = conf.current()
     return [
         Error(
             mistake,
@@ -68,7 +110,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
 def check_propagators(**kwargs: Any) -> list[CheckMessage]:
     """E013: a path in CONTEXT_PROPAGATORS that leads to no propagator."""
     errors: list[CheckMessage] = []
-    for path in conf.read(getattr(settings, "DJANGO_TASKS", {}))[0].CONTEXT_PROPAGATORS:
+    for path in conf.current()[0].CONTEXT_PROPAGATORS:
         try:
             propagation.load(path)
         except ImproperlyConfigured as error:
@@ -107,7 +149,7 @@ def check_instrumentation(**kwargs: Any) -> list[CheckMessage]:
 @register
 def check_schedules(**kwargs: Any) -> list[CheckMessage]:
     """E007, W009, W010: schedules in settings that cannot be read, or name no known task."""
-    if conf.read(getattr(settings, "DJANGO_TASKS", {}))[1]:
+    if conf.current()[1]:
         return []  # E003 tells of it.
     problems = declared_schedules.collect().problems
     of_celery = [problem for problem in problems if problem.source is Source.CELERY]
@@ -159,7 +201,7 @@ def _unknown_tasks(problems: Sequence[Problem]) -> Iterable[CheckMessage]:
 @register
 def check_backends(**kwargs: Any) -> list[CheckMessage]:
     """W001: the app is there, but nothing uses its tables."""
-    if database_aliases():
+    if database_aliases() or tasks_setting.mistakes():  # E016 tells of those
         return []
     return [
         Warning(
@@ -361,7 +403,9 @@ _DATABASE_CHECKS: dict[
 
 def _task_connections() -> list[tuple[str, BaseDatabaseWrapper]]:
     """Return each task database that DATABASES has, once."""
-    names = {backend.database for backend in database_backends().values()}
+    backends = database_backends().values()
+    # E016 tells of the others.
+    names = {backend.database for backend in backends if not getattr(backend, "mistakes", None)}
     return [(name, connections[name]) for name in sorted(names) if name in connections]
 
 

@@ -7,10 +7,12 @@ Settings that belong to one backend (database, max_attempts, backoff …) are in
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
@@ -98,11 +100,29 @@ _POSITIVE = {
 }
 _FIELDS = {f.name: f for f in fields(AppSettings)}
 
+_OF_ALL_TASKS = "TASKS['default']['OPTIONS'] for all tasks, or the same option of @task"
+#: Names that are settings elsewhere, or options of a task.
+_ELSEWHERE = {
+    "RESULT_TTL": "RETENTION_SUCCESSFUL and RETENTION_FAILED for all tasks, or result_ttl of @task",
+    "RETENTION": "RETENTION_SUCCESSFUL and RETENTION_FAILED",
+    "MAX_ATTEMPTS": f"max_attempts in {_OF_ALL_TASKS}",
+    "BACKOFF": f"backoff in {_OF_ALL_TASKS}",
+    "BROKER": "broker in TASKS['default']['OPTIONS']",
+    "DATABASE": "database in TASKS['default']['OPTIONS']",
+    "QUEUES": "TASKS['default']['QUEUES']",
+}
+
 
 def suggest(word: str, known: Any) -> str:
     """Return ", did you mean 'x'?" for the closest of `known`, or an empty string."""
     matches = get_close_matches(str(word), [str(k) for k in known], n=1)
     return f", did you mean {matches[0]!r}?" if matches else ""
+
+
+def setting_like(word: str) -> str:
+    """Return ", did you mean DJANGO_TASKS['X']?" for a word from elsewhere, or an empty string."""
+    matches = get_close_matches(word.upper(), _FIELDS, n=1)
+    return f", did you mean DJANGO_TASKS[{matches[0]!r}]?" if matches else ""
 
 
 def read(user: Any) -> tuple[AppSettings, list[str]]:
@@ -112,12 +132,18 @@ def read(user: Any) -> tuple[AppSettings, list[str]]:
     errors, values = [], {}
     for name, value in user.items():
         if name not in _FIELDS:
-            errors.append(f"DJANGO_TASKS has an unknown setting {name!r}{suggest(name, _FIELDS)}")
+            meant = f"; use {_ELSEWHERE[name]}" if name in _ELSEWHERE else suggest(name, _FIELDS)
+            errors.append(f"DJANGO_TASKS has an unknown setting {name!r}{meant}")
         elif error := _error_of(name, value):
             errors.append(error)
         else:
             values[name] = value
     return AppSettings(**values), errors
+
+
+def current() -> tuple[AppSettings, list[str]]:
+    """Return what `read` makes of the project's DJANGO_TASKS."""
+    return read(getattr(settings, "DJANGO_TASKS", {}))
 
 
 def _error_of(name: str, value: Any) -> str | None:
@@ -147,6 +173,17 @@ def _error_of(name: str, value: Any) -> str | None:
     return None if good else f"DJANGO_TASKS[{name!r}] must be {wanted}, not {value!r}."
 
 
+def is_missing(module: str) -> bool:
+    """Tell whether there is no module at this dotted path: a mistake in the settings."""
+    try:
+        return find_spec(module) is None
+    except ModuleNotFoundError as error:
+        # One of its packages is not there; or one is, and lacks what it imports itself.
+        return f"{module}.".startswith(f"{error.name}.")
+    except ValueError:  # no path at all, as ""
+        return module not in sys.modules
+
+
 class _LazySettings:
     """Reads ``settings.DJANGO_TASKS`` at the first use and again when a test overrides it."""
 
@@ -154,7 +191,7 @@ class _LazySettings:
 
     def __getattr__(self, name: str) -> Any:
         if self._read is None:
-            self._read, errors = read(getattr(settings, "DJANGO_TASKS", {}))
+            self._read, errors = current()
             if errors:
                 self._read = None
                 raise ImproperlyConfigured(" ".join(errors))

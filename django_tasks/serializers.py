@@ -13,8 +13,11 @@ import math
 import re
 from collections import UserString
 from collections.abc import Mapping, Sequence
-from datetime import date, time
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
 from typing import Any
+from uuid import UUID
 
 #: Levels of lists and dicts. MySQL and MariaDB refuse deeper documents than 100 and 32 in their
 #: own JSON functions, and json.loads recurses.
@@ -159,13 +162,28 @@ def _decoded(value: bytes, where: str) -> str:
 
 def _unsupported(value: Any, where: str) -> str:
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    cure = _cure(value)
+    return f"Unsupported type: {where} is of type {kind}, which JSON does not have. {cure}"
+
+
+def _cure(value: Any) -> str:
+    """Return what to pass instead of a value that JSON does not have."""
     if isinstance(value, (bytes, bytearray, memoryview)):
-        what = "Pass base64 text, or store the data elsewhere and pass its id."
-    elif isinstance(value, (date, time)):
-        what = "Pass its isoformat(), and read that in the task with fromisoformat()."
-    else:
-        what = (
-            "Pass an id or plain values (text, numbers, lists, dicts) and build the object in the"
-            " task."
-        )
-    return f"Unsupported type: {where} is of type {kind}, which JSON does not have. {what}"
+        return "Pass base64 text, or store the data elsewhere and pass its id."
+    if isinstance(value, (date, time)):
+        return "Pass its isoformat(), and read that in the task with fromisoformat()."
+    if isinstance(value, timedelta):
+        return "Pass its total_seconds()."
+    if isinstance(value, (UUID, Decimal)):
+        kind = type(value).__name__
+        return f"Pass str() of it, and make a {kind} of that in the task."
+    if isinstance(value, (set, frozenset)):
+        return "Pass a list, as of sorted()."
+    if isinstance(value, Enum):
+        return "Pass its value."
+    if hasattr(value, "_meta") and hasattr(value, "pk"):  # a model's: without importing models
+        name = type(value).__name__
+        return f"Pass its pk, and get it in the task with {name}.objects.get(pk=...)."
+    return (
+        "Pass an id or plain values (text, numbers, lists, dicts) and build the object in the task."
+    )

@@ -213,7 +213,7 @@ def test_e008_a_backoff_that_its_path_does_not_lead_to(path, part):
     assert part in message
 
 
-def test_a_backend_that_cannot_be_imported_is_left_to_django():
+def test_a_backend_that_cannot_be_imported_is_left_to_e016():
     with override_settings(TASKS={"default": {"BACKEND": "no.such.Backend"}, "x": DATABASE}):
         assert our_checks.check_backends() == []
         assert our_checks.check_backends_for_production() == []

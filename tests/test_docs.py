@@ -18,7 +18,7 @@ from django.core.management.base import BaseCommand
 from django.db import connection
 
 from django_tasks import Task, TaskContext, TaskResult, exceptions, signals
-from django_tasks.backends.database import OPTIONS
+from django_tasks.backends.options import OPTIONS
 from django_tasks.conf import AppSettings
 from django_tasks.management.commands.runworker import Command
 from django_tasks.progress.reports import Report

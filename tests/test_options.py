@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from django_tasks import InvalidTask, Task, TaskContext, exponential, task, task_backends
+from django_tasks import InvalidTask, Task, TaskContext, exponential, task
 from django_tasks.definitions import registry
 from django_tasks.definitions.options import ON_LOST, check_names
 from django_tasks.schedules import crontab
@@ -269,6 +269,23 @@ def test_unknown_queue_is_named_with_the_known_ones(settings):
         assert "did you mean 'mail'?" in str(caught.value)
 
 
+def test_a_refused_queue_comes_with_the_task_its_place_and_the_setting_to_paste(settings):
+    """Whoever reads the message can go there, or paste the list."""
+    settings.TASKS = {
+        "default": {
+            "BACKEND": "django_tasks.backends.database.DatabaseBackend",
+            "QUEUES": ["default", "mail"],
+        }
+    }
+    line = plain.__code__.co_firstlineno
+
+    assert message_of(InvalidTask, plain, queue_name="reports") == (
+        f"Queue 'reports' is not valid for backend. {__name__}.plain ({__file__}:{line}) asks for"
+        " it, and TASKS['default']['QUEUES'] has: default, mail. To add it, set"
+        ' "QUEUES": ["default", "mail", "reports"] in TASKS["default"]; "QUEUES": [] allows any.'
+    )
+
+
 def test_naive_run_after_is_refused():
     """A time without a zone means something else on each machine."""
     with pytest.raises(InvalidTask, match="run_after must be an aware datetime"):
@@ -444,8 +461,9 @@ def test_wrong_backend_options_are_named(settings, options, message):
             "OPTIONS": options,
         }
     }
+    made = task(plain)
     with pytest.raises(ImproperlyConfigured) as caught:
-        task_backends["default"]
+        made.enqueue(1)
 
     assert message in str(caught.value)
     assert "TASKS['default']['OPTIONS']" in str(caught.value)
@@ -478,12 +496,15 @@ def test_generators_are_refused(function):
     assert "is a generator, whose body a call does not run" in message_of(InvalidTask, function)
 
 
-@pytest.mark.parametrize("name", ["delay", "apply_async", "s", "signature"])
-def test_methods_of_celery_name_ours(name):
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [("delay", "enqueue"), ("apply_async", "enqueue"), ("apply", "call"), ("signature", "s")],
+)
+def test_methods_of_celery_name_ours(name, ours):
     """And hasattr() still says that there is none."""
     made = task(plain)
 
-    with pytest.raises(AttributeError, match=rf"no attribute '{name}'; use \.enqueue\("):
+    with pytest.raises(AttributeError, match=rf"no attribute '{name}'; use \.{ours}\("):
         getattr(made, name)
     assert not hasattr(made, name)
     with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):

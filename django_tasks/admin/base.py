@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import django
 from django.contrib import admin
+from django.core.exceptions import ImproperlyConfigured
 from django.core.paginator import Paginator
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -61,7 +62,11 @@ class BaseAdmin(_ModelAdmin):
         chunk, and locks for no longer what workers are to write.
         """
         patterns: list[URLPattern] = self.get_urls()
-        in_chunks = transaction.non_atomic_requests(using=task_database())
+        try:
+            database = task_database()
+        except ImproperlyConfigured:  # a check tells of it, if the URLs can be imported
+            database = DEFAULT_DB_ALIAS
+        in_chunks = transaction.non_atomic_requests(using=database)
         for pattern in patterns:
             limited = with_time_limit(pattern.callback, self.admin_site)
             pattern.callback = in_chunks(with_visible_controls(limited))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache, cached_property, lru_cache, partial
+from functools import cache, cached_property, partial
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -13,19 +14,17 @@ from django.core import checks as django_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router, transaction
 from django.utils.inspect import get_func_args
-from django.utils.module_loading import import_string
 from django.utils.timezone import is_aware
 
-from .. import ids, instrumentation, serializers
+from .. import conf, ids, instrumentation, serializers
 from ..brokers import configured as known_brokers
 from ..brokers.base import Broker, Ready
 from ..conf import app_settings, suggest
 from ..definitions import propagation
-from ..definitions.options import backoff_error
 from ..definitions.protocols import Backoff
 from ..definitions.results import TaskResult
 from ..definitions.retries import DEFAULT_BACKOFF
-from ..definitions.signatures import checker_of
+from ..definitions.signatures import checker_of, place_of
 from ..definitions.task import Task
 from ..dep14.backends import BaseTaskBackend
 from ..dep14.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
@@ -35,6 +34,7 @@ from ..instrumentation import Batch, Event, TaskEvent
 from ..routing import is_queue_name
 from ..runtime.extensions import EXTENSIONS, WrongExtension
 from ..signals import has_listeners, task_enqueued
+from . import options
 
 if TYPE_CHECKING:
     from ..store.tasks.enqueue import NewTask
@@ -42,21 +42,12 @@ if TYPE_CHECKING:
 # The store imports models, which a backend must not do before the app registry is ready: tasks
 # are decorated, and backends made, while apps load. Hence the imports inside of the methods.
 
-#: OPTIONS and what they mean.
-OPTIONS = {
-    "database": "alias of the database with the tables; default: the router's choice",
-    "max_attempts": "attempts of a task that does not say; default 1",
-    "backoff": "backoff (or its dotted path) of a task that does not say; default exponential",
-    "broker": 'who hands out ready ids: "database" (default), "redis", "kombu", the dotted path of'
-    ' a class, or a dict with one of them as "name"',
-}
-
 
 class DatabaseBackend(BaseTaskBackend):
     """
     Enqueues by inserting a row in the caller's transaction; `manage.py runworker` runs it.
 
-    OPTIONS: see `OPTIONS` above. QUEUES: names that tasks may use; an empty list allows any.
+    OPTIONS: see `options.OPTIONS`. QUEUES: names that tasks may use; an empty list allows any.
     """
 
     task_class = Task
@@ -69,16 +60,23 @@ class DatabaseBackend(BaseTaskBackend):
     supports_metadata = True
 
     def __init__(self, alias: str, params: dict[str, Any]) -> None:
-        super().__init__(alias, params)
-        for error in option_errors(alias, self.options):
-            raise ImproperlyConfigured(error)
-        self.max_attempts: int = self.options.get("max_attempts", 1)
+        super().__init__(alias, options.without_mistakes(params))
+        #: What is wrong with its settings. Decorators make backends: a mistake must not keep the
+        #: project from being imported, so `check` tells of it, and `database` raises it.
+        self.mistakes = list(options.errors(alias, params))
+        self.max_attempts: int = 1 if self.mistakes else self.options.get("max_attempts", 1)
 
     @cached_property
     def database(self) -> str:
-        """The alias of the database that holds this backend's tasks."""
+        """
+        The alias of the database that holds this backend's tasks.
+
+        Whoever uses the backend asks for it. Raise ImproperlyConfigured if its settings are wrong.
+        """
         from ..models import TaskRecord
 
+        if self.mistakes:
+            raise ImproperlyConfigured(" ".join(self.mistakes))
         named: str | None = self.options.get("database")
         return named or router.db_for_write(TaskRecord)
 
@@ -87,7 +85,7 @@ class DatabaseBackend(BaseTaskBackend):
         """The backoff of tasks that have none."""
         backoff: Backoff | str | None = self.options.get("backoff")
         if isinstance(backoff, str):
-            return _imported(self.alias, backoff)
+            return options.imported_backoff(self.alias, backoff)
         return DEFAULT_BACKOFF if backoff is None else backoff
 
     @property
@@ -106,7 +104,7 @@ class DatabaseBackend(BaseTaskBackend):
 
     def validate_task(self, task: Any) -> None:
         """Raise InvalidTask unless this backend can run `task`."""
-        _check_function(task.func, task.module_path, task.takes_context)
+        _check_function(task.func, task.takes_context)
         if not self.supports_async_task and is_coroutine_function(task.func):
             raise InvalidTask("Backend does not support async Tasks.")
         if not _is_priority(task.priority):
@@ -119,17 +117,23 @@ class DatabaseBackend(BaseTaskBackend):
         if not isinstance(task.run_after, (datetime, timedelta, type(None))):
             raise InvalidTask("run_after must be an aware datetime or a timedelta.")
         if self.queues and task.queue_name not in self.queues:
-            raise InvalidTask(
-                f"Queue '{task.queue_name}' is not valid for backend."
-                f" TASKS[{self.alias!r}]['QUEUES'] has: {', '.join(sorted(self.queues))}"
-                f"{suggest(task.queue_name, self.queues)}"
-                f' Add it there, or let "QUEUES": [] allow any.'
-            )
+            raise InvalidTask(self._refused_queue(task))
         if isinstance(task, Task) and task.atomic and is_coroutine_function(task.func):
             raise InvalidTask(
                 f"{task.module_path}: atomic=True needs a plain function; Django has no"
                 " transactions in async code."
             )
+
+    def _refused_queue(self, task: Any) -> str:
+        """Return which task asks for a queue that QUEUES does not have, and what to set."""
+        known = sorted(self.queues)
+        wanted = json.dumps([*known, task.queue_name])
+        return (
+            f"Queue '{task.queue_name}' is not valid for backend. {task.module_path}"
+            f" ({place_of(task.func)}) asks for it, and TASKS[{self.alias!r}]['QUEUES'] has:"
+            f" {', '.join(known)}{suggest(task.queue_name, known) or '.'} To add it, set"
+            f' "QUEUES": {wanted} in TASKS["{self.alias}"]; "QUEUES": [] allows any.'
+        )
 
     # --- enqueue --------------------------------------------------------------------------------
 
@@ -256,11 +260,17 @@ class DatabaseBackend(BaseTaskBackend):
     def _to_json(
         self, task: Task[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
     ) -> tuple[str, str]:
-        checker_of(task.func, task.takes_context).check(args, kwargs)
+        checker = checker_of(task.func, task.takes_context)
+        checker.check(args, kwargs)
         limit = app_settings.MAX_ARGS_BYTES
-        args_json = serializers.dumps(list(args), "args", limit) if args else "[]"
-        left = limit - len(args_json)
-        return args_json, serializers.dumps(kwargs, "kwargs", left) if kwargs else "{}"
+        try:
+            args_json = serializers.dumps(list(args), "args", limit) if args else "[]"
+            left = limit - len(args_json)
+            return args_json, serializers.dumps(kwargs, "kwargs", left) if kwargs else "{}"
+        except (TypeError, ValueError):
+            for name, value in checker.named(args, kwargs):
+                serializers.normalized(value, f"argument {name!r}")
+            raise  # each is JSON: together they are too large
 
     def tell(self, results: Sequence[TaskResult[Any]]) -> None:
         """Tell of tasks that were enqueued: subscribers after the commit, receivers at once."""
@@ -338,6 +348,10 @@ class DatabaseBackend(BaseTaskBackend):
                 hint='Add "django_tasks" to INSTALLED_APPS and run `manage.py migrate`.',
                 id="django_tasks.E002",
             )
+        if self.mistakes:
+            for mistake in self.mistakes:
+                yield django_checks.Error(mistake, id="django_tasks.E016")
+            return  # what else there is to say relies on them
         database = self.options.get("database")
         if database is not None and database not in connections:
             yield django_checks.Error(
@@ -345,7 +359,8 @@ class DatabaseBackend(BaseTaskBackend):
                 f" DATABASES{suggest(database, connections)}",
                 id="django_tasks.E004",
             )
-        yield from self._check_broker()
+        if not conf.current()[1]:  # E003 tells of those, and brokers read settings
+            yield from self._check_broker()
         try:
             self.backoff  # noqa: B018 - imports it
         except ImproperlyConfigured as error:
@@ -368,45 +383,12 @@ class DatabaseBackend(BaseTaskBackend):
         return broker.check()
 
 
-def option_errors(alias: str, given: dict[str, Any]) -> Iterable[str]:
-    """Yield what is wrong with a backend's OPTIONS."""
-    where = f"TASKS[{alias!r}]['OPTIONS']"
-    for name in given:
-        if name not in OPTIONS:
-            yield f"{where} has an unknown option {name!r}{suggest(name, OPTIONS)}"
-    attempts = given.get("max_attempts", 1)
-    if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
-        yield f"{where}['max_attempts'] must be a whole number from 1 on, not {attempts!r}."
-    yield from known_brokers.option_errors(f"{where}['broker']", given.get("broker", "database"))
-    database = given.get("database")
-    if database is not None and not isinstance(database, str):
-        yield f"{where}['database'] must be an alias in DATABASES, not {database!r}."
-    backoff = given.get("backoff")
-    # What a path leads to is looked at when it is imported: its module may import models.
-    if not isinstance(backoff, str) and (error := backoff_error(backoff)):
-        yield f"{where}['backoff']: {error}"
-
-
-def _imported(alias: str, path: str) -> Backoff:
-    """Return the backoff at a dotted path. Raise ImproperlyConfigured if there is none."""
-    where = f"TASKS[{alias!r}]['OPTIONS']['backoff']"
-    try:
-        backoff: Any = import_string(path)
-    except ImportError as error:
-        raise ImproperlyConfigured(
-            f"{where} is {path!r}, which cannot be imported: {error}"
-        ) from error
-    if wrong := backoff_error(backoff):
-        raise ImproperlyConfigured(f"{where} is {path!r}: {wrong}")
-    return DEFAULT_BACKOFF if backoff is None else backoff
-
-
 #: Asked with each call; a function does not change its mind.
-is_coroutine_function = lru_cache(maxsize=None)(iscoroutinefunction)
+is_coroutine_function = cache(iscoroutinefunction)
 
 
 @cache  # what it raises is not kept
-def _check_function(function: Callable[..., Any], module_path: str, takes_context: bool) -> None:
+def _check_function(function: Callable[..., Any], takes_context: bool) -> None:
     """Raise InvalidTask unless a worker can find `function` and call it."""
     if not is_module_level_function(function) or function.__name__ == "<lambda>":
         raise InvalidTask(
@@ -416,12 +398,12 @@ def _check_function(function: Callable[..., Any], module_path: str, takes_contex
     if takes_context and get_func_args(function)[:1] != ["context"]:
         raise InvalidTask(
             "Task takes context but does not have a first argument of 'context'. Write"
-            f" `def {function.__name__}(context, ...)`."
+            f" `def {function.__name__}(context, ...)` ({place_of(function)})."
         )
     if isgeneratorfunction(function) or isasyncgenfunction(function):
         raise InvalidTask(
-            f"{module_path} is a generator, whose body a call does not run. Return a list,"
-            " or enqueue a task for each item."
+            f"{function.__module__}.{function.__qualname__} ({place_of(function)}) is a generator,"
+            " whose body a call does not run. Return a list, or enqueue a task for each item."
         )
 
 

@@ -48,9 +48,12 @@ def broker_for(alias: str) -> Broker:
 
 
 def _make(alias: str) -> Broker:
-    name, settings = named(_given(alias))
+    where = f"TASKS[{alias!r}]['OPTIONS']['broker']"
+    given = _given(alias)
+    for error in option_errors(where, given):
+        raise ImproperlyConfigured(error)
+    name, settings = named(given)
     if name not in BROKERS:
-        where = f"TASKS[{alias!r}]['OPTIONS']['broker']"
         return cast(Broker, load_class(where, name, Broker, ["alias"], settings)(alias, **settings))
     path, _ = BROKERS[name]
     try:
@@ -69,7 +72,8 @@ def publishing_aliases() -> list[str]:
 
 
 def _given(alias: str) -> Any:
-    return task_backends.settings[alias].get("OPTIONS", {}).get("broker", DATABASE)
+    options = task_backends.settings[alias].get("OPTIONS")
+    return options.get("broker", DATABASE) if isinstance(options, dict) else DATABASE
 
 
 def named(given: Any) -> tuple[str, dict[str, Any]]:

@@ -7,17 +7,18 @@ from typing import Any, TypeGuard
 from django.utils.module_loading import import_string
 
 from ..dep14.handler import task_backends
+from . import tasks_setting
 from .protocols import StoringBackend
 
 
 def backend_classes() -> dict[str, type[Any]]:
     """Return the backend class of each alias; one that cannot be imported is left out."""
     classes = {}
-    for alias, params in task_backends.settings.items():
+    for alias, params in tasks_setting.configured().items():
         try:
             classes[alias] = import_string(params["BACKEND"])
-        except (ImportError, KeyError, TypeError):
-            continue  # Django's own check of TASKS tells of it.
+        except (ImportError, KeyError, AttributeError):
+            continue  # `tasks_setting.mistakes` tells of it.
     return classes
 
 

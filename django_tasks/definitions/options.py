@@ -39,12 +39,29 @@ _ELSEWHERE = {
     " the caller's transaction anyway",
 }
 
-#: Methods of Celery's tasks, and what to call instead.
+#: Names that another system uses for what using() takes.
+_OF_A_CALL = {
+    "countdown": "run_after=timedelta(seconds=...)",
+    "delay": "run_after=timedelta(seconds=...)",
+    "eta": "run_after=..., an aware datetime",
+    "queue": "queue_name=...",
+    "retries": "max_attempts=... (attempts in all, so one more than retries)",
+    "max_retries": "max_attempts=... (attempts in all, so one more than retries)",
+    "job_id": "task_id=...",
+}
+
+#: Methods that tasks of other systems have, and what to call instead.
 _METHODS = {
     "delay": ".enqueue(...)",
-    "apply_async": ".enqueue(...), or .using(run_after=..., queue_name=...).enqueue(...)",
+    "apply_async": ".enqueue(...), or .using(run_after=timedelta(seconds=...),"
+    " queue_name=...).enqueue(...)",
+    "delay_on_commit": ".enqueue_on_commit(...)",
+    "apply_async_on_commit": ".enqueue_on_commit(...)",
     "apply": ".call(...)",
     "signature": ".s(...), or .si(...) to take no value of a task before it",
+    "send": ".enqueue(...)",
+    "send_with_options": ".using(run_after=timedelta(seconds=...)).enqueue(...)",
+    "AsyncResult": ".get_result(id)",
 }
 
 
@@ -60,6 +77,18 @@ def check_names(given: Iterable[str], known: Iterable[str]) -> None:
         if name not in known:
             hint = f"; use {_ELSEWHERE[name]}" if name in _ELSEWHERE else suggest(name, known)
             raise TypeError(f"@task has no option {name!r}{hint}")
+
+
+def check_names_of_call(given: Iterable[str], known: Iterable[str], options: Iterable[str]) -> None:
+    """Raise TypeError for a name that using() does not take; `options`: those of @task."""
+    for name in given:
+        if name in _OF_A_CALL:
+            hint = f"; use {_OF_A_CALL[name]}"
+        elif name in options:
+            hint = f"; set it in the decorator, @task({name}=...)"
+        else:
+            hint = suggest(name, known)
+        raise TypeError(f"using() has no argument {name!r}{hint}")
 
 
 def check_values(task: AnyTask) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from inspect import Parameter
 from typing import Any
 
+from ..conf import suggest
+
+_NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -47,22 +50,39 @@ class CallChecker:
         try:
             bind(*args, **kwargs)
         except TypeError as error:
-            unknown = (
-                ""
-                if self.takes_any
-                else "".join(
-                    f"; it has no argument {name!r}"
-                    for name in kwargs
-                    if name not in self.signature.parameters and repr(name) not in str(error)
-                )
-            )
+            wrong = ", ".join(self._unknown(kwargs)) or str(error)
             raise TypeError(
-                f"Task {self.name}{self.signature} cannot be called with these arguments:"
-                f" {error}{unknown}."
+                f"Task {self.name}{self.signature} cannot be called with these arguments: {wrong}."
             ) from None
+
+    def _unknown(self, kwargs: Mapping[str, Any]) -> Iterator[str]:
+        """Name the keywords without a parameter: what seems to be missing is one of them."""
+        if self.takes_any:
+            return
+        named = [p.name for p in self.signature.parameters.values() if p.kind in _NAMED]
+        for name in kwargs:
+            if name not in named:
+                yield f"it has no argument {name!r}{suggest(name, named).removesuffix('?')}"
+
+    def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        """Yield the arguments of a call that fits, each with the name of its parameter."""
+        for name, value in self.signature.bind(*args, **kwargs).arguments.items():
+            kind = self.signature.parameters[name].kind
+            if kind is Parameter.VAR_KEYWORD:
+                yield from value.items()
+            elif kind is Parameter.VAR_POSITIONAL:
+                yield from ((f"*{name}[{index}]", item) for index, item in enumerate(value))
+            else:
+                yield name, value
 
 
 @cache
 def checker_of(function: Callable[..., Any], takes_context: bool) -> CallChecker:
     """Return the checker of `function`; a task's context argument is not the caller's to pass."""
     return CallChecker(function, takes_context)
+
+
+def place_of(function: Callable[..., Any]) -> str:
+    """Return the file and line of a Python function, as "shop/tasks.py:7"."""
+    code = inspect.unwrap(function).__code__
+    return f"{code.co_filename}:{code.co_firstlineno}"

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    Literal,
+    Never,
+    ParamSpec,
+    TypeVar,
+    overload,
+)
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -21,7 +31,7 @@ from ..dep14.base import (
 )
 from ..dep14.handler import task_backends
 from ..exceptions import InvalidTask
-from . import canvas, declared_schedules, options, registry
+from . import canvas, declared_schedules, options, registry, tasks_setting
 from .canvas import Signature
 from .context import TaskContext
 from .protocols import Backoff
@@ -107,11 +117,12 @@ class Task(_Task[P, R], Generic[P, R]):
         if isinstance(task_id, str):
             object.__setattr__(self, "task_id", ids.parse(task_id) or task_id)
         options.check_values(self)
-        backend = self.get_backend()
+        backend = tasks_setting.backend_or_none(self.backend)
         if isinstance(self.run_after, timedelta) and not hasattr(backend, "enqueue_many"):
             # Django's own backends know moments only.
             object.__setattr__(self, "run_after", datetime.now(UTC) + self.run_after)
-        backend.validate_task(self)
+        if backend is not None:
+            backend.validate_task(self)
         if not registry.is_copy(self):
             if self.task_id is not None:
                 raise TypeError(
@@ -127,8 +138,15 @@ class Task(_Task[P, R], Generic[P, R]):
         return _unpickled, (type(self), values | {"func": self.module_path})
 
     def get_backend(self) -> Any:
-        """Return its backend. Django's own method imports the handler on each call."""
-        return task_backends[self.backend]
+        """
+        Return its backend. Django's own method imports the handler on each call.
+
+        Raise InvalidTaskBackend, with what is wrong, if TASKS has a mistake there.
+        """
+        try:
+            return task_backends[self.backend]
+        except tasks_setting.BROKEN as error:
+            raise tasks_setting.explained(self.backend, error) from error
 
     def using(
         self,
@@ -141,13 +159,15 @@ class Task(_Task[P, R], Generic[P, R]):
         max_attempts: int | None = None,
         metadata: dict[str, Any] | None = None,
         task_id: UUID | str | None = None,
+        **unknown: Never,
     ) -> Task[P, R]:
         """
         Return a copy with other values for one call; None keeps what the task has.
 
         `task_id`: a UUID that the caller chose for the task. To enqueue the same call with the same
         id again is safe: there is one task, and its result is returned. Raise TaskResultMismatch,
-        when it is enqueued, if another call has the id.
+        when it is enqueued, if another call has the id. Raise TypeError for another name, with the
+        one that is meant.
         """
         given: dict[str, Any] = {
             "priority": priority,
@@ -159,6 +179,8 @@ class Task(_Task[P, R], Generic[P, R]):
             "metadata": metadata,
             "task_id": task_id,
         }
+        if unknown:
+            options.check_names_of_call(unknown, given, self.__dataclass_fields__)
         changes = {name: value for name, value in given.items() if value is not None}
         copy = self.restored(**changes)
         copy.__post_init__()
@@ -185,6 +207,16 @@ class Task(_Task[P, R], Generic[P, R]):
         async def acall(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
     else:
+        #: Templates call what can be called, and would only be told that this cannot.
+        do_not_call_in_templates = True
+
+        def __call__(self, *args, **kwargs):
+            """Raise TypeError: what to call instead. Type checkers know no such method."""
+            name = self.func.__name__
+            raise TypeError(
+                f"{self.module_path} is a task, which is not called itself: {name}.enqueue(...) has"
+                f" a worker run it, {name}.call(...) runs it here and now."
+            )
 
         def __getattr__(self, name):
             hint = options.method_hint(name)
@@ -412,9 +444,12 @@ def task(function: Callable[..., Any] | None = None, /, **kwargs: Any) -> Any:
     kwargs.setdefault("backend", DEFAULT_TASK_BACKEND_ALIAS)
 
     def wrapper(func: Callable[..., Any]) -> Task[..., Any]:
-        task_class = task_backends[kwargs["backend"]].task_class
+        backend = tasks_setting.backend_or_none(kwargs["backend"])
+        task_class: type[Any] = Task if backend is None else backend.task_class
         # Backends for tests (immediate, dummy) run our tasks as they are.
-        made = (task_class if issubclass(task_class, Task) else Task)(func=func, **kwargs)
+        made: Task[..., Any] = (task_class if issubclass(task_class, Task) else Task)(
+            func=func, **kwargs
+        )
         registry.register_decorated(made)
         return made
 

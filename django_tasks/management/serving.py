@@ -10,7 +10,7 @@ from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormat
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, connections
 from django.db.models import Model
 
@@ -20,12 +20,13 @@ from ..models import RollupMark, Schedule
 from ..runtime.health import family_of
 from ..store import time_zones
 from ..worker.reporting.logs import RootHandler, WorkerHandler
+from .base import OneLineCommand
 
 #: Exit code for options that do not fit, as argparse has it.
 USAGE = 2
 
 
-class ServingCommand(BaseCommand):
+class ServingCommand(OneLineCommand):
     """A command that works until it is stopped."""
 
     requires_system_checks = "__all__"

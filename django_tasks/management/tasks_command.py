@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import (
-    BaseCommand,
     CommandError,
     CommandParser,
     DjangoHelpFormatter,
@@ -21,17 +20,19 @@ from django.utils.connection import ConnectionDoesNotExist
 from .. import ids
 from ..backends.database import DatabaseBackend
 from ..conf import suggest
+from ..definitions import tasks_setting
 from ..definitions.backends import database_aliases
 from ..dep14.handler import task_backends
 from ..models import TaskRecord
 from ..runtime.printing import printable
+from .base import OneLineCommand
 
 
 class _HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
     """Django's order of options, with the examples' line breaks kept."""
 
 
-class TasksCommand(BaseCommand):
+class TasksCommand(OneLineCommand):
     """
     A command on the tasks of one backend.
 
@@ -95,6 +96,8 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 
 def find_backend(alias: str | None) -> DatabaseBackend:
     """Return the database backend of this alias. Raise CommandError, with the fix, without one."""
+    if mistakes := tasks_setting.mistakes():
+        raise CommandError(" ".join(mistakes.values()))
     stored = database_aliases()
     if not stored:
         raise CommandError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Never
 
 from . import cron
 from .errors import InvalidSchedule
@@ -15,7 +15,7 @@ Field = str | int | Iterable[int]
 
 
 def every(
-    *,
+    *unnamed: Never,
     weeks: float = 0,
     days: float = 0,
     hours: float = 0,
@@ -27,8 +27,11 @@ def every(
     Be due every so often: `every(minutes=5)`.
 
     A day is 24 hours, also when clocks change; `crontab` is for times of the day. `anchor`: slots
-    are whole multiples away from it; None: from when the schedule is first saved.
+    are whole multiples away from it; None: from when the schedule is first saved. Raise TypeError
+    for a number without a unit, with what to write instead.
     """
+    if unnamed:
+        raise TypeError(_without_unit(unnamed[0]))
     length = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
     return Interval(length.total_seconds(), anchor)
 
@@ -70,6 +73,16 @@ def solar(event: str, latitude: float, longitude: float, timezone: str | None = 
 def clocked(moment: datetime) -> Clocked:
     """Be due once, at `moment`, which has a time zone."""
     return Clocked(moment)
+
+
+def _without_unit(given: Any) -> str:
+    """Return what to write instead of every(5)."""
+    if isinstance(given, timedelta):
+        return f"every() takes no timedelta: write every(seconds={given.total_seconds():g})."
+    return (
+        f"every({given!r}) does not say of what: write every(seconds={given!r}),"
+        f" every(minutes={given!r}) or every(hours={given!r})."
+    )
 
 
 def _from_keywords(keywords: tuple[Field, ...], timezone: str) -> Crontab:

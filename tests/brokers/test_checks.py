@@ -49,7 +49,7 @@ def checked(settings):
 def test_wrong_options_are_told_with_what_was_meant(given, part):
     """At the start of every command, and naming the option."""
     with pytest.raises(ImproperlyConfigured) as caught:
-        backend(given)
+        _ = backend(given).database
 
     assert part in str(caught.value)
     assert "TASKS['default']['OPTIONS']['broker']" in str(caught.value)

@@ -78,6 +78,7 @@ def enqueueing() -> None:
     add.enqueue()  # type: ignore[call-arg]
     add.enqueue(1, 2, 3)  # type: ignore[call-arg]
     add.enqueue(1, c=2)  # type: ignore[call-arg]
+    add(1, 2)  # type: ignore[operator]
     add.using(priority=1).enqueue("1")  # type: ignore[arg-type]
     add.enqueue_on_commit("1")  # type: ignore[arg-type]
     add.enqueue_on_commit_of("reports", "1")  # type: ignore[arg-type]
@@ -145,7 +146,7 @@ def using() -> None:
 
     add.using(priority="high")  # type: ignore[arg-type]
     add.using(run_after=60)  # type: ignore[arg-type]
-    add.using(max_retries=3)  # type: ignore[call-arg]
+    add.using(max_retries=3)  # type: ignore[arg-type]
     add.using(task_id=7)  # type: ignore[arg-type]
 
 

@@ -16,9 +16,12 @@ else:  # Generic only for type checkers.
     _ConnectionHandler = BaseConnectionHandler
 
 # Django 5.2 has no default for settings.TASKS. A project that set none still means its tasks to
-# run on a worker.
-DEFAULT_TASKS = {
-    DEFAULT_TASK_BACKEND_ALIAS: {"BACKEND": "django_tasks.backends.database.DatabaseBackend"}
+# run on a worker, from whichever queue they name.
+DEFAULT_TASKS: dict[str, dict[str, Any]] = {
+    DEFAULT_TASK_BACKEND_ALIAS: {
+        "BACKEND": "django_tasks.backends.database.DatabaseBackend",
+        "QUEUES": [],
+    }
 }
 
 

@@ -98,10 +98,9 @@ class Command(ServingCommand):
         if options["reload"]:
             if options["burst"]:
                 raise CommandError("--reload and --burst exclude each other.", returncode=USAGE)
-            from ...worker.reload import run_with_reload
+            from ...worker.reload import take_over
 
-            run_with_reload()
-            return
+            take_over()  # where the app has not: it does when it is a command of manage.py
         config = self._config(options)
         check_caller()
         check_tables(config.database)
