@@ -9,7 +9,7 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 
 from django_tasks.conf import read
-from django_tasks.models import Rollup, Schedule
+from django_tasks.models import Rollup, RollupMark, Schedule
 from django_tasks.models.rollups import EVER
 from django_tasks.monitoring import measures
 from django_tasks.monitoring.reading import database_now
@@ -45,7 +45,7 @@ def scrape():
     return Scrape(answer.content.decode())
 
 
-# --- who may ---------------------------------------------------------------------------------------
+# --- who may --------------------------------------------------------------------------------------
 
 
 def test_token_opens_the_view():
@@ -114,7 +114,7 @@ def test_bad_tokens_are_refused_without_their_text(value):
     assert not value or str(value) not in error
 
 
-# --- what it tells ---------------------------------------------------------------------------------
+# --- what it tells --------------------------------------------------------------------------------
 
 
 def test_depth_and_age_of_a_queue():
@@ -234,9 +234,9 @@ def test_counters_go_on_when_tasks_and_old_rollups_are_deleted():
     long_after = database_now(DATABASE) + timedelta(days=90)
     counting.prune(DATABASE, long_after)
     assert not Rollup.objects.exclude(span=EVER).exists()
-    finish(minutes_ago(1) - timedelta(seconds=30))
-    with mock.patch.object(counting, "SETTLED_AFTER", timedelta(0)):
-        count_all()
+    RollupMark.objects.update(counted_until=minutes_ago(2))
+    finish(minutes_ago(2, seconds=5))
+    count_all()
 
     assert scrape()("finished_total", **DEFAULT, status="successful") == 2
 
@@ -252,7 +252,7 @@ def test_a_database_that_does_not_answer_is_told(caplog):
     assert scrape()("database_up", database=DATABASE) == 1
 
 
-# --- how it is told --------------------------------------------------------------------------------
+# --- how it is told -------------------------------------------------------------------------------
 
 
 def test_names_follow_the_conventions():
