@@ -42,7 +42,8 @@ class ServingCommand(OneLineCommand):
         """Add the option that has probes answered."""
         parser.add_argument(
             "--health-port", type=address, default=None, metavar="[HOST:]PORT",
-            help="answer /livez and /readyz (default: off; host 127.0.0.1)",
+            help="answer /livez, /readyz and, with prometheus-client, /metrics"
+            " (default: off; host 127.0.0.1)",
         )  # fmt: skip
 
     def introduce(self, banner: str, verbosity: int) -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
+from http import HTTPStatus
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -16,6 +17,8 @@ from ...definitions import registry
 from ...routing import QueueSelection
 from ...runtime.extensions import WrongExtension, is_dotted_path
 from ...worker.config import POOLS, WorkerConfig
+from ...runtime.health import Answer
+from ...worker.config import POOLS, MakePages, WorkerConfig
 from ..serving import (
     USAGE,
     ServingCommand,
@@ -141,9 +144,23 @@ class Command(ServingCommand):
             max_tasks=options["max_tasks_per_child"],
             max_memory=memory << 20 if memory else None,
             health=options["health_port"],
+            pages=None if options["health_port"] is None else _pages(),
             host=socket.gethostname(),
             verbosity=options["verbosity"],
         )
+
+
+def _pages() -> MakePages:
+    """Return what makes the pages of the health port; without their package it says so."""
+    try:
+        from ...contrib.prometheus.worker import pages
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "prometheus_client":
+            raise
+        text = "needs prometheus-client: pip install django-tasks-engine[metrics]\n"
+        missing = Answer(HTTPStatus.NOT_FOUND, text)
+        return lambda status: {"/metrics": lambda: missing}
+    return pages
 
 
 def banner(config: WorkerConfig) -> str:
