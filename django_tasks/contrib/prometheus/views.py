@@ -31,7 +31,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """
     Tell how queues, schedules and workers stand, in the format that Prometheus asks for.
 
-    401 without the token of METRICS_TOKEN; 403 for people who are logged in and may not view tasks.
+    401 for a wrong token and for strangers; 403 for people who may not view tasks.
     """
     if refusal := _refusal(request):
         return refusal
@@ -43,25 +43,26 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 def _refusal(request: HttpRequest) -> HttpResponse | None:
     """Return the answer to whom nothing is told; None: all is told."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return None if _is_right(token.strip()) else _refused(401)
     user = getattr(request, "user", None)
-    if _has_token(request) or (user is not None and user.has_perm(PERMISSION)):
-        return None
-    is_known = user is not None and user.is_authenticated
+    if user is None or not user.is_authenticated:
+        return _refused(401)
+    return None if user.has_perm(PERMISSION) else _refused(403)
+
+
+def _is_right(token: str) -> bool:
+    expected = app_settings.METRICS_TOKEN
+    return expected is not None and constant_time_compare(token, expected)
+
+
+def _refused(status: int) -> HttpResponse:
     text = _UNSET if app_settings.METRICS_TOKEN is None else _REFUSAL
-    answer = HttpResponse(
-        text, status=403 if is_known else 401, content_type="text/plain; charset=utf-8"
-    )
-    if not is_known:
+    answer = HttpResponse(text, status=status, content_type="text/plain; charset=utf-8")
+    if status == 401:
         answer.headers["WWW-Authenticate"] = 'Bearer realm="django_tasks metrics"'
     return _private(answer)
-
-
-def _has_token(request: HttpRequest) -> bool:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    expected = app_settings.METRICS_TOKEN
-    if expected is None or scheme.lower() != "bearer":
-        return False
-    return constant_time_compare(token.strip(), expected)
 
 
 def _private(response: HttpResponse) -> HttpResponse:
