@@ -18,6 +18,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, Count, F, FloatField, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Coalesce, Floor, Greatest, Least, Ln
@@ -113,8 +114,10 @@ def _mark(database: str) -> Any:
     rows = RollupMark.objects.using(database)
     mark = rows.filter(pk=_MARK).annotate(now=DatabaseNow()).first()
     if mark is None:
-        long_ago = {"counted_until": DatabaseNow(-CATCH_UP.total_seconds())}
-        rows.get_or_create(pk=_MARK, defaults=long_ago)
+        # By this process, not the database: SQLite compares texts, and of a moment that it makes in
+        # a whole second that is another one than Django's, so the mark could never be moved.
+        long_ago = datetime(2000, 1, 1, tzinfo=UTC if settings.USE_TZ else None)
+        rows.get_or_create(pk=_MARK, defaults={"counted_until": long_ago})
         return rows.annotate(now=DatabaseNow()).get(pk=_MARK)
     return mark
 
