@@ -93,6 +93,7 @@ class Command(ServingCommand):
             help="run a beat beside the worker: enqueue the tasks of schedules",
         )  # fmt: skip
         self.add_health_port(parser)
+        self.add_log_format(parser)
         parser.add_argument(
             "--reload", action="store_true", help="restart when code changes; for development"
         )
@@ -113,7 +114,7 @@ class Command(ServingCommand):
             check_beat(config.database)
         if config.health is not None:
             check_address(*config.health)
-        self.introduce(banner(config), config.verbosity)
+        self.introduce(banner(config), config.verbosity, options["log_format"])
         from ...worker.start import run_worker
 
         if code := run_worker(config):
