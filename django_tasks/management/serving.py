@@ -41,12 +41,11 @@ class ServingCommand(OneLineCommand):
         kwargs |= {"epilog": self.epilog, "formatter_class": RawDescriptionHelpFormatter}
         return super().create_parser(prog_name, subcommand, **kwargs)
 
-    def add_health_port(self, parser: ArgumentParser) -> None:
-        """Add the option that has probes answered."""
+    def add_health_port(self, parser: ArgumentParser, paths: str = "/livez and /readyz") -> None:
+        """Add the option that has probes answered, at these paths."""
         parser.add_argument(
             "--health-port", type=address, default=None, metavar="[HOST:]PORT",
-            help="answer /livez, /readyz and, with prometheus-client, /metrics"
-            " (default: off; host 127.0.0.1)",
+            help=f"answer {paths} (default: off; host 127.0.0.1)",
         )  # fmt: skip
 
     def add_log_format(self, parser: ArgumentParser) -> None:

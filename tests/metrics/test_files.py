@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from importlib.resources import as_file, files
 from itertools import chain
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -122,3 +123,18 @@ def test_promtool_takes_the_rules_and_the_metrics(told):
     text = prometheus_client.generate_latest(registry)
     done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_reference_has_what_is_told(told):
+    """Each name and its labels, and no other."""
+    text = (Path(__file__).parents[2] / "docs/reference/metrics.md").read_text(encoding="utf-8")
+    documented = {
+        name: set(re.findall(r"`(\w+)`", labels))
+        for name, labels in re.findall(r"^\| `(django_tasks_\w+)` \|([^|]*)\|", text, re.MULTILINE)
+    }
+    families = {}
+    for name, labels in told.items():
+        family = re.sub(r"_seconds_(bucket|count|sum)$", "_seconds", name)
+        families.setdefault(family, set()).update(labels - {"le"})
+
+    assert documented == families

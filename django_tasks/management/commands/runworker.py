@@ -92,7 +92,7 @@ class Command(ServingCommand):
             "--beat", action="store_true",
             help="run a beat beside the worker: enqueue the tasks of schedules",
         )  # fmt: skip
-        self.add_health_port(parser)
+        self.add_health_port(parser, "/livez, /readyz and, with the extra `metrics`, /metrics")
         self.add_log_format(parser)
         parser.add_argument(
             "--reload", action="store_true", help="restart when code changes; for development"
