@@ -16,7 +16,6 @@ from ...conf import app_settings, suggest
 from ...definitions import registry
 from ...routing import QueueSelection
 from ...runtime.extensions import WrongExtension, is_dotted_path
-from ...worker.config import POOLS, WorkerConfig
 from ...runtime.health import Answer
 from ...worker.config import POOLS, MakePages, WorkerConfig
 from ..serving import (

@@ -38,7 +38,6 @@ from ...store.workers import leases
 from ...store.workflows import pruning as workflows
 from ..board import Board
 from ..config import WorkerConfig
-from ..execution.limits import LOOK
 from ..status import Tally
 from . import lost_tasks
 from .reconciler import Reconciler
