@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any
 from uuid import UUID, uuid4
 
 from ..routing import QueueSelection
 from ..runtime.health import Page
-
-if TYPE_CHECKING:
-    from .status import WorkerStatus
 
 #: How many times its size a worker can grow while it runs.
 HEADROOM = 4
 
 #: Characters of a pool's name in the worker's row.
 LONGEST_POOL_NAME = 20
-#: From what tells how the worker stands, the pages by path.
-MakePages = Callable[[Callable[[], "WorkerStatus"]], Mapping[str, Page]]
+#: From what tells how the worker stands (status.WorkerStatus), the pages by path.
+MakePages = Callable[[Callable[[], Any]], Mapping[str, Page]]
 
 POOLS = ("prefork", "threads", "asyncio", "gevent", "solo")
 

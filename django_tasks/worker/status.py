@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..brokers.base import Broker
-from .board import STARTED, Board, clock
+from ..runtime.clock import clock
+from .board import STARTED, Board
 from .config import WorkerConfig
 
 
