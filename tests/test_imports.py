@@ -23,7 +23,7 @@ LAYERS = (
     "schedules dep14 conf ids routing instrumentation",
 )
 LEVELS = {room: -level for level, rooms in enumerate(LAYERS) for room in rooms.split()}
-#: Imports that may point up, and why.
+#: Imports that may point up or in a circle, and why.
 ALLOWED = {
     ("store.workers.leases", "__init__"): "__version__ stands where packaging tools look for it",
     ("definitions.canvas", "workflows.starting"): "canvas.enqueue(), as task.enqueue()",
