@@ -154,7 +154,7 @@ class AlreadyRegistered(TaskError):
     """Kept for imports."""
 
 
-class TimeoutError(TaskError, builtins.TimeoutError):  # noqa: A001 - Celery's name
+class TimeoutError(TaskError, builtins.TimeoutError):
     """The task did not finish in the time that was given."""
 
 

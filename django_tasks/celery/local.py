@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -18,9 +17,7 @@ class Proxy:
     def _get_current_object(self) -> Any:
         return object.__getattribute__(self, "_find")()
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
-        return type(self._get_current_object())
+    __class__ = property(lambda self: type(self._get_current_object()))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._get_current_object(), name)
@@ -38,7 +35,7 @@ class Proxy:
         return bool(self._get_current_object())
 
     def __eq__(self, other: object) -> bool:
-        return operator.eq(self._get_current_object(), other)
+        return bool(self._get_current_object() == other)
 
     def __hash__(self) -> int:
         return hash(self._get_current_object())

@@ -6,7 +6,7 @@ import builtins
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -22,7 +22,7 @@ from .exceptions import TaskRevokedError, TimeoutError
 from .values import decode
 
 if TYPE_CHECKING:
-    from ..definitions.results import TaskError, TaskResult
+    from ..definitions.results import TaskResult
 
 __all__ = ["AsyncResult", "EagerResult", "allow_join_result", "denied_join_result"]
 
@@ -206,7 +206,7 @@ class AsyncResult:
     def ignored(self) -> bool:
         """Whether the value is not stored."""
         result = self._read()
-        return bool(result and result.task.ignore_result)
+        return bool(result and getattr(result.task, "ignore_result", False))
 
     # --- waiting --------------------------------------------------------------------------------
 
@@ -345,7 +345,7 @@ def _value_of(result: TaskResult[Any] | None) -> Any:
     return decode(result.meta)
 
 
-def exception_of(error: TaskError) -> BaseException:
+def exception_of(error: Any) -> BaseException:
     """
     Return the exception of an attempt again, as far as its class and its message tell.
 
@@ -355,10 +355,8 @@ def exception_of(error: TaskError) -> BaseException:
     message = _message_in(error.traceback, error.exception_class_path)
     found = getattr(sys.modules.get(module), name, None) or getattr(builtins, name, None)
     if isinstance(found, type) and issubclass(found, Exception):
-        try:
+        with suppress(Exception):  # its arguments are its own: show its name all the same
             return found(message) if message else found()
-        except Exception:  # noqa: BLE001 - its arguments are its own: show its name all the same
-            pass
     made: BaseException = type(name or "Exception", (Exception,), {"__module__": module})(message)
     return made
 
@@ -433,7 +431,7 @@ class EagerResult(AsyncResult):
         has_value = self.state == states.SUCCESS or self.state in states.PROPAGATE_STATES
         return self.result if has_value else None
 
-    wait = get
+    wait = get  # type: ignore[assignment]
 
     def forget(self) -> None:
         """Do nothing: it is stored nowhere."""

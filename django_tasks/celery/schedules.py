@@ -65,7 +65,7 @@ class BaseSchedule:
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, BaseSchedule) and type(other) is type(self):
-            return other.__reduce__() == self.__reduce__()
+            return bool(other.__reduce__() == self.__reduce__())
         return NotImplemented
 
     def __hash__(self) -> int:

@@ -1,8 +1,8 @@
 """
 Values that JSON does not have, in the form that kombu gives them.
 
-``{"__type__": "datetime", "__value__": "2026-01-01T00:00:00"}``; beside kombu's types, timedelta and
-set. Tuples become lists, as in Celery.
+``{"__type__": "datetime", "__value__": "2026-01-01T00:00:00"}``. Beside kombu's types: timedelta,
+set and frozenset. Tuples become lists, as in Celery.
 """
 
 from __future__ import annotations

@@ -2,13 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
 from django_tasks.celery import states
-from django_tasks.celery.exceptions import MaxRetriesExceededError
-from django_tasks.celery.result import AsyncResult
 from django_tasks.models import TaskRecord
 from django_tasks.testing import run_pending_tasks
 from tests.celery import tasks

@@ -227,7 +227,7 @@ class Celery:
         }
         task = type(fun.__name__, (base or self.Task,), attributes | options)()
         task.__wrapped__ = fun
-        task.__qualname__ = fun.__qualname__
+        task.__name__, task.__qualname__ = fun.__name__, fun.__qualname__
         return self._register(task, options)
 
     def register_task(self, task: Any, **options: Any) -> Any:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NoReturn
 
-from ... import control as native_control
 from ...definitions import registry as native_registry
 from ...dep14.base import DEFAULT_TASK_BACKEND_ALIAS
 from ...dep14.handler import task_backends
@@ -227,12 +226,12 @@ _REFUSED = {
 class Control:
     """What can be asked of workers, and of tasks."""
 
-    Inspect = Inspect
+    Inspect: Any = Inspect
 
     def __init__(self, app: Any = None) -> None:
         self.app = app
 
-    def inspect(self, *args: Any, **kwargs: Any) -> Inspect:
+    def inspect(self, *args: Any, **kwargs: Any) -> Any:
         """Return questions to the workers; see `Inspect`."""
         kwargs.setdefault("app", self.app)
         return self.Inspect(*args, **kwargs)
@@ -278,21 +277,29 @@ class Control:
 
     def shutdown(self, destination: Any = None, **kwargs: Any) -> None:
         """Ask workers to stop gently. `destination`: names; None: all."""
+        from ...control import stop_worker
+
         for row in self.inspect(destination)._workers().values():
-            native_control.stop_worker(row.pk)
+            stop_worker(row.pk)
 
     def cancel_consumer(self, queue: str, destination: Any = None, **kwargs: Any) -> None:
         """Pause a queue, for all workers."""
-        native_control.pause_queue(str(queue))
+        from ...control import pause_queue
+
+        pause_queue(str(queue))
 
     def add_consumer(self, queue: str, destination: Any = None, **kwargs: Any) -> None:
         """Resume a queue that was paused, for all workers."""
-        native_control.resume_queue(str(queue))
+        from ...control import resume_queue
+
+        resume_queue(str(queue))
 
     def pool_grow(self, n: int = 1, destination: Any = None, **kwargs: Any) -> None:
         """Let workers run `n` tasks more at the same time."""
+        from ...control import scale_worker
+
         for row in self.inspect(destination)._workers().values():
-            native_control.scale_worker(row.pk, row.concurrency + n)
+            scale_worker(row.pk, row.concurrency + n)
 
     def pool_shrink(self, n: int = 1, destination: Any = None, **kwargs: Any) -> None:
         """Let workers run `n` tasks less at the same time."""

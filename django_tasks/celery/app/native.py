@@ -128,8 +128,7 @@ def _body(task: Task) -> Callable[..., Any]:
     run: Any = getattr(task, "_orig_run", task.run)
     body.__doc__ = task.__doc__
     body.__module__ = type(task).__module__
-    body.__name__ = type(task).__name__
-    body.__qualname__ = type(task).__name__
+    body.__name__ = body.__qualname__ = type.__getattribute__(type(task), "__name__")
     parameters = list(inspect.signature(run).parameters.values())
     if task.typing is not False and all(p.name != "context" for p in parameters):
         first = next(iter(inspect.signature(body).parameters.values()))
@@ -141,7 +140,7 @@ def _allow_any_queue() -> None:
     """Allow any queue where the project has no setting TASKS: Celery makes queues as it goes."""
     if settings.TASKS is own_apps.DEFAULT_TASKS:  # type: ignore[misc]
         for params in own_apps.DEFAULT_TASKS.values():
-            params["QUEUES"] = []  # type: ignore[assignment]
+            params["QUEUES"] = []
         task_backends[DEFAULT_TASK_BACKEND_ALIAS].queues = set()
 
 

@@ -1,4 +1,4 @@
-"""Celery's Task: its class, its options as attributes, its hooks, and what a body says through it."""
+"""Celery's Task: its options as attributes, its hooks, and what a body says through it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Task:
     Times are seconds. Options that are None take the app's configuration, as in Celery.
     """
 
-    MaxRetriesExceededError: ClassVar[type[Exception]] = MaxRetriesExceededError
+    MaxRetriesExceededError: ClassVar[Any] = MaxRetriesExceededError
     OperationalError: ClassVar[type[Exception]] = Exception
 
     #: What rows and settings call it.
@@ -198,8 +198,8 @@ class Task:
         if shadow is not None:
             options["shadow"] = shadow
         return app.send_task(
-            self.name, args, kwargs, task_id=task_id, result_cls=self.AsyncResult, task_type=self,
-            **options,
+            str(self.name), args, kwargs, task_id=task_id, result_cls=self.AsyncResult,
+            task_type=self, **options,
         )  # fmt: skip
 
     def delay_on_commit(self, *args: Any, **kwargs: Any) -> Any:
@@ -396,10 +396,6 @@ class Task:
     def _checker(self) -> CallChecker:
         run = getattr(self, "_orig_run", self.run)
         return CallChecker(run, False)
-
-    @property
-    def __name__(self) -> str:
-        return self.__class__.__name__
 
     def __reduce__(self) -> Any:
         return _find, (self.name,)

@@ -11,7 +11,7 @@ class KombuError(Exception):
     """Base of kombu's errors."""
 
 
-class ConnectionError(KombuError):  # noqa: A001 - kombu's name
+class ConnectionError(KombuError):
     """A broker could not be reached."""
 
 

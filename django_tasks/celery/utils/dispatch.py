@@ -134,7 +134,7 @@ def _hears(wanted: Any, sender: Any) -> bool:
 
 def _weak_or_strong(receiver: Callable[..., Any]) -> Callable[[], Any]:
     if hasattr(receiver, "__self__") and hasattr(receiver, "__func__"):
-        return weakref.WeakMethod(receiver)  # type: ignore[type-var]
+        return weakref.WeakMethod(receiver)
     try:
         return weakref.ref(receiver)
     except TypeError:  # what cannot be referred to weakly, such as a partial of C

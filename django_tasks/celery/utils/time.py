@@ -15,7 +15,7 @@ def get_exponential_backoff_interval(
     factor: int, retries: int, maximum: int, full_jitter: bool = False
 ) -> int:
     """Return `factor` * 2 ** `retries` seconds, `maximum` at most; a random part with jitter."""
-    countdown = min(maximum, factor * (2**retries))
+    countdown = int(min(maximum, factor * (2**retries)))
     if full_jitter:
         countdown = random.randrange(countdown + 1)  # noqa: S311 - spreads load, guards nothing
     return max(0, countdown)

@@ -9,7 +9,6 @@ from typing import Any
 
 from django.db import connections
 
-from ....testing import run_pending_tasks
 from ...notices import say_once
 
 __all__ = ["start_worker"]
@@ -32,6 +31,8 @@ def start_worker(
     `shutdown_timeout`: seconds that the last task has. Other options are ignored. Raise
     RuntimeError if it does not end in that time.
     """
+    from ....testing import run_pending_tasks
+
     if concurrency != 1 or options:
         say_once("start_worker() runs one task at a time, and takes no options of workers.")
     stop = threading.Event()
