@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -361,6 +362,10 @@ def exception_of(error: Any) -> BaseException:
     return made
 
 
+#: What stands between the exceptions of a traceback.
+_BETWEEN = re.compile("\n\n(?:The above exception was|During handling of)")
+
+
 def _message_in(traceback: str, path: str) -> str:
     """Return what the exception at the end of a traceback says."""
     names = (path, path.removeprefix("builtins."), path.rpartition(".")[2])
@@ -368,7 +373,8 @@ def _message_in(traceback: str, path: str) -> str:
     for start in range(len(lines) - 1, -1, -1):
         for name in names:
             if lines[start].startswith(f"{name}: "):
-                return "\n".join([lines[start][len(name) + 2 :], *lines[start + 1 :]])
+                said = "\n".join([lines[start][len(name) + 2 :], *lines[start + 1 :]])
+                return _BETWEEN.split(said)[0]
     return ""
 
 

@@ -147,7 +147,7 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's name
         }
         for name, value in given.items():
             value = "*" if value is None else value
-            kept = value if isinstance(value, (str, int)) else tuple(value)
+            kept = value if isinstance(value, (str, int, list, tuple, set)) else list(value)
             setattr(self, f"_orig_{name}", kept)
             setattr(self, name, kept)
         spec: Any = from_celery(self)

@@ -55,7 +55,7 @@ _REFUSED = {
     "config_from_cmdline": "use config_from_object()",
 }
 
-#: Whether tasks modules were imported: what is asked for later is done at once.
+#: Whether tasks modules were imported since this module was.
 _discovered = False
 
 
@@ -102,7 +102,7 @@ class Celery:
         """Return a signal that is sent when all tasks are known, or at once if they are."""
 
         def late(receiver: Callable[..., Any]) -> None:
-            if _discovered:
+            if _is_discovered():
                 receiver(signal=None, sender=self, source=self.conf)
 
         return Signal(name, connects_late=late)
@@ -130,6 +130,8 @@ class Celery:
         "django.conf:settings" is read with each use. `namespace`: the settings begin with it.
         """
         self.conf.read_from(obj, namespace)
+        if _is_discovered():
+            self._finalize()
 
     def add_defaults(self, fun: Any) -> None:
         """Set what is not set, from a dict or a function that returns one."""
@@ -269,7 +271,7 @@ class Celery:
         if packages is None and related_name == "tasks":
             return
         self._discoveries.append((packages, related_name))
-        if _discovered or force:
+        if _is_discovered() or force:
             self._discover()
 
     def _discover(self) -> None:
@@ -387,6 +389,11 @@ def _import_related(package: str, related: str | None) -> None:
 
 def _as_names(value: Any) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value or ())
+
+
+def _is_discovered() -> bool:
+    """Tell whether tasks modules were imported: what is asked for later is done at once."""
+    return _discovered or django_apps.ready
 
 
 def _finalize_apps() -> None:
