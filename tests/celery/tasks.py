@@ -1,5 +1,10 @@
 """Tasks in Celery's spelling, as projects have them."""
 
+import os
+import signal
+import time
+from pathlib import Path
+
 from django_tasks.celery import Task, shared_task
 from django_tasks.celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from django_tasks.celery.utils.log import get_task_logger
@@ -120,8 +125,6 @@ def parent(self):
 
 @shared_task(soft_time_limit=0.3, time_limit=30)
 def too_slow():
-    import time
-
     try:
         time.sleep(20)
     except SoftTimeLimitExceeded:
@@ -131,3 +134,26 @@ def too_slow():
 @shared_task(queue="mail", priority=7, expires=600, acks_late=True, ignore_result=True)
 def with_options():
     return "nobody reads it"
+
+
+@shared_task
+def sleeps(seconds):
+    time.sleep(seconds)
+
+
+@shared_task
+def dies(path):
+    die_once(path)
+
+
+@shared_task(acks_late=True)
+def dies_late(path):
+    die_once(path)
+
+
+def die_once(path):
+    """Kill the process, the first time."""
+    once = Path(path)
+    if not once.exists():
+        once.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
