@@ -139,7 +139,7 @@ def _body(task: Task) -> Callable[..., Any]:
 def _allow_any_queue() -> None:
     """Allow any queue where the project has no setting TASKS: Celery makes queues as it goes."""
     if settings.TASKS is own_apps.DEFAULT_TASKS:
-        params: dict[str, Any] = own_apps.DEFAULT_TASKS[DEFAULT_TASK_BACKEND_ALIAS]  # type: ignore[assignment]
+        params: dict[str, Any] = own_apps.DEFAULT_TASKS[DEFAULT_TASK_BACKEND_ALIAS]
         params["QUEUES"] = []
         task_backends[DEFAULT_TASK_BACKEND_ALIAS].queues = set()
 
