@@ -16,9 +16,9 @@ from ...monitoring.workflows.graph import Box, Graph, Tie
 from ...statuses import Status
 from .. import formats
 
-WIDTH = 200
+WIDTH = 172
 #: Between levels, between boxes, around all, and around what is in a box.
-BETWEEN, GAP, MARGIN, PADDING = 64, 16, 12, 10
+BETWEEN, GAP, MARGIN, PADDING = 52, 16, 12, 10
 #: Heights of the title, the bar with its space, and a line.
 TITLE, BAR, LINE = 26, 12, 17
 #: Graphs of at most this height have their levels centred: there is nothing to scroll.

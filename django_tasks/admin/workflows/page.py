@@ -24,7 +24,6 @@ from ...models import TaskRecord, WorkflowRecord
 from ...monitoring.reading import database_now
 from ...monitoring.workflows.graph import MOST_STEPS, Graph, graph_of
 from ...monitoring.workflows.reasons import reasons
-from ...monitoring.workflows.summaries import failed_steps
 from ...statuses import FINAL_STATUSES, Status
 from ...store.workflows.handle import WorkflowResult
 from .. import formats
@@ -163,7 +162,7 @@ class WorkflowPage(WorkflowFields):
             statuses.get(status) for status in ended_badly
         )
         buttons = {
-            "_retry": (may_retry, _("Retry failed steps")),
+            "_retry": (may_retry, _("Retry")),
             "_cancel": (is_open and record.cancelled_at is None, _("Cancel workflow")),
         }
         return [
@@ -182,7 +181,6 @@ class WorkflowPage(WorkflowFields):
         graph = None
         if record.size <= MOST_STEPS:
             graph = graph_of(database, record, chosen.level)
-        failed, _task_id = failed_steps(database, [record]).get(record.pk, ("", None))
         may_see = self.has_payload_permission(request)
         known = known_tasks(graph.paths if graph else None)
         payload = payload_of(database, record, known) if may_see else []
@@ -195,7 +193,7 @@ class WorkflowPage(WorkflowFields):
             "progress": progress_bar(_done(record, graph), record.size),
             "buttons": self._buttons(request, record, graph.statuses if graph else {}),
             "tools": [(self.address("history", record.pk), _("History"))],
-            "reasons": _reasons(database, record, graph, failed, now),
+            "reasons": _reasons(database, record, graph, now),
             "may_see": may_see,
             "payload": payload,
             "hides_payload": bool(payload) and None in known,
@@ -210,16 +208,13 @@ class WorkflowPage(WorkflowFields):
         return self.page_of(TaskRecord, task_id)
 
 
-def _reasons(
-    database: str, record: WorkflowRecord, graph: Graph | None, failed: str, now: datetime
-) -> Any:
+def _reasons(database: str, record: WorkflowRecord, graph: Graph | None, now: datetime) -> Any:
     return reasons(
         database,
         record,
         statuses=graph.statuses if graph else {},
         firsts=graph.firsts if graph else {},
         decided=graph.decided if graph else 0,
-        failed=failed,
         now=now,
     )
 

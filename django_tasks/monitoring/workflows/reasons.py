@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from uuid import UUID
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -24,18 +25,32 @@ def reasons(
     statuses: Mapping[str, int],
     firsts: Mapping[str, int],
     decided: int,
-    failed: str,
     now: datetime,
 ) -> Sequence[Reason]:
     """
     Return at least one reason, the most important first.
 
     `statuses`: how many steps are in which; `firsts`: the place of the first of them; `decided`:
-    joins that are decided and not carried out; `failed`: the name of the step that failed first.
+    joins that are decided and not carried out.
     """
+    failed = ""
+    if Status.FAILED in firsts:
+        _task_id, failed = _step_at(database, record, firsts[Status.FAILED])
     if record.finished_at is not None:
         return [_ended(record, record.finished_at, failed, now)]
-    return list(_open(database, record, statuses, firsts, decided, failed, now))
+    found = list(_open(record, statuses, decided, failed, now))
+    moving = next((status for status in _MOVING if statuses.get(status)), None)
+    if moving is not None:
+        found += _of_first(database, record, moving, statuses[moving], firsts[moving], now)
+    elif not decided:
+        found.append(_stuck(record, statuses))
+    return found
+
+
+def _step_at(database: str, record: WorkflowRecord, position: int) -> tuple[UUID | None, str]:
+    steps = WorkflowStep.objects.using(database).filter(workflow=record.pk, position=position)
+    found = steps.values_list("pk", "name").first()
+    return found if found is not None else (None, "")
 
 
 def _ended(record: WorkflowRecord, ended: datetime, failed: str, now: datetime) -> Reason:
@@ -46,7 +61,7 @@ def _ended(record: WorkflowRecord, ended: datetime, failed: str, now: datetime) 
     if record.status == Status.CANCELLED:
         code, text = "cancelled", _("It was cancelled, and its last step ended on %(when)s.")
     elif failed:
-        code, text = "failed", _("It failed on %(when)s: step “%(step)s” did not succeed.")
+        code, text = "failed", _("It failed on %(when)s: step “%(step)s” failed.")
     else:
         code, text = "failed", _("It failed on %(when)s.")
     return Reason(
@@ -59,20 +74,19 @@ def _ended(record: WorkflowRecord, ended: datetime, failed: str, now: datetime) 
 
 
 def _open(
-    database: str,
-    record: WorkflowRecord,
-    statuses: Mapping[str, int],
-    firsts: Mapping[str, int],
-    decided: int,
-    failed: str,
-    now: datetime,
+    record: WorkflowRecord, statuses: Mapping[str, int], decided: int, failed: str, now: datetime
 ) -> Iterator[Reason]:
+    """Yield what is true of it beside what moves."""
     if record.cancelled_at is not None:
         text = _("It was cancelled on %s; its running steps were told to stop.")
         yield Reason(code="stopping", sentence=text % when(record.cancelled_at, now))
     if failed:
-        text = _("Step “%s” did not succeed: what needs it does not run.")
-        yield Reason(code="step_failed", sentence=text % failed, is_problem=True)
+        number = statuses.get(Status.FAILED, 0)
+        text = ngettext(
+            "Step “%(step)s” failed.", "%(count)d steps failed, the first is “%(step)s”.", number
+        )
+        sentence = text % {"count": number, "step": failed}
+        yield Reason(code="step_failed", sentence=sentence, is_problem=True)
     if decided:
         text = ngettext(
             "What %d join has decided is being carried out by a worker’s keeper.",
@@ -80,11 +94,6 @@ def _open(
             decided,
         )
         yield Reason(code="releasing", sentence=text % decided)
-    moving = next((status for status in _MOVING if statuses.get(status)), None)
-    if moving is not None:
-        yield from _of_first(database, record, moving, statuses[moving], firsts[moving], now)
-    elif not decided:
-        yield _stuck(record, statuses)
 
 
 def _of_first(
@@ -102,20 +111,15 @@ def _of_first(
         Status.SCHEDULED: ngettext("%d step is scheduled.", "%d steps are scheduled.", number),
     }
     yield Reason(code=status.lower(), sentence=texts[status] % number)
-    step = (
-        WorkflowStep.objects.using(database)
-        .filter(workflow=record.pk, position=position)
-        .values_list("pk", "name")
-        .first()
-    )
-    task = step and TaskRecord.objects.using(database).filter(pk=step[0]).first()
-    if not step or task is None:
+    task_id, name = _step_at(database, record, position)
+    task = TaskRecord.objects.using(database).filter(pk=task_id).first()
+    if task is None:
         return
     for reason in diagnose(task, now=now):
         text = _("Step “%(step)s”: %(reason)s")
         yield Reason(
             code=reason.code,
-            sentence=text % {"step": step[1], "reason": reason.sentence},
+            sentence=text % {"step": name, "reason": reason.sentence},
             is_problem=reason.is_problem,
             remedy=reason.remedy,
             command=reason.command,
