@@ -112,6 +112,8 @@ def _of_first(
     }
     yield Reason(code=status.lower(), sentence=texts[status] % number)
     task_id, name = _step_at(database, record, position)
+    if task_id is None:
+        return
     task = TaskRecord.objects.using(database).filter(pk=task_id).first()
     if task is None:
         return

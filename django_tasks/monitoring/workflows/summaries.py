@@ -34,7 +34,7 @@ def summaries(database: str, records: Sequence[WorkflowRecord]) -> dict[UUID, Su
     ones are looked at.
     """
     looked_at = _affordable([row for row in records if row.status != Status.SUCCESSFUL])
-    done: dict[UUID, int] = {pk: 0 for pk in looked_at}
+    done: dict[UUID, int] = dict.fromkeys(looked_at, 0)
     places: dict[UUID, int] = {}
     steps = WorkflowStep.objects.using(database).filter(workflow__in=looked_at)
     ended = steps.filter(task__status__in=FINAL_STATUSES).order_by()
