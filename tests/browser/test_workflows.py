@@ -1,18 +1,17 @@
 """The pages of workflows in a real browser, under a strict Content-Security-Policy."""
 
 import pytest
-from django.utils import timezone
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from django_tasks.models import TaskRecord, WorkflowStep
+from django_tasks.models import TaskRecord
 from django_tasks.statuses import Status
 from django_tasks.testing import run_pending_tasks
 from django_tasks.workflows import Workflow, chain, chord, group
 from tests import tasks
 from tests.browser.conftest import set_window
-from tests.test_admin import make_worker
+from tests.control_room.workflow_rows import set_statuses
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,18 +49,6 @@ def titles(page):
     return [each.text for each in page.find_elements(By.CSS_SELECTOR, ".graph-title")]
 
 
-def set_statuses(handle, status, first, last):
-    """Write the status of the tasks of steps at these places, behind the store's back."""
-    steps = WorkflowStep.objects.filter(workflow=handle.id, position__range=(first, last))
-    values = {"status": status, "finished_at": None}
-    if status in (Status.SUCCESSFUL, Status.FAILED, Status.CANCELLED):
-        values |= {"finished_at": timezone.now(), "run_time": 0.25, "attempts": 1}
-    if status == Status.RUNNING:
-        now = timezone.now()
-        values |= {"worker_id": make_worker().pk, "process": 1, "last_attempted_at": now}
-    TaskRecord.objects.filter(pk__in=steps.values("pk")).update(**values)
-
-
 def import_of_a_catalogue():
     """A workflow of named steps, one of which fails, with a callback and a clean-up."""
     flow = Workflow("Import the catalogue of 2026", metadata={"file": "a.csv", "api_key": "k"})
@@ -80,7 +67,6 @@ def thumbnails(number=300):
     handle = (sheet | group(tasks.echo.s(), tasks.describe.s())).enqueue()
     set_statuses(handle, Status.SUCCESSFUL, 0, number * 2 // 3)
     set_statuses(handle, Status.FAILED, 7, 9)
-    set_statuses(handle, Status.RUNNING, number * 2 // 3 + 1, number * 2 // 3 + 4)
     return handle
 
 
@@ -125,3 +111,54 @@ def test_a_long_chain_of_different_steps_is_shown_in_parts(opened, take_screensh
 
     assert "Levels 251 to" in text(page)
     take_screenshot("workflow-parts")
+
+
+def test_the_page_follows_its_workflow_to_the_end(opened):
+    """It renews itself without a reload, and stops when there is no more to come."""
+    handle = chain(tasks.add.s(1, 2), tasks.add.s(3)).enqueue()
+    page = opened(handle)
+    assert "0 of 2" in text(page, ".task-state")
+
+    run_pending_tasks(limit=1)
+    wait(page, lambda: "1 of 2" in text(page, ".task-state"))
+    run_pending_tasks()
+    wait(page, lambda: "2 of 2" in text(page, ".task-state"))
+    assert "It is done" in text(page, ".task-reasons")
+    assert page.execute_script("return window.isTheSame")
+    assert page.find_element(By.ID, "task-page").get_attribute("data-url")
+
+
+def test_a_failed_workflow_is_retried_with_the_keyboard(opened):
+    handle = chain(tasks.broken.s(), tasks.echo.s()).enqueue()
+    run_pending_tasks()
+    page = opened(handle)
+
+    page.find_element(By.NAME, "_retry").send_keys(Keys.ENTER)
+    wait(page, lambda: page.find_elements(By.CSS_SELECTOR, ".messagelist"))
+
+    assert "1 step runs again" in text(page, ".messagelist")
+    assert TaskRecord.objects.filter(status=Status.READY).count() == 1
+
+
+def test_the_page_of_a_step_names_its_neighbours(opened, admin, server, take_screenshot):
+    handle = import_of_a_catalogue()
+    run_pending_tasks(limit=2)
+    step = handle.step("check prices")
+    admin.get(f"{server.url}/admin/django_tasks/taskrecord/{step.id}/change/")
+
+    shown = text(admin, ".task-facts")
+    assert "Import the catalogue of 2026" in shown
+    assert "parse it" in shown and "publish" in shown
+    take_screenshot("workflow-step")
+
+
+def test_the_list_of_workflows(admin, server, take_screenshot):
+    import_of_a_catalogue()
+    run_pending_tasks()
+    thumbnails()
+    admin.get(f"{server.url}/admin/django_tasks/workflowrecord/")
+
+    assert "check prices" in text(admin, "#result_list")
+    take_screenshot("workflow-list")
+    take_screenshot("workflow-list-400", width=400)
+    take_screenshot("workflow-list-dark", scheme="dark")
