@@ -30,6 +30,8 @@ ALLOWED = {
     ("definitions.canvas", "definitions.canvas_data"): "canvas.to_data(), as its own",
     ("workflows.graph", "workflows.starting"): "workflow.enqueue()",
     ("workflows.starting", "store.workflows.create"): "what they hand over to the store",
+    ("celery._state", "celery.app.base"): "the current app, for type checkers",
+    ("celery.result", "celery.app.native"): "AsyncResult(id) takes ids that are no UUIDs",
     ("workflows.steps", "workflows.graph"): "a step names its workflow, for type checkers",
     ("definitions.registry", "definitions.built_in"): "decorated when the first is asked for",
 }

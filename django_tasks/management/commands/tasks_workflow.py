@@ -13,7 +13,7 @@ from ...exceptions import TaskResultDoesNotExist
 from ...monitoring.reading import database_now
 from ...statuses import FINAL_STATUSES, Status
 from ...store.workflows.handle import WorkflowResult
-from ...worker.reporting.logs import printable
+from ...runtime.printing import printable
 from ..tasks_command import TasksCommand, counted, task_id
 from ..workflow_report import (
     HEADERS,
