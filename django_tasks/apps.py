@@ -15,6 +15,10 @@ from django.utils.translation import gettext_lazy as _
 
 from .worker import reload
 
+#: Called when all apps are ready, before their tasks modules are imported, and after.
+before_discovery: list[Callable[[], None]] = []
+after_discovery: list[Callable[[], None]] = []
+
 #: QUEUES is empty: whoever sets nothing may name any queue.
 DEFAULT_TASKS = {
     "default": {"BACKEND": "django_tasks.backends.database.DatabaseBackend", "QUEUES": []}
@@ -70,10 +74,14 @@ def import_tasks() -> None:
     """
     from . import conf
 
+    for call in before_discovery:
+        call()
     autodiscover_modules("tasks")
     for module in conf.current()[0].TASK_MODULES:
         if not conf.is_missing(module):
             import_module(module)
+    for call in after_discovery:
+        call()
 
 
 def _after_the_last_app(config: AppConfig, do: Callable[[], None]) -> None:

@@ -87,9 +87,20 @@ class AppSettings:
     SCHEDULABLE_BY_DEFAULT: bool = False
     #: Whether log lines tell what an exception says. None: only while settings.DEBUG is true.
     LOG_EXCEPTION_TEXT: bool | None = None
+    #: What a Prometheus server sends as "Authorization: Bearer …" to read the view of metrics.
+    #: None: only people who are logged in and may view tasks read it.
+    METRICS_TOKEN: str | None = None
 
 
-_OPTIONAL = {"RETENTION_SUCCESSFUL", "RETENTION_FAILED", "PRUNE_INTERVAL", "LOG_EXCEPTION_TEXT"}
+_OPTIONAL = {
+    "RETENTION_SUCCESSFUL",
+    "RETENTION_FAILED",
+    "PRUNE_INTERVAL",
+    "LOG_EXCEPTION_TEXT",
+    "METRICS_TOKEN",
+}
+#: Characters that METRICS_TOKEN has at least.
+SHORTEST_TOKEN = 16
 _POSITIVE = {
     "LEASE",
     "SWEEP_INTERVAL",
@@ -152,6 +163,14 @@ def _error_of(name: str, value: Any) -> str | None:
         return None if name in _OPTIONAL else f"DJANGO_TASKS[{name!r}] may not be None."
     if isinstance(default, timedelta) or name in ("RETENTION_SUCCESSFUL", "RETENTION_FAILED"):
         wanted, good = "a timedelta", isinstance(value, timedelta) and value >= timedelta(0)
+    elif name == "METRICS_TOKEN":
+        if isinstance(value, str) and len(value) >= SHORTEST_TOKEN and value.isascii():
+            return None
+        # Not with the value: it is a secret.
+        return (
+            f"DJANGO_TASKS['METRICS_TOKEN'] must be a string of {SHORTEST_TOKEN} or more ASCII"
+            " characters, or None."
+        )
     elif name == "SCHEDULES":
         wanted, good = "a dict of names and schedules", isinstance(value, dict)
     elif name == "LOG_EXCEPTION_TEXT":

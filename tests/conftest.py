@@ -19,6 +19,8 @@ ONCE = [
     *("control_room/test_charts.py", "control_room/test_hostile_text.py"),
     *("control_room/test_roles.py", "schedule_admin/test_form.py"),
     *("schedule_admin/test_permissions.py", "schedule_admin/test_preview.py"),
+    # What is in the files of metrics, and what a Prometheus server makes of them.
+    *("metrics/test_files.py", "metrics/test_prometheus.py"),
     # What a worker's processes are to each other, and say.
     *("worker/test_command.py", "worker/test_forks.py", "worker/test_health.py"),
     *("worker/test_logs.py", "worker/test_reload.py", "worker/test_signals.py"),

@@ -35,7 +35,7 @@ CANARY = "canary-4410"
 COMMANDS = (
     "tasks_inspect", "tasks_cancel", "tasks_requeue", "tasks_prune", "tasks_purge", "tasks_control",
 )  # fmt: skip
-ALL_COMMANDS = (*COMMANDS, "tasks_schedules", "import_celery_beat")
+ALL_COMMANDS = (*COMMANDS, "tasks_schedules", "tasks_workflow", "import_celery_beat")
 
 
 @task(queue_name="known-queue")

@@ -83,12 +83,15 @@ def test_wrong_values_are_named_with_what_is_wanted(name, value, wanted):
     assert error_of(**{name: value}) == f"DJANGO_TASKS[{name!r}] must be {wanted}, not {value!r}."
 
 
+NONE_MEANS_SOMETHING = {"PRUNE_INTERVAL", "LOG_EXCEPTION_TEXT", "METRICS_TOKEN"}
+
+
 @pytest.mark.parametrize("name", [field.name for field in fields(AppSettings)])
 def test_none_is_allowed_where_it_means_something(name):
     """None turns deleting off; elsewhere it is a mistake."""
     values, errors = read({name: None})
 
-    if name.startswith("RETENTION_") or name in ("PRUNE_INTERVAL", "LOG_EXCEPTION_TEXT"):
+    if name.startswith("RETENTION_") or name in NONE_MEANS_SOMETHING:
         assert (getattr(values, name), errors) == (None, [])
     else:
         assert errors == [f"DJANGO_TASKS[{name!r}] may not be None."]

@@ -23,13 +23,15 @@ LAYERS = (
     "schedules dep14 conf ids routing instrumentation",
 )
 LEVELS = {room: -level for level, rooms in enumerate(LAYERS) for room in rooms.split()}
-#: Imports that may point up, and why.
+#: Imports that may point up or in a circle, and why.
 ALLOWED = {
     ("store.workers.leases", "__init__"): "__version__ stands where packaging tools look for it",
     ("definitions.canvas", "workflows.starting"): "canvas.enqueue(), as task.enqueue()",
     ("definitions.canvas", "definitions.canvas_data"): "canvas.to_data(), as its own",
     ("workflows.graph", "workflows.starting"): "workflow.enqueue()",
     ("workflows.starting", "store.workflows.create"): "what they hand over to the store",
+    ("celery._state", "celery.app.base"): "the current app, for type checkers",
+    ("celery.result", "celery.app.native"): "AsyncResult(id) takes ids that are no UUIDs",
     ("workflows.steps", "workflows.graph"): "a step names its workflow, for type checkers",
     ("definitions.registry", "definitions.built_in"): "decorated when the first is asked for",
 }

@@ -84,9 +84,12 @@ def test_every_option_is_kept():
         "metadata": {"k": [1]},
         "schedule": {"daily": crontab("@daily")},
         "schedulable": False,
+        "name": "reports.daily",
+        "aliases": ("reports.nightly",),
     }
     made = task(**options)(with_context)
 
+    options["path"] = options.pop("name")
     assert {name: getattr(made, name) for name in options} == options
     for other in (made.using(), pickle.loads(pickle.dumps(made)), copy.deepcopy(made)):
         assert other == made
@@ -109,7 +112,6 @@ def test_every_option_is_kept():
         ("bind", "use takes_context"),
         ("queue", "use queue_name"),
         ("timeout", "use time_limit"),
-        ("name", "known by the path of its function"),
         ("enqueue_on_commit", "task.enqueue_on_commit()"),
     ],
 )

@@ -21,13 +21,15 @@ import django_tasks
 from django_tasks import default_task_backend, task
 from django_tasks.models import Schedule
 from tests import report
+from tests.control_room.workflow_rows import half_failed
 from tests.test_admin import make, make_worker
 from tests.test_progress_api import progress_json
+from tests.workflows.steps import chord, start
 
 PACKAGE = Path(django_tasks.__file__).parent
 PO = PACKAGE / "locale/de/LC_MESSAGES/django.po"
 #: Lists without a form.
-SHOWN = ("overview", "taskrecord", "workerrecord")
+SHOWN = ("overview", "taskrecord", "workerrecord", "workflowrecord")
 PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[-+ #0-9.]*[a-zA-Z%]")
 
 
@@ -142,11 +144,13 @@ def pages(db):
     )
     records = [make(status) for status in ("READY", "RUNNING", "FAILED", "SUCCESSFUL")]
     make_worker()
+    flows = [half_failed(), start(chord(2))]
     base = "admin:django_tasks_"
     return [
         reverse("admin:index"),
         *(reverse(f"{base}{name}_changelist") for name in SHOWN),
         *(reverse(f"{base}taskrecord_change", args=[record.pk]) for record in records),
+        *(reverse(f"{base}workflowrecord_change", args=[flow.id]) for flow in flows),
         reverse(f"{base}schedule_changelist"),
         reverse(f"{base}schedule_add"),
         reverse(f"{base}schedule_change", args=[schedule.pk]),

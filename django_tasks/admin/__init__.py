@@ -5,6 +5,7 @@ from .queues.screen import QueueStateAdmin
 from .schedules.screen import ScheduleAdmin
 from .tasks.screen import TaskRecordAdmin
 from .workers.screen import WorkerRecordAdmin
+from .workflows.screen import WorkflowRecordAdmin
 
 __all__ = [
     "OverviewAdmin",
@@ -12,4 +13,5 @@ __all__ = [
     "ScheduleAdmin",
     "TaskRecordAdmin",
     "WorkerRecordAdmin",
+    "WorkflowRecordAdmin",
 ]

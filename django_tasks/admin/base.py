@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
 from django.utils.functional import cached_property
+from django.utils.html import format_html
 
 from ..monitoring.reading import capped_count
 from ..store.databases import task_database
@@ -79,6 +80,18 @@ class BaseAdmin(_ModelAdmin):
         """Return the address of one of its own pages, on its own site."""
         name = f"admin:{self.opts.app_label}_{self.opts.model_name}_{view}"
         return reverse(name, args=args, current_app=self.admin_site.name)
+
+    def page_of(self, model: type[Model], pk: Any) -> str:
+        """Return the address of a row's page on its own site; empty if that has none."""
+        if not self.admin_site.is_registered(model):
+            return ""
+        view = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
+        return reverse(view, args=[pk], current_app=self.admin_site.name)
+
+    def link(self, row: Model, text: str) -> str:
+        """Return `text`, linked to the page of `row` if this site has one."""
+        url = self.page_of(type(row), row.pk)
+        return format_html('<a href="{}">{}</a>', url, text) if url else text
 
     def own_page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
         """Return a page that is none of the admin's own; `template` without folder and ending."""

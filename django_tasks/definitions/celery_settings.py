@@ -23,10 +23,15 @@ _KNOWN = {"task", "schedule", "options", "relative", *_SAME}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+#: Entries that code has added to the setting's, by name.
+added: dict[str, Any] = {}
+
+
 def found() -> Mapping[str, Any]:
     """Return the entries by name; empty without the setting."""
     given = getattr(settings, "CELERY_BEAT_SCHEDULE", None)
-    return given if isinstance(given, Mapping) else {}
+    entries = given if isinstance(given, Mapping) else {}
+    return {**entries, **added} if added else entries
 
 
 def translated(entry: Any) -> tuple[Any, dict[str, Any], tuple[str, ...]]:

@@ -34,7 +34,6 @@ _ELSEWHERE = {
     "bind": "takes_context",
     "cron": 'schedule, as in schedule=crontab("0 7 * * *")',
     "run_every": "schedule, as in schedule=every(minutes=5)",
-    "name": "nothing: a task is known by the path of its function",
     "enqueue_on_commit": "the method task.enqueue_on_commit(): the database backend enqueues in"
     " the caller's transaction anyway",
 }
@@ -143,6 +142,9 @@ def _errors(task: AnyTask) -> Iterable[str]:
             "result_ttl must be seconds or a timedelta from 0 on, or None,"
             f" not {task.result_ttl!r}."
         )
+    for what in (*(() if task.path is None else (task.path,)), *task.aliases):
+        if not _is_path(what):
+            yield f"a name must be text of up to 255 characters without spaces, not {what!r}."
     if not _are_names(task.sensitive):
         yield f"sensitive must be a tuple of argument names, not {task.sensitive!r}."
     task_id: Any = task.task_id
@@ -181,6 +183,11 @@ def _id_error(name: str, value: Any) -> str:
         f"{name} must be a UUID or its text, not {value!r}. uuid.uuid5() makes one of a name, such"
         " as an order's number."
     )
+
+
+def _is_path(value: Any) -> bool:
+    is_text = isinstance(value, str) and value.isprintable() and " " not in value
+    return is_text and 0 < len(value) <= 255
 
 
 def _are_names(value: Any) -> bool:

@@ -17,6 +17,8 @@ from .protocols import AnyTask
 
 _tasks: dict[str, AnyTask] = {}
 _places: dict[str, _Place] = {}
+#: The path of a task by each other name that it has.
+_aliases: dict[str, str] = {}
 
 #: Where the tasks are that come with the package.
 _BUILT_IN = "django_tasks.definitions.built_in."
@@ -88,7 +90,11 @@ def _remember(task: AnyTask) -> None:
             " Rows name a task by this path: give one of them a function of another name, or use"
             " .using() for other options of a call."
         )
+    for alias in task.aliases:
+        if _aliases.get(alias, path) != path:
+            raise InvalidTask(f"{path}: {_aliases[alias]} has the alias {alias!r} already.")
     _tasks[path], _places[path] = task, place
+    _aliases.update(dict.fromkeys(task.aliases, path))
 
 
 def is_copy(task: AnyTask) -> bool:
@@ -98,13 +104,14 @@ def is_copy(task: AnyTask) -> bool:
 
 
 def find(path: str) -> AnyTask | None:
-    """Return the task decorated at `path`, or None."""
+    """Return the task decorated at `path`, or with that name or alias; None if there is none."""
     task = _tasks.get(path)
-    if task is None and path.startswith(_BUILT_IN):
+    if task is not None:
+        return task
+    if path.startswith(_BUILT_IN):
         from . import built_in  # noqa: F401 - decorates them, when the first one is needed
 
-        task = _tasks.get(path)
-    return task
+    return _tasks.get(_aliases.get(path, path))
 
 
 def known_tasks() -> Iterator[AnyTask]:

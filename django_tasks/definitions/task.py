@@ -96,6 +96,10 @@ class Task(_Task[P, R], Generic[P, R]):
     sensitive: tuple[str, ...] = ()
     #: Data of the caller's that travels with the task.
     metadata: dict[str, Any] | None = field(default=None, hash=False)
+    #: What rows, schedules and settings name it by. None: the dotted path of its function.
+    path: str | None = None
+    #: Names that it had before: rows and settings that have one of them mean this task.
+    aliases: tuple[str, ...] = ()
     #: The id of one call, for using() only; text becomes a UUID. None: one is made.
     task_id: UUID | None = None
     #: When it is enqueued by itself: a schedule, or a dict of names and schedules.
@@ -110,7 +114,7 @@ class Task(_Task[P, R], Generic[P, R]):
         return object.__new__(cls)
 
     def __post_init__(self) -> None:
-        for name in ("backoff", "retry_on", "give_up_on", "sensitive"):
+        for name in ("backoff", "retry_on", "give_up_on", "sensitive", "aliases"):
             if isinstance(value := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(value))  # tasks are hashable
         task_id: Any = self.task_id
@@ -136,6 +140,11 @@ class Task(_Task[P, R], Generic[P, R]):
     def __reduce__(self) -> Any:
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return _unpickled, (type(self), values | {"func": self.module_path})
+
+    @property
+    def module_path(self) -> str:
+        """What rows name it by: its own `path`, or its function's."""
+        return self.path or f"{self.func.__module__}.{self.func.__qualname__}"
 
     def get_backend(self) -> Any:
         """
@@ -403,6 +412,8 @@ def task(
     metadata: dict[str, Any] | None = ...,
     schedule: Declarable | None = ...,
     schedulable: bool | None = ...,
+    name: str | None = ...,
+    aliases: tuple[str, ...] = ...,
 ) -> _ContextDecorator: ...
 @overload
 def task(
@@ -426,14 +437,19 @@ def task(
     metadata: dict[str, Any] | None = ...,
     schedule: Declarable | None = ...,
     schedulable: bool | None = ...,
+    name: str | None = ...,
+    aliases: tuple[str, ...] = ...,
 ) -> _Decorator: ...
 def task(function: Callable[..., Any] | None = None, /, **kwargs: Any) -> Any:
     """
     Make a task of a module-level function.
 
-    The options are the fields of `Task`; run_after is not among them (use ``.using()``). Raise
+    The options are the fields of `Task`; run_after is not among them (use ``.using()``). `name`
+    is its `path`: with it, the function can be renamed or moved while tasks are enqueued. Raise
     TypeError for an unknown option, InvalidTask for a wrong value or function.
     """
+    if "name" in kwargs:
+        kwargs["path"] = kwargs.pop("name")
     if "run_after" in kwargs:
         raise TypeError(
             "run_after cannot be defined statically with the @task decorator. "

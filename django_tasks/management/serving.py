@@ -19,9 +19,12 @@ from ..definitions import propagation
 from ..models import RollupMark, Schedule
 from ..runtime.health import family_of
 from ..store import time_zones
+from ..worker.reporting.json_lines import JsonFormatter, JsonHandler
 from ..worker.reporting.logs import RootHandler, WorkerHandler
 from .base import OneLineCommand
 
+#: The path of what --log-format json formats with.
+FORMATTER = f"{JsonFormatter.__module__}.{JsonFormatter.__qualname__}"
 #: Exit code for options that do not fit, as argparse has it.
 USAGE = 2
 
@@ -38,19 +41,30 @@ class ServingCommand(OneLineCommand):
         kwargs |= {"epilog": self.epilog, "formatter_class": RawDescriptionHelpFormatter}
         return super().create_parser(prog_name, subcommand, **kwargs)
 
-    def add_health_port(self, parser: ArgumentParser) -> None:
-        """Add the option that has probes answered."""
+    def add_health_port(self, parser: ArgumentParser, paths: str = "/livez and /readyz") -> None:
+        """Add the option that has probes answered, at these paths."""
         parser.add_argument(
             "--health-port", type=address, default=None, metavar="[HOST:]PORT",
-            help="answer /livez and /readyz (default: off; host 127.0.0.1)",
+            help=f"answer {paths} (default: off; host 127.0.0.1)",
         )  # fmt: skip
 
-    def introduce(self, banner: str, verbosity: int) -> None:
-        """Set logging up and print the banner, unless --verbosity 0 asked for silence."""
-        set_up_logging(verbosity)
-        if verbosity:
-            self.stdout.write(banner)
-            self.stdout.flush()
+    def add_log_format(self, parser: ArgumentParser) -> None:
+        """Add the option that says how log lines look."""
+        parser.add_argument(
+            "--log-format", choices=("text", "json"), default="text",
+            help="how log lines look: text, or a JSON object per line (default: text)",
+        )  # fmt: skip
+
+    def introduce(self, banner: str, verbosity: int, log_format: str) -> None:
+        """Set logging up and tell the banner, unless --verbosity 0 asked for silence."""
+        set_up_logging(verbosity, log_format)
+        if not verbosity:
+            return
+        if log_format == "json":
+            logging.getLogger("django_tasks").info("%s", " ".join(banner.split()))
+            return
+        self.stdout.write(banner)
+        self.stdout.flush()
 
 
 def check_caller() -> None:
@@ -136,9 +150,11 @@ def address(text: str) -> tuple[str, int]:
     return host or "127.0.0.1", int(port)
 
 
-def set_up_logging(verbosity: int) -> None:
+def set_up_logging(verbosity: int, log_format: str = "text") -> None:
     """
     Print the worker's log lines, unless the project's LOGGING sends them somewhere.
+
+    Raise CommandError if it does and JSON was asked for: the project's formatters decide then.
 
     It does when it has handlers and names one of our loggers, or when the root logger takes such
     lines. A root logger that is only told of warnings is told of those as before.
@@ -147,11 +163,19 @@ def set_up_logging(verbosity: int) -> None:
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG)
     threshold = max([root.level, min((handler.level for handler in root.handlers), default=0)])
     has_handlers = logger.hasHandlers() or bool(logging.getLogger("django_tasks.worker").handlers)
-    if has_handlers and (_is_configured() or threshold <= max(level, logging.INFO)):
+    takes_lines = has_handlers and (_is_configured() or threshold <= max(level, logging.INFO))
+    is_on_terminal = any(map(_writes_to_terminal, root.handlers))
+    if log_format == "json" and (takes_lines or is_on_terminal):
+        raise CommandError(
+            "--log-format json has no effect on lines that LOGGING sends somewhere. Leave it out,"
+            f" and give the handlers there the formatter {FORMATTER!r}.",
+            returncode=USAGE,
+        )
+    if takes_lines:
         return
-    own = WorkerHandler()
+    own = JsonHandler() if log_format == "json" else WorkerHandler()
     if root.handlers:
-        if any(map(_writes_to_terminal, root.handlers)):
+        if is_on_terminal:
             own.addFilter(lambda record: record.levelno < threshold)  # not twice
         logger.addHandler(RootHandler(threshold))
     logger.addHandler(own)

@@ -6,6 +6,9 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+#: The span of the one row per queue that counts everything, and is never deleted: it only grows.
+EVER = 0
+
 
 class Span(models.IntegerChoices):
     """The lengths of time that are counted, in seconds."""
@@ -16,7 +19,7 @@ class Span(models.IntegerChoices):
 
 class Rollup(models.Model):
     """
-    The tasks of one queue that finished in one minute or hour.
+    The tasks of one queue that finished in one minute or hour, or (EVER) since counting began.
 
     Only `store.rollups.counting` writes to it. No row: none finished.
 

@@ -42,7 +42,7 @@ def read_overview(
     database: str, backends: Sequence[StoringBackend], period: Period
 ) -> OverviewData:
     """Look at `backends`, whose tasks are in `database`; the history is that of `period`."""
-    now, counted_until = _clock(database)
+    now, counted_until = clock(database)
     rows = workers.read_rows(database)
     running = read_running(database, {row.pk for row in rows if workers.is_live(row, now)})
     queues = read_queues(database, backends, running, now)
@@ -67,7 +67,7 @@ def read_overview(
     )
 
 
-def _clock(database: str) -> tuple[datetime, datetime | None]:
+def clock(database: str) -> tuple[datetime, datetime | None]:
     """Return the database's time, and up to when the rollups are complete."""
     marks: Any = RollupMark.objects.using(database).annotate(now=DatabaseNow())
     for mark in marks[:1]:

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connections
-from django.db.models import Count, F
+from django.db.models import Count, F, Min
 from django.db.models.lookups import LessThanOrEqual
 
 from ..definitions import registry
@@ -73,6 +73,8 @@ class RunningTasks:
     orphaned: Counter[Queue]
     #: Workers' ids, and how often each runs which task.
     by_worker: Mapping[UUID, Counter[str]]
+    #: When the first of each queue's running ones started.
+    since: Mapping[Queue, datetime]
 
 
 def read_running(database: str, live_workers: Set[UUID]) -> RunningTasks:
@@ -82,17 +84,20 @@ def read_running(database: str, live_workers: Set[UUID]) -> RunningTasks:
         .filter(status_is(Status.RUNNING), worker_id__isnull=False)
         .order_by()
         .values_list("backend", "queue_name", "worker_id", "task_path")
-        .annotate(number=Count("pk"))
+        .annotate(number=Count("pk"), started_at=Min("last_attempted_at"))
     )
+    since: dict[Queue, datetime] = {}
     by_queue: Counter[Queue] = Counter()
     orphaned: Counter[Queue] = Counter()
     by_worker: defaultdict[UUID, Counter[str]] = defaultdict(Counter)
-    for backend, name, worker_id, task_path, number in rows:
+    for backend, name, worker_id, task_path, number, started_at in rows:
+        if started_at is not None:
+            since[backend, name] = min(since.get((backend, name), started_at), started_at)
         by_queue[backend, name] += number
         by_worker[worker_id][task_path] += number
         if worker_id not in live_workers:
             orphaned[backend, name] += number
-    return RunningTasks(by_queue=by_queue, orphaned=orphaned, by_worker=by_worker)
+    return RunningTasks(by_queue=by_queue, orphaned=orphaned, by_worker=by_worker, since=since)
 
 
 def read_queues(
@@ -102,15 +107,17 @@ def read_queues(
     now: datetime,
     *,
     counts_all: bool = False,
+    with_rates: bool = True,
 ) -> list[QueueFigures]:
     """
     Read the queues of `backends`: those with tasks, and those that settings and code name.
 
-    `counts_all`: count the ready tasks of queues beyond MOST_COUNTED, too.
+    `counts_all`: count the ready tasks of queues beyond MOST_COUNTED, too. `with_rates`: read what
+    finished lately; else `failed` and `throughput` are 0.
     """
     ready = _ready(database, backends, counts_all=counts_all)
     scheduled, due = _scheduled(database)
-    rates = history.read_rates(database, now)
+    rates = history.read_rates(database, now) if with_rates else {}
     states = QueueState.objects.using(database).paused()
     paused = set(states.values_list("backend", "queue_name"))
     found = {*ready, *running.by_queue, *scheduled, *rates, *_known(backends)}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from .. import serializers
@@ -52,6 +52,20 @@ def mask_value(text: str | None, task: AnyTask | None) -> Any:
     if task is None:
         return UNREADABLE if value == UNREADABLE else MASK
     return _Masker(task).value(value)
+
+
+def mask_results(value: Any, tasks: Iterable[AnyTask | None]) -> Any:
+    """
+    Hide in what several tasks returned what lies under a secret's key of any of them.
+
+    If one of them is None, all of it is hidden.
+    """
+    known = list(tasks)
+    if None in known:
+        return MASK
+    masker = _Masker(None)
+    masker.sensitive = frozenset().union(*(_Masker(task).sensitive for task in known))
+    return masker.value(value)
 
 
 def _read(text: str) -> Any:

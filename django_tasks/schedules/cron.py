@@ -215,6 +215,11 @@ def is_open(text: str) -> bool:
     return text.startswith(("*", "?"))
 
 
+def numbers(index: int, text: str) -> set[int]:
+    """Return the values of one field, as fields_of() gives it. Raise InvalidSchedule."""
+    return _values(index, text)
+
+
 def _values(index: int, text: str) -> set[int]:
     """Return the values that a field lists; without those of L in the day of the month."""
     low, high = LIMITS[index][0], LAST_STEP[index]

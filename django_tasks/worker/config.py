@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID, uuid4
 
 from ..routing import QueueSelection
+from ..runtime.health import Page
 
 #: How many times its size a worker can grow while it runs.
 HEADROOM = 4
 
 #: Characters of a pool's name in the worker's row.
 LONGEST_POOL_NAME = 20
+#: From what tells how the worker stands (status.WorkerStatus), the pages by path.
+MakePages = Callable[[Callable[[], Any]], Mapping[str, Page]]
 
 POOLS = ("prefork", "threads", "asyncio", "gevent", "solo")
 
@@ -39,6 +44,8 @@ class WorkerConfig:
     #: Bytes of resident memory after which a process is replaced between tasks.
     max_memory: int | None = None
     health: tuple[str, int] | None = None
+    #: Makes the pages that the health port serves beside the probes; None: there are none.
+    pages: MakePages | None = None
     host: str = ""
     verbosity: int = 1
     #: Whether this is the process for what others offer it, see quarantine.py.

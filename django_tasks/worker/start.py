@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from django.db import connections
 
@@ -20,6 +21,7 @@ from .config import WorkerConfig
 from .execution.inheritance import HANDLED, inheritance
 from .keeper.keeper import Keeper
 from .pools.solo import run_solo
+from .status import Tally, status_of
 from .supervisor.supervisor import Supervisor
 
 
@@ -75,9 +77,12 @@ def _run_worker(config: WorkerConfig) -> int:
 def start_keeper_thread(config: WorkerConfig, board: Board, wake_up: WakeUp, reports: int) -> None:
     """Run the keeper in this thread until it has read the last report."""
     broker = brokers.broker_for(config.backend)
+    tally = Tally()
     if config.health is not None:
         # Ready without its broker, too: it claims from the table meanwhile.
         describe = broker.outage.describe
-        listening = serve(board.silence, lambda: board.is_well, *config.health, describe)
+        status = partial(status_of, config, board, broker, tally)
+        pages = None if config.pages is None else config.pages(status)
+        listening = serve(board.silence, lambda: board.is_well, *config.health, describe, pages)
         inheritance.withhold(listening.fileno())
-    Keeper(config, board, wake_up, reports, broker).run()
+    Keeper(config, board, wake_up, reports, broker, tally).run()

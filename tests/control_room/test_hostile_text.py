@@ -14,11 +14,20 @@ from django.utils import timezone
 
 from django_tasks.admin.control_characters import visible
 from django_tasks.admin.queues.rows import value_of
-from django_tasks.models import ScheduleRun, WorkerRecord
+from django_tasks.models import (
+    ScheduleRun,
+    WorkerRecord,
+    WorkflowEdge,
+    WorkflowJoin,
+    WorkflowRecord,
+    WorkflowStep,
+)
 from django_tasks.models.schedules import RunOutcome
+from django_tasks.models.workflows import JoinKind
 from django_tasks.monitoring.queue_list import QueueKey
 from django_tasks.monitoring.reading import database_now
 from django_tasks.statuses import Status
+from django_tasks.store.values import Hook
 from django_tasks.store.workers import queues
 from tests.control_room.overview_rows import make_rollup
 from tests.control_room.test_roles import EVERYTHING, client_with
@@ -52,6 +61,7 @@ JSON = {
     "declared": lambda text: {"description": text, "args": json.dumps([text])},
     "wait_times": lambda text: [],
     "run_times": lambda text: [],
+    "value": lambda text: {text: text},
 }
 #: The same with no text in the names of keys: people may be told that an argument is unknown.
 VALUES = JSON | {
@@ -59,6 +69,7 @@ VALUES = JSON | {
     "metadata": lambda text: {"note": text},
     "meta": lambda text: {"note": text},
     "return_value": lambda text: {"note": text},
+    "value": lambda text: {"note": text},
     "declared": lambda text: {"args": json.dumps([text]), "kwargs": json.dumps({"to": text})},
 }
 BROKEN = {}
@@ -105,6 +116,9 @@ class Rows:
         )
         self.rollup = make_rollup(now.replace(second=0, microsecond=0), failed=1)
         self.queue = apps.get_model("django_tasks", "QueueState").objects.get()
+        self.workflow, self.steps = workflow_of(Status.SUCCESSFUL, self.known, self.failed)
+        self.open, further = workflow_of(Status.RUNNING, self.unknown)
+        self.steps += further
         own = {self.known: {"task_path", "backend"}, self.failed: {"task_path", "backend"}}
         own[self.schedule] = {"task_path", "backend", "name"}
         for row in self.all():
@@ -113,7 +127,30 @@ class Rows:
 
     def all(self):
         tasks = [self.unknown, self.known, self.failed, *self.attempts]
-        return [*tasks, self.worker, self.queue, self.schedule, self.other, self.run, self.rollup]
+        flows = [self.workflow, self.open, *self.steps]
+        rest = [self.worker, self.queue, self.schedule, self.other, self.run, self.rollup]
+        return [*tasks, *flows, *rest]
+
+
+def workflow_of(status, *records):
+    """Store a workflow of these tasks, each of which waits for the one before it."""
+    is_over = status == Status.SUCCESSFUL
+    workflow = WorkflowRecord.objects.create(
+        name="x",
+        backend="default",
+        status=status,
+        size=len(records),
+        enqueued_at=timezone.now(),
+        finished_at=timezone.now() if is_over else None,
+    )
+    steps, join = [], None
+    for position, record in enumerate(records):
+        type(record).objects.filter(pk=record.pk).update(hooks=Hook.STEP)
+        values = {"workflow": workflow, "position": position, "waits_for": join}
+        steps.append(WorkflowStep.objects.create(task=record, name="x", **values))
+        join = WorkflowJoin.objects.create(workflow=workflow, kind=JoinKind.SUCCESS, needed=1)
+        WorkflowEdge.objects.create(step=steps[-1], join=join)
+    return workflow, steps
 
 
 def test_every_table_has_a_hostile_row():
@@ -137,6 +174,11 @@ def addresses(rows, text):
     for pk in (rows.schedule.pk, rows.other.pk):
         found += [(f"{schedules}{pk}/{page}/", {}) for page in ("change", "runs", "history")]
     found.append((f"{schedules}{rows.other.pk}/delete/", {}))
+    flows = f"{app}/workflowrecord/"
+    found += [(flows, {}), (flows, {"q": text}), (flows, {"status": text})]
+    for pk in (rows.workflow.pk, rows.open.pk):
+        found += [(f"{flows}{pk}/{page}/", {}) for page in ("change", "live", "history")]
+        found.append((f"{flows}{pk}/change/", {"box": text, "status": text, "level": text}))
     workers, listed = f"{app}/workerrecord/", f"{app}/queuestate/"
     found += [(workers, {}), (f"{workers}{rows.worker.pk}/change/", {})]
     return [
@@ -180,6 +222,8 @@ def questions_and_messages(client, rows):
     ):
         fields = {"action": name, "deed": name} | chosen[model_name] | fields
         yield client.post(f"{app}/{model_name}/", fields, follow=True)
+    for pk, name in ((rows.open.pk, "_cancel"), (rows.workflow.pk, "_retry")):
+        yield client.post(f"{app}/workflowrecord/{pk}/change/", {name: "1"}, follow=True)
 
 
 def everything_shown(client, rows, text):
@@ -275,6 +319,11 @@ def printed(rows):
         ("tasks_schedules", "list"),
         ("tasks_schedules", "list", "--json"),
         ("tasks_schedules", "next"),
+        ("tasks_workflow", "list"),
+        ("tasks_workflow", "list", "--json"),
+        ("tasks_workflow", "show", str(rows.workflow.pk)),
+        ("tasks_workflow", "show", str(rows.open.pk)),
+        ("tasks_workflow", "show", str(rows.open.pk), "--json"),
     ):
         out = io.StringIO()
         call_command(command, *arguments, stdout=out, no_color=True)

@@ -14,6 +14,7 @@ from django.test import Client
 from django_tasks.admin.schedules.screen import DEEDS
 from django_tasks.statuses import Status
 from django_tasks.store.workers import queues
+from tests.control_room.workflow_rows import half_failed
 from tests.schedule_admin.steps import filled_in, saved, set_columns
 from tests.test_admin import make, make_worker
 
@@ -60,6 +61,13 @@ PAGES = {
     "workerrecord <path:object_id>/history/": "view_workerrecord",
     "workerrecord <path:object_id>/delete/": NOBODY,
     "workerrecord add/": NOBODY,
+    "workflowrecord": "view_workflowrecord",
+    "workflowrecord <path:object_id>/": "view_workflowrecord",
+    "workflowrecord <path:object_id>/change/": "view_workflowrecord",
+    "workflowrecord <path:object_id>/live/": "view_workflowrecord",
+    "workflowrecord <path:object_id>/history/": "view_workflowrecord",
+    "workflowrecord <path:object_id>/delete/": NOBODY,
+    "workflowrecord add/": NOBODY,
 }
 
 #: What changing something by each action needs: those of the lists by their names, those of pages
@@ -104,6 +112,12 @@ ACTIONS = {
     "workerrecord form add": NOBODY,
     "workerrecord form change": NOBODY,
     "workerrecord form delete": NOBODY,
+    "workflowrecord page _cancel": "view_workflowrecord cancel_taskrecord",
+    "workflowrecord page _retry": "view_workflowrecord requeue_taskrecord",
+    "workflowrecord list delete_selected": NOBODY,
+    "workflowrecord form add": NOBODY,
+    "workflowrecord form change": NOBODY,
+    "workflowrecord form delete": NOBODY,
     "overview list delete_selected": NOBODY,
 }
 
@@ -167,6 +181,7 @@ class Rows:
             "schedule": self.own.pk,
             "queuestate": ADMINS["queuestate"].model.objects.get().pk,
             "workerrecord": self.worker.pk,
+            "workflowrecord": half_failed().id,
         }
 
     def task(self, status):
@@ -270,7 +285,8 @@ def test_every_action_has_an_expectation():
         for name, model_admin in ADMINS.items()
         for action in {*(model_admin.actions or ()), "delete_selected"}
     }
-    found |= {f"taskrecord page {button}" for button in ADMINS["taskrecord"]._deeds()}
+    for name in ("taskrecord", "workflowrecord"):
+        found |= {f"{name} page {button}" for button in ADMINS[name]._deeds()}
     found |= {f"schedule page {deed}" for deed in DEEDS}
     found |= {f"queuestate list {deed}" for deed in ("pause", "resume", "purge")}
     with_forms = {page.split()[0] for page in PAGES if page.endswith(" add/")}

@@ -18,10 +18,10 @@ from django_tasks.models import (
     TaskRecord,
     WorkerRecord,
 )
-from django_tasks.models.rollups import Span
+from django_tasks.models.rollups import EVER, Span
 from django_tasks.statuses import AttemptOutcome, Status
 from django_tasks.store.workers import leases
-from tests.control_room.overview_rows import make_schedule, make_worker
+from tests.control_room.overview_rows import make_rollup, make_schedule, make_worker
 from tests.tasks import add
 
 #: Kinds of tasks that finished. They finished long ago, one a minute, all but a few.
@@ -56,6 +56,8 @@ def present():
     for number in range(5):
         make_schedule(f"schedule {number}", 3600)
     _roll_up(Span.MINUTE, 25 * 60)
+    for queue_name in QUEUES:
+        make_rollup(NOW, span=EVER, queue_name=queue_name)
     RollupMark.objects.update_or_create(id=1, defaults={"counted_until": NOW})
 
 

@@ -21,7 +21,15 @@ from django_tasks.admin.tasks import window
 from django_tasks.beat import tick
 from django_tasks.definitions.backends import database_backends
 from django_tasks.models import Schedule, TaskRecord, WorkerRecord
-from django_tasks.monitoring import diagnosis, overview, queue_list, queues, schedule_list, snapshot
+from django_tasks.monitoring import (
+    diagnosis,
+    measures,
+    overview,
+    queue_list,
+    queues,
+    schedule_list,
+    snapshot,
+)
 from django_tasks.monitoring import history as counted
 from django_tasks.monitoring.reading import capped_count
 from django_tasks.statuses import Status
@@ -102,6 +110,7 @@ LOOKS = {
         )
         for name, period in counted.PERIODS.items()
     },
+    "metrics": lambda: measures.measure(DATABASE, list(database_backends().values())),
     "a snapshot": lambda: snapshot.look(DATABASE),
     "queues": lambda: (found := queue_list.Queues.of(DATABASE)).look_at(found.keys),
     "what a purge would delete": lambda: queue_list.waiting_count(

@@ -445,11 +445,11 @@ MUTATIONS = [
     Mutation(
         name="unknown tasks are imported",
         file="definitions/registry.py",
-        old="    task = _tasks.get(path)\n    if task is None and",
+        old="    task = _tasks.get(path)\n    if task is not None:",
         new="    import importlib\n\n    try:\n"
         '        importlib.import_module(path.rpartition(".")[0])\n'
         "    except (ImportError, ValueError):\n        pass\n    task = _tasks.get(path)\n"
-        "    if task is None and",
+        "    if task is not None:",
         tests="test_rows.py",
         select="imported",
     ),

@@ -34,7 +34,7 @@ class SilentBroker:
     def __init__(self, listener=None):
         self.listener = listener
 
-    def listen(self, connection):
+    def listen(self, to_database):
         return self.listener
 
 

@@ -1,7 +1,7 @@
 """What a worker writes to its log."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -182,3 +182,69 @@ def test_level_alone_leaves_the_lines_on_the_terminal(start):
 
     assert "succeeded" not in worker.output
     assert "INFO Stopping" in worker.output
+
+
+# --- --log-format json ----------------------------------------------------------------------------
+
+
+def json_lines(worker):
+    """Return what a worker has written, each line an object; none is anything else."""
+    return [json.loads(line) for line in worker.output.splitlines()]
+
+
+def test_json_lines_tell_all_that_is_known_of_a_task(start, tmp_path):
+    worker = start("-c", 1, "--log-format", "json")
+    result = tasks.flaky.using(queue_name="mail").enqueue(str(tmp_path / "runs"), 1)
+    result.wait(PATIENCE)
+    until(lambda: "succeeded" in worker.output, "the line")
+    assert worker.stop() == 0
+
+    lines = json_lines(worker)
+    assert "django_tasks worker" in lines[0]["message"] and "queues" in lines[0]["message"]
+    mine = [line for line in lines if line.get("task_id") == result.id]
+    assert [(line["outcome"], line["attempt"], line["level"]) for line in mine] == [
+        ("retry", 1, "WARNING"),
+        ("succeed", 2, "INFO"),
+    ]
+    for line in mine:
+        assert line["path"] == "tests.worker.tasks.flaky"
+        assert line["queue"] == "mail"
+        assert line["logger"] == "django_tasks.worker"
+        assert 0 < line["duration"] < PATIENCE
+        moment = datetime.fromisoformat(line["time"])
+        assert moment.utcoffset() == timedelta(0)
+        assert abs(datetime.now(UTC) - moment) < timedelta(seconds=2 * PATIENCE)
+
+
+def test_json_line_has_the_traceback_and_no_secret(start):
+    """What an exception says is as hidden as in lines of text; a traceback begins no line."""
+    worker = start("-c", 1, "--log-format", "json")
+    with pytest.raises(TaskFailed):
+        tasks.fail.enqueue('on purpose\n{"level": "forged"}').wait(PATIENCE)
+    worker.await_output("failed (ValueError)")
+
+    assert "on purpose" not in worker.output
+    [line] = [line for line in json_lines(worker) if line.get("outcome") == "fail"]
+    assert line["level"] == "ERROR"
+    assert line["exception"].startswith("Traceback (most recent call last):")
+    assert 'tests/worker/tasks.py", line' in line["exception"]
+    assert "(text not logged: see the task in the admin)" in line["exception"]
+
+
+ROOT_ALONE = JSON_LOG["LOGGING"] | {"loggers": {}, "root": {"handlers": ["console"]}}
+
+
+@pytest.mark.parametrize("logging", [JSON_LOG["LOGGING"], ROOT_ALONE], ids=["own", "root"])
+def test_json_is_refused_where_the_project_formats(start, logging):
+    worker = start("-c", 1, "--log-format", "json", settings={"LOGGING": logging})
+
+    assert worker.wait() == 2
+    assert "django_tasks.worker.reporting.json_lines.JsonFormatter" in worker.output
+
+
+def test_quiet_json_worker_writes_nothing_of_successes(start):
+    worker = start("-c", 1, "--log-format", "json", "-v", 0)
+    tasks.add.enqueue(1, 2).wait(PATIENCE)
+    assert worker.stop() == 0
+
+    assert worker.output == ""

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -116,11 +114,3 @@ class TaskFields(ReadOnlyAdmin):
             return formats.join(self.link(worker, str(worker)), part)
         name = _("%s (no longer running)") % str(worker_id) if worker_id else ""
         return formats.join(host, part, name)
-
-    def link(self, row: Model, text: str) -> str:
-        """Return `text`, linked to the page of `row` if this site has one."""
-        if not self.admin_site.is_registered(type(row)):
-            return text
-        view = f"admin:django_tasks_{row._meta.model_name}_change"
-        url = reverse(view, args=[row.pk], current_app=self.admin_site.name)
-        return format_html('<a href="{}">{}</a>', url, text)

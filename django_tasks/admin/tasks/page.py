@@ -30,6 +30,7 @@ from . import timeline
 from .actions import TaskActions
 from .fields import Workers
 from .timeline import Step
+from .workflow import workflow_facts
 
 TEMPLATES = "admin/django_tasks/taskrecord"
 #: Seconds after which the page of an unfinished task asks again: at the least, and at the most
@@ -217,6 +218,7 @@ class TaskPage(TaskActions):
             (_("finished"), _when(record.finished_at, now)),
             (_("run time"), formats.duration(record.run_time) if record.run_time else ""),
             (_("schedule"), self._schedule(request, record)),
+            *workflow_facts(self, request, record),
             (_("worker"), place),
             (_("times lost"), str(record.lost or "")),
             (_("backend"), record.backend),

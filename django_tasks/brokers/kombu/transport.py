@@ -20,7 +20,7 @@ from .polling import PollingConnection
 
 T = TypeVar("T")
 
-#: Lines that a process keeps open while nobody uses them.
+#: Connections that a process keeps open while nobody uses them.
 SPARE = 4
 #: Transports that know at each moment how many messages a queue has.
 COUNT_EXACTLY = ("amqp", "memory", "redis")
@@ -171,8 +171,8 @@ class ConnectionPool:
             connection.close()
 
     @staticmethod
-    def _drop(pool: Iterable[BrokerConnection]) -> None:
-        for connection in pool:
+    def _drop(connections: Iterable[BrokerConnection]) -> None:
+        for connection in connections:
             connection.drop()
 
 

@@ -37,6 +37,7 @@ class Command(ServingCommand):
             help="alias in TASKS whose database has the schedules (default: default)",
         )  # fmt: skip
         self.add_health_port(parser)
+        self.add_log_format(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         backend = find_backend(options["backend"])
@@ -47,7 +48,7 @@ class Command(ServingCommand):
         check_instrumentation()
         if options["health_port"] is not None:
             check_address(*options["health_port"])
-        self.introduce(banner(config), options["verbosity"])
+        self.introduce(banner(config), options["verbosity"], options["log_format"])
         from ...beat.start import run_beat
 
         sys.exit(run_beat(config, options["health_port"]))

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
+from http import HTTPStatus
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -15,7 +16,8 @@ from ...conf import app_settings, suggest
 from ...definitions import registry
 from ...routing import QueueSelection
 from ...runtime.extensions import WrongExtension, is_dotted_path
-from ...worker.config import POOLS, WorkerConfig
+from ...runtime.health import Answer
+from ...worker.config import POOLS, MakePages, WorkerConfig
 from ..serving import (
     USAGE,
     ServingCommand,
@@ -89,7 +91,8 @@ class Command(ServingCommand):
             "--beat", action="store_true",
             help="run a beat beside the worker: enqueue the tasks of schedules",
         )  # fmt: skip
-        self.add_health_port(parser)
+        self.add_health_port(parser, "/livez, /readyz and, with the extra `metrics`, /metrics")
+        self.add_log_format(parser)
         parser.add_argument(
             "--reload", action="store_true", help="restart when code changes; for development"
         )
@@ -110,7 +113,7 @@ class Command(ServingCommand):
             check_beat(config.database)
         if config.health is not None:
             check_address(*config.health)
-        self.introduce(banner(config), config.verbosity)
+        self.introduce(banner(config), config.verbosity, options["log_format"])
         from ...worker.start import run_worker
 
         if code := run_worker(config):
@@ -141,9 +144,23 @@ class Command(ServingCommand):
             max_tasks=options["max_tasks_per_child"],
             max_memory=memory << 20 if memory else None,
             health=options["health_port"],
+            pages=None if options["health_port"] is None else _pages(),
             host=socket.gethostname(),
             verbosity=options["verbosity"],
         )
+
+
+def _pages() -> MakePages:
+    """Return what makes the pages of the health port; without their package it says so."""
+    try:
+        from ...contrib.prometheus.worker import pages
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "prometheus_client":
+            raise
+        text = "needs prometheus-client: pip install django-tasks-engine[metrics]\n"
+        missing = Answer(HTTPStatus.NOT_FOUND, text)
+        return lambda status: {"/metrics": lambda: missing}
+    return pages
 
 
 def banner(config: WorkerConfig) -> str:

@@ -2,8 +2,9 @@
 Count finished tasks, once each, into their minute and hour.
 
 A mark says how far the counting came. One transaction moves it on, over a slice of a minute, and
-adds what finished in that slice; who does not get the mark counts nothing. So any number of
-keepers may count at the same time, and one that is killed leaves nothing half done.
+adds what finished in that slice, also to what ever finished; who does not get the mark counts
+nothing. So any number of keepers may count at the same time, and one that is killed leaves nothing
+half done.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, Count, F, FloatField, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Coalesce, Floor, Greatest, Least, Ln
 from django.utils.timezone import is_aware
 
 from ...models import Rollup, RollupMark, TaskRecord
-from ...models.rollups import Span
+from ...models.rollups import EVER, Span
 from ...statuses import Status
 from ..dialects import DatabaseNow, SecondsBetween
 from ..locking import lock_available, next_in_order
@@ -112,8 +114,10 @@ def _mark(database: str) -> Any:
     rows = RollupMark.objects.using(database)
     mark = rows.filter(pk=_MARK).annotate(now=DatabaseNow()).first()
     if mark is None:
-        long_ago = {"counted_until": DatabaseNow(-CATCH_UP.total_seconds())}
-        rows.get_or_create(pk=_MARK, defaults=long_ago)
+        # By this process, not the database: SQLite compares texts, and of a moment that it makes in
+        # a whole second that is another one than Django's, so the mark could never be moved.
+        long_ago = datetime(2000, 1, 1, tzinfo=UTC if settings.USE_TZ else None)
+        rows.get_or_create(pk=_MARK, defaults={"counted_until": long_ago})
         return rows.annotate(now=DatabaseNow()).get(pk=_MARK)
     return mark
 
@@ -148,7 +152,7 @@ def _count(database: str, was: datetime, start: datetime, stop: datetime) -> boo
         if start == stop:  # nothing has finished
             return True
         tallies = _tallies(_finished(database, start, stop))
-        for span in Span:
+        for span in (*Span, EVER):
             _add(database, span, _floor(start, span), tallies)
         return True
 
@@ -178,8 +182,8 @@ def _groups(ended: QuerySet[TaskRecord]) -> Iterable[Any]:
     )
 
 
-def _add(database: str, span: Span, starts_at: datetime, tallies: Mapping[Queue, Tally]) -> None:
-    """Add to the rows of one minute or hour. The mark's lock keeps others away from them."""
+def _add(database: str, span: int, starts_at: datetime, tallies: Mapping[Queue, Tally]) -> None:
+    """Add to the rows of a minute, an hour or EVER. The mark's lock keeps others away from them."""
     rollups = Rollup.objects.using(database)
     rows = {
         (row.backend, row.queue_name): row for row in rollups.filter(span=span, starts_at=starts_at)
@@ -226,8 +230,10 @@ def _bucket(seconds: Any, is_known: Q) -> Case:
 
 
 def _floor(moment: datetime, span: int) -> datetime:
-    """Return the beginning of the minute or hour."""
+    """Return the beginning of the minute or hour; of EVER a moment that stays the same."""
     minute = moment.replace(second=0, microsecond=0)
+    if span == EVER:
+        return minute.replace(year=2000, month=1, day=1, hour=0, minute=0)
     return minute.replace(minute=0) if span == Span.HOUR else minute
 
 

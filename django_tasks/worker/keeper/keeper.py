@@ -38,6 +38,7 @@ from ...store.workers import leases
 from ...store.workflows import pruning as workflows
 from ..board import Board
 from ..config import WorkerConfig
+from ..status import Tally
 from . import lost_tasks
 from .reconciler import Reconciler
 from .requests import RequestReader
@@ -70,7 +71,13 @@ class Keeper:
     """Keeps one worker. `reports` is the supervisor's pipe: a JSON line per dead process."""
 
     def __init__(
-        self, config: WorkerConfig, board: Board, wake_up: WakeUp, reports: int, broker: Broker
+        self,
+        config: WorkerConfig,
+        board: Board,
+        wake_up: WakeUp,
+        reports: int,
+        broker: Broker,
+        tally: Tally | None = None,
     ) -> None:
         self.config = config
         self.database = config.database
@@ -93,7 +100,8 @@ class Keeper:
         self.connection = connections[self.database]
         self.dialect = dialects.dialect_for(self.connection)
         self.dialect.prepare_worker_connection(self.connection)
-        self._rescues = Rescues(config)
+        self._tally = tally or Tally()
+        self._rescues = Rescues(config, self._tally)
         self.outage = Outage("the task database")
         self.is_stopping = False
         self.request_reader = RequestReader(config, board)
@@ -424,6 +432,7 @@ class Keeper:
         """Delete tasks that are due, some at a time; not before they are counted."""
         late = counting.COUNTED_AFTER.total_seconds()
         pruned = pruning.prune_due(self.database, late=late, seconds=PRUNE_FOR)
+        self._tally.pruned += pruned.number
         if pruned.number:
             logger.info("Pruned %d finished tasks.", pruned.number)
         steps = workflows.prune_due(self.database, late=late, seconds=PRUNE_FOR)

@@ -24,6 +24,7 @@ from ..reporting.batches import BatchTeller
 from ..reporting.logs import log_endings
 from ..reporting.outcomes import Ended
 from ..reporting.signals import SignalSender
+from ..status import Tally
 from . import lost_tasks
 
 logger = logging.getLogger("django_tasks.keeper")
@@ -46,8 +47,9 @@ class _Batch(NamedTuple):
 class Rescues:
     """The endings of lost tasks, until they are written and their signals sent."""
 
-    def __init__(self, config: WorkerConfig) -> None:
+    def __init__(self, config: WorkerConfig, tally: Tally | None = None) -> None:
         self.config = config
+        self.tally = tally or Tally()
         self.signal_sender = SignalSender(config.database, ReceiverConnections(config.database))
         self.batches = BatchTeller(config, 0)
         #: What may be written or not: the database went away meanwhile.
@@ -129,6 +131,9 @@ class Rescues:
             if claim.id in settled.cancelled:
                 ending = ending._replace(kind=EndingKind.CANCEL)
             ended.append((claim, ending, None))
+        kinds = [ending.kind for _, ending, _ in ended]
+        self.tally.lost_and_retried += kinds.count(EndingKind.LOSE)
+        self.tally.lost_and_failed += kinds.count(EndingKind.POISON)
         log_endings(ended, self.config)
         self.batches.ended(ended)
         self._unsent.extend(ended)

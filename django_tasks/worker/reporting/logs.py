@@ -20,13 +20,18 @@ from .outcomes import OUTCOME_TEXTS, Ended
 logger = logging.getLogger("django_tasks.worker")
 
 
-def _extra(claim: Claim, config: WorkerConfig) -> dict[str, Any]:
+def _extra(
+    claim: Claim, config: WorkerConfig, outcome: str, duration: float | None = None
+) -> dict[str, Any]:
+    """Return the keys of a line about a task. `duration`: seconds; None: it did not run."""
     return {
         "task_id": str(claim.id),
         "path": printable(claim.task_path),
         "queue": claim.queue_name,
         "attempt": claim.attempts,
         "worker": str(config.worker_id),
+        "outcome": outcome,
+        "duration": duration,
     }
 
 
@@ -37,7 +42,7 @@ class LineFormatter(logging.Formatter):
         return printable(super().formatMessage(record))
 
     def formatException(self, exc_info: Any) -> str:  # noqa: N802 - logging's name
-        return _indented(_traceback_of(exc_info))
+        return _indented(traceback_of(exc_info))
 
 
 def _indented(text: str) -> str:
@@ -53,6 +58,9 @@ class Line(NamedTuple):
     claim: Claim
     what: str
     shown: BaseException | None
+    outcome: str
+    #: Seconds that the body ran; None: it did not.
+    duration: float | None
 
 
 class WorkerHandler(logging.StreamHandler[TextIO]):
@@ -95,11 +103,11 @@ def _time() -> str:
 
 
 def _text(time: str, line: Line) -> str:
-    level, claim, what, shown = line
+    level, claim, what, shown, *_ = line
     head = printable(f"{time} {logging.getLevelName(level)} {claim.task_path} {claim.id} {what}")
     if shown is None:
         return f"{head}\n"
-    return f"{head}\n{_indented(_traceback_of((type(shown), shown, shown.__traceback__)))}\n"
+    return f"{head}\n{_indented(traceback_of((type(shown), shown, shown.__traceback__)))}\n"
 
 
 class RootHandler(logging.Handler):
@@ -122,7 +130,7 @@ def give_traceback(record: logging.LogRecord) -> bool:
         and all(map(_makes_plain_texts, _handlers_of(record)))
     ):
         with suppress(Exception):  # of a hostile exception: the handler meets it, too, and tells
-            record.exc_text = _traceback_of(record.exc_info)
+            record.exc_text = traceback_of(record.exc_info)
     return True
 
 
@@ -144,7 +152,7 @@ def _makes_plain_texts(handler: logging.Handler) -> bool:
     )
 
 
-def _traceback_of(exc_info: Any) -> str:
+def traceback_of(exc_info: Any) -> str:
     """Return what logging.Formatter makes of exc_info."""
     _, exception, tb = exc_info
     if exception is None or exception.__traceback__ is not tb:
@@ -186,7 +194,8 @@ def log_successes(batch: Iterable[tuple[Claim, Success]], config: WorkerConfig) 
     for claim, success in batch:
         logger.info(
             "%s %s succeeded in %.1f ms", claim.task_path, claim.id,
-            success.run_time * 1000, extra=_extra(claim, config),
+            success.run_time * 1000,
+            extra=_extra(claim, config, "succeed", success.run_time),
         )  # fmt: skip
 
 
@@ -203,10 +212,10 @@ def log_endings(batch: Iterable[Ended], config: WorkerConfig) -> None:
         with suppress(Exception):  # of a hostile exception: logging tells of it
             handler.write_lines(lines)
             return
-    for level, claim, what, shown in lines:
+    for level, claim, what, shown, outcome, duration in lines:
         logger.log(
             level, "%s %s %s", printable(claim.task_path), claim.id, what,
-            exc_info=shown, extra=_extra(claim, config),
+            exc_info=shown, extra=_extra(claim, config, outcome, duration),
         )  # fmt: skip
 
 
@@ -222,12 +231,13 @@ def _lines(batch: Iterable[Ended]) -> Iterator[Line]:
             what = f"{what} ({type(exception).__name__})"
             if level >= logging.ERROR:
                 shown = loggable(exception)
-        yield Line(level, claim, what, shown)
+        duration = ending.attempt.run_time if ending.attempt is not None else None
+        yield Line(level, claim, what, shown, ending.kind.value, duration)
 
 
 def log_late(claim: Claim, config: WorkerConfig) -> None:
     """Log a result that was refused: this process no longer owned the task."""
     logger.warning(
         "%s %s: %s", printable(claim.task_path), claim.id, OUTCOME_TEXTS[EndingKind.LATE].verb,
-        extra=_extra(claim, config),
+        extra=_extra(claim, config, EndingKind.LATE.value),
     )  # fmt: skip

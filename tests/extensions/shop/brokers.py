@@ -24,7 +24,7 @@ class DirectoryBroker:
     def wakes(self, queue_name):
         return False
 
-    def listen(self, connection):
+    def listen(self, to_database):
         return None
 
     def publish(self, ready):

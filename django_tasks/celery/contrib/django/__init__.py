@@ -1,0 +1,1 @@
+"""Celery's Django integration: nothing has to be integrated."""

@@ -1,0 +1,1 @@
+"""What connects tasks to other packages, each an extra: nothing here is imported by the rest."""
