@@ -30,8 +30,6 @@ ALLOWED = {
     ("definitions.canvas", "definitions.canvas_data"): "canvas.to_data(), as its own",
     ("workflows.graph", "workflows.starting"): "workflow.enqueue()",
     ("workflows.starting", "store.workflows.create"): "what they hand over to the store",
-    ("celery._state", "celery.app.base"): "the current app, for type checkers",
-    ("celery.result", "celery.app.native"): "AsyncResult(id) takes ids that are no UUIDs",
     ("workflows.steps", "workflows.graph"): "a step names its workflow, for type checkers",
     ("definitions.registry", "definitions.built_in"): "decorated when the first is asked for",
 }
@@ -118,7 +116,11 @@ def faults(root, allowed):
             if used != user:
                 edges.setdefault((user, used), f"{there[user]}:{line}: {text}")
     up = dict(pointing_up(edges))
-    others = {edge: place for edge, place in edges.items() if edge not in up.keys() | allowed}
+    others = {
+        edge: place
+        for edge, place in edges.items()
+        if edge not in up.keys() | allowed and not all(name.startswith(MIRROR) for name in edge)
+    }
     uses = uses_of(others)
     needed = {
         (user, used)

@@ -11,9 +11,9 @@ from django.core.management.base import CommandError
 from ...backends.database import DatabaseBackend
 from ...exceptions import TaskResultDoesNotExist
 from ...monitoring.reading import database_now
+from ...runtime.printing import printable
 from ...statuses import FINAL_STATUSES, Status
 from ...store.workflows.handle import WorkflowResult
-from ...runtime.printing import printable
 from ..tasks_command import TasksCommand, counted, task_id
 from ..workflow_report import (
     HEADERS,
