@@ -23,6 +23,8 @@ LAYERS = (
     "schedules dep14 conf ids routing instrumentation",
 )
 LEVELS = {room: -level for level, rooms in enumerate(LAYERS) for room in rooms.split()}
+#: A room whose modules are split as another package splits them, and know each other as those do.
+MIRROR = "celery."
 #: Imports that may point up or in a circle, and why.
 ALLOWED = {
     ("store.workers.leases", "__init__"): "__version__ stands where packaging tools look for it",
