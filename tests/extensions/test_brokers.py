@@ -14,7 +14,7 @@ from tests.brokers.steps import Redis
 # Once imported, kombu has no __spec__ that find_spec() could return.
 has_kombu = "kombu" in sys.modules or find_spec("kombu")
 needs_kombu = pytest.mark.skipif(not has_kombu, reason="kombu is not installed")
-if find_spec("kombu"):
+if has_kombu:
     from tests.brokers.kombu_steps import Post, close_connections
 
 #: Where nobody listens.
