@@ -123,6 +123,7 @@ class Command(ServingCommand):
         if options["beat"] and options["burst"]:
             raise CommandError("--beat and --burst exclude each other.", returncode=USAGE)
         backend = find_backend(options["backend"])
+        _check_serializer(backend)
         options["pool"] = _chosen_pool(options["pool"])
         processes, slots = _size(options)
         least, most = options["autoscale"] or (None, processes)
@@ -181,6 +182,14 @@ def banner(config: WorkerConfig) -> str:
         f"  database {config.database} ({database.display_name}), {counted(tasks)} known\n"
         f"  stop     Ctrl+C or SIGTERM; running tasks have {config.grace:g} s"
     )
+
+
+def _check_serializer(backend: Any) -> None:
+    """Raise CommandError when the path in OPTIONS leads to no serializer."""
+    try:
+        backend.serializer  # noqa: B018 - imports it
+    except WrongExtension as error:  # system checks can be skipped
+        raise CommandError(str(error)) from error
 
 
 def _chosen_pool(given: str | None) -> str:

@@ -12,6 +12,7 @@ from asgiref.sync import async_to_sync
 from django.db import connections
 
 from ...definitions import registry
+from ...definitions.codecs import serializer_of
 from ...signals import has_listeners, task_started
 from ...store.tasks.claims import Claimer
 from ...store.workers import queues
@@ -46,7 +47,7 @@ class InlineWorker:
             config, 1, self.claimer, lambda job: self.lane.release(job.entry), OwnConnections()
         )
         self.recorder.batches.board = self.lane.board
-        self.runner = Runner(config.database, self.lane, self)
+        self.runner = Runner(config.database, self.lane, self, serializer_of(config.backend))
 
     def ask(self, function: Callable[[], Any], *, wait: bool) -> Any:
         """Call `function` on the caller's connection, also from inside of a coroutine."""

@@ -22,6 +22,8 @@ from django.db import DatabaseError, InterfaceError
 
 from ... import serializers
 from ...conf import app_settings
+from ...definitions import codecs
+from ...definitions.codecs import Serializer
 from ...definitions.context import TaskContext
 from ...definitions.current import current_task_id
 from ...definitions.protocols import AnyTask
@@ -74,8 +76,11 @@ class _ValueRefused(Exception):
 class Runner:
     """Runs jobs of one process."""
 
-    def __init__(self, database: str, lane: Lane, proxy: DatabaseProxy) -> None:
+    def __init__(
+        self, database: str, lane: Lane, proxy: DatabaseProxy, serializer: Serializer | None = None
+    ) -> None:
         self.database = database
+        self.serializer = serializer
         self.lane = lane
         self.proxy = proxy
         self._forks = _forks
@@ -169,6 +174,8 @@ class Runner:
         kwargs = serializers.loads(claim.kwargs) if claim.kwargs != "{}" else {}
         if not isinstance(args, list) or not isinstance(kwargs, dict):
             raise TypeError("The stored arguments are not a list and a dict: the row is corrupt.")
+        if self.serializer is not None:
+            args, kwargs = codecs.decoded(self.serializer, args, kwargs)
         if task.takes_context:
             job.run = JobRun(job, self.database, self.lane, self.proxy)
             job.context = TaskContext(job.run)
@@ -198,7 +205,7 @@ class Runner:
         return success
 
     def _value(self, job: Job, task: AnyTask, value: Any, run_time: float) -> Success:
-        text = None if task.ignore_result or value is None else _value_text(value)
+        text = None if task.ignore_result or value is None else _value_text(value, self.serializer)
         return Success(job.claim.id, job.claim.claims, text, run_time)
 
     def _run_atomic(
@@ -264,8 +271,10 @@ class Runner:
         return load_result(self.proxy, self.database, job)
 
 
-def _value_text(value: Any) -> str:
+def _value_text(value: Any, serializer: Serializer | None) -> str:
     try:
+        if serializer is not None:
+            value = codecs.encoded_value(serializer, value)
         return serializers.dumps(value, "return value", app_settings.MAX_RESULT_BYTES)
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
