@@ -227,7 +227,7 @@ def _unknown_here(record: TaskRecord) -> Iterator[Reason]:
     if registry.find(record.task_path) is None:
         text = _(
             "This process does not know the task “%(task)s”. A worker that does not know it"
-            " either looks at it again every %(seconds)s."
+            " either looks at it again after %(seconds)s, then after longer pauses."
         )
         values = {"task": record.task_path, "seconds": duration(app_settings.UNKNOWN_TASK_DELAY)}
         remedy = _(

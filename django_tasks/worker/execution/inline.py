@@ -14,6 +14,7 @@ from django.db import connections
 from ...definitions import registry
 from ...definitions.codecs import serializer_of
 from ...signals import has_listeners, task_started
+from ...store.tasks import unknown
 from ...store.tasks.claims import Claimer
 from ...store.workers import queues
 from ...store.workflows.references import resolved
@@ -84,6 +85,8 @@ class InlineWorker:
         metadata = contexts.metadata_of(self.config.database, claims)
         job.metadata = metadata.get(claim.id)
         self.recorder.batches.claimed(claims, metadata)
+        if task is None:
+            job.waited = unknown.waited(self.config.database, claims)[claim.id]
         job.sends_started = task is not None and has_listeners(
             task_started, type(task.get_backend())
         )

@@ -92,7 +92,7 @@ class Runner:
         """Run a job to its end; `call` calls the body: (function, args, kwargs) -> value."""
         claim, task = job.claim, job.task
         if task is None:
-            return unknown_task(claim)
+            return unknown_task(job)
         token = current_task_id.set(claim.id)
         started = self._start(job, task)
         try:
@@ -120,7 +120,7 @@ class Runner:
         """
         claim, task = job.claim, job.task
         if task is None:
-            return unknown_task(claim)
+            return unknown_task(job)
         current_task_id.set(claim.id)  # the coroutine's own context: nothing to reset
         started = self._start(job, task)
         try:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TextIO
 from ...redaction.exceptions import loggable
 from ...redaction.tracebacks import text_of
 from ...runtime.printing import printable
+from ...store.tasks import unknown
 from ...store.values import Claim, EndingKind, Success
 from ..config import WorkerConfig
 from .outcomes import OUTCOME_TEXTS, Ended
@@ -223,6 +224,8 @@ def _lines(batch: Iterable[Ended]) -> Iterator[Line]:
     for claim, ending, exception in batch:
         if ending.kind is EndingKind.RELEASE and ending.attempt is None:
             continue  # never started: nothing happened
+        if ending.kind is EndingKind.SNOOZE and unknown.is_put_back(ending):
+            continue  # told by path, not by task
         verb, level, _ = OUTCOME_TEXTS[ending.kind]
         if not logger.isEnabledFor(level):
             continue
