@@ -35,6 +35,7 @@ from ..execution.jobs import Job, Outcome
 from ..execution.not_run import expired, given_back
 from ..pools.base import Pool
 from ..quarantine import Quarantined
+from ..reporting.logs import log_claims
 from ..reporting.signals import Listeners
 from .batch_size import FLUSH_AFTER, FLUSH_AT, BatchSize
 from .calls import EngineCalls
@@ -283,6 +284,7 @@ class Engine:
     def _hand_over(self, claims: Sequence[Claim]) -> None:
         claims, wrong = resolved(self.config.database, claims)
         jobs = []
+        log_claims(claims, self.config)
         metadata = contexts.metadata_of(self.config.database, claims)
         self.recorder.batches.claimed(claims, metadata)
         listeners = Listeners(task_started)

@@ -99,6 +99,15 @@ class WorkerHandler(logging.StreamHandler[TextIO]):
                 return  # a closed terminal or a full disk: a log line is not worth the tasks
 
 
+class DetailedHandler(logging.StreamHandler[TextIO]):
+    """Says with each line when to the millisecond, by which logger and which process."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        text = "%(asctime)s.%(msecs)03d %(levelname)s %(name)s[%(process)d] %(message)s"
+        self.setFormatter(LineFormatter(text, "%H:%M:%S"))
+
+
 def _time() -> str:
     return f"{datetime.now():%H:%M:%S}"  # noqa: DTZ005 - local, as logging's asctime
 
@@ -197,6 +206,17 @@ def log_successes(batch: Iterable[tuple[Claim, Success]], config: WorkerConfig) 
             "%s %s succeeded in %.1f ms", claim.task_path, claim.id,
             success.run_time * 1000,
             extra=_extra(claim, config, "succeed", success.run_time),
+        )  # fmt: skip
+
+
+def log_claims(claims: Iterable[Claim], config: WorkerConfig) -> None:
+    """Log READY to RUNNING for each task of a batch, at the level of details."""
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    for claim in claims:
+        logger.debug(
+            "%s %s claimed from queue %s, attempt %d", printable(claim.task_path), claim.id,
+            printable(claim.queue_name), claim.attempts, extra=_extra(claim, config),
         )  # fmt: skip
 
 
