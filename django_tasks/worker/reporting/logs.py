@@ -216,7 +216,7 @@ def log_claims(claims: Iterable[Claim], config: WorkerConfig) -> None:
     for claim in claims:
         logger.debug(
             "%s %s claimed from queue %s, attempt %d", printable(claim.task_path), claim.id,
-            printable(claim.queue_name), claim.attempts, extra=_extra(claim, config),
+            printable(claim.queue_name), claim.attempts, extra=_extra(claim, config, "claim"),
         )  # fmt: skip
 
 
