@@ -25,7 +25,7 @@ from ...conf import app_settings
 from ...definitions import codecs
 from ...definitions.codecs import Serializer
 from ...definitions.context import TaskContext
-from ...definitions.current import current_task_id
+from ...definitions.current import CurrentTask, current_task, current_task_id
 from ...definitions.protocols import AnyTask
 from ...definitions.results import TaskResult
 from ...redaction.exceptions import OF_OTHERS, loggable
@@ -96,7 +96,7 @@ class Runner:
         token = current_task_id.set(claim.id)
         started = self._start(job, task)
         try:
-            captured = None if job.metadata is None else contexts.captured_in(job.metadata)
+            captured = None if job.metadata is None else _captured(job, job.metadata)
             if job.sends_started:
                 self._send_started(job, task)
             args, kwargs = self._arguments(job, task)
@@ -124,7 +124,7 @@ class Runner:
         current_task_id.set(claim.id)  # the coroutine's own context: nothing to reset
         started = self._start(job, task)
         try:
-            captured = None if job.metadata is None else contexts.captured_in(job.metadata)
+            captured = None if job.metadata is None else _captured(job, job.metadata)
             if job.sends_started:  # receivers may query, which a coroutine must not
                 send = sync_to_async(self._send_started, thread_sensitive=False)
                 await send(job, task)
@@ -269,6 +269,14 @@ class Runner:
 
     def _result_of(self, job: Job) -> TaskResult[Any]:
         return load_result(self.proxy, self.database, job)
+
+
+def _captured(job: Job, metadata: str) -> contexts.Captured:
+    """Return what was captured for a job, and say whose body is about to run."""
+    claim = job.claim
+    task = CurrentTask(claim.id, claim.task_path, claim.queue_name, claim.attempts)
+    current_task.set(task)
+    return contexts.captured_in(metadata)
 
 
 def _value_text(value: Any, serializer: Serializer | None) -> str:
