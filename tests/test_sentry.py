@@ -21,11 +21,12 @@ pytestmark = pytest.mark.django_db
 def tagged(word):
     sentry_sdk.set_tag("word", word)
     sentry_sdk.add_breadcrumb(message=word)
+    sentry_sdk.capture_message("told")
 
 
 @task(max_attempts=2, backoff=0)
-def failing(secret):
-    raise LookupError(secret)
+def failing(number):
+    raise LookupError(number)
 
 
 @task
@@ -57,6 +58,10 @@ class Captured(Transport):
     @property
     def transactions(self):
         return [item for item in self.items if item and item.get("type") == "transaction"]
+
+    @property
+    def messages(self):
+        return [item for item in self.items if item and item.get("message") == "told"]
 
     @property
     def errors(self):
@@ -92,7 +97,8 @@ def test_task_has_a_transaction_and_a_scope_of_its_own(sent):
     tags = [each["tags"]["word"] for each in (first, second)]
     assert tags == ["first", "second"]
     assert first["tags"]["queue"] == "mail"
-    assert [b["message"] for b in second["breadcrumbs"]["values"]] == ["second"]
+    crumbs = [[b["message"] for b in told["breadcrumbs"]["values"]] for told in sent.messages]
+    assert crumbs == [["first"], ["second"]]
     assert sentry_sdk.get_isolation_scope()._tags.get("word") is None
 
 
