@@ -283,6 +283,16 @@ def test_a_task_names_its_workflow_and_neighbours():
     assert "/workflowrecord/" not in text and "step-0</a>" in text
 
 
+def test_a_waiting_step_says_for_how_many_it_waits():
+    handle = start(chord_plan(3))
+    run_pending_tasks(limit=1)
+
+    text = html(
+        client_with(*LOOK), f"/admin/django_tasks/taskrecord/{task_id(handle, 'total')}/change/"
+    )
+    assert "It waits for 2 steps of its workflow to end." in text
+
+
 def test_many_neighbours_are_named_in_part():
     handle = start(chord_plan(20))
     text = html(
