@@ -24,10 +24,16 @@ DEEPEST, NAMED = 12, 3
 
 
 def newest(database: str, number: int, status: str | None) -> list[tuple[WorkflowRecord, Summary]]:
-    """Return the newest workflows, in one status or any, and how they stand."""
+    """
+    Return the newest workflows, in one status or any, and how they stand.
+
+    Those in a final status in the order in which an index has them: the last to end first.
+    """
     rows = WorkflowRecord.objects.using(database).defer("metadata", "value").order_by("-pk")
     if status is not None:
         rows = rows.filter(status=status)
+    if status in FINAL_STATUSES:
+        rows = rows.order_by("-finished_at")
     found = list(rows[:number])
     known = summaries(database, found)
     return [(row, known[row.pk]) for row in found]

@@ -30,6 +30,8 @@ from django_tasks.monitoring import (
     schedule_list,
     snapshot,
 )
+from django_tasks.models import Schedule, TaskRecord, WorkerRecord, WorkflowRecord
+from django_tasks.monitoring import diagnosis, overview, queue_list, queues, schedule_list, snapshot
 from django_tasks.monitoring import history as counted
 from django_tasks.monitoring.reading import capped_count
 from django_tasks.statuses import Status
@@ -125,9 +127,13 @@ COMMANDS = {
         ("tasks_inspect",),
         ("tasks_schedules", "list"),
         ("tasks_schedules", "next", "20"),
+        ("tasks_workflow", "list"),
+        ("tasks_workflow", "list", "--status", "RUNNING"),
+        ("tasks_workflow", "list", "--status", "FAILED"),
     )
 }
 TASKS = "/admin/django_tasks/taskrecord/"
+WORKFLOWS = "/admin/django_tasks/workflowrecord/"
 PAGES = {
     "the overview": lambda: "/admin/django_tasks/overview/",
     "tasks": lambda: TASKS,
@@ -141,6 +147,18 @@ PAGES = {
     **{
         f"a task that is {status}": lambda status=status: f"{TASKS}{one(status).pk}/change/"
         for status in (Status.READY, Status.RUNNING, Status.FAILED, Status.SUCCESSFUL)
+    },
+    "workflows": lambda: WORKFLOWS,
+    **{
+        f"workflows {status}": lambda status=status: f"{WORKFLOWS}?status={status}"
+        for status in (Status.RUNNING, Status.FAILED, Status.SUCCESSFUL)
+    },
+    "workflows by a word": lambda: f"{WORKFLOWS}?q=flow",
+    **{
+        f"a workflow that is {status}": lambda status=status: (
+            f"{WORKFLOWS}{WorkflowRecord.objects.filter(status=status).first().pk}/change/"
+        )
+        for status in (Status.RUNNING, Status.FAILED)
     },
     "workers": lambda: "/admin/django_tasks/workerrecord/",
     "a worker": lambda: reverse(
