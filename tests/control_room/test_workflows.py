@@ -12,12 +12,13 @@ from django_tasks.models import TaskRecord, WorkflowRecord
 from django_tasks.statuses import Status
 from django_tasks.testing import run_pending_tasks
 from django_tasks.workflows import chain, group
+from django_tasks.workflows.plan import FailedRef, JoinKind, JoinPlan, Ref
 from tests import tasks
 from tests.control_room.workflow_rows import half_failed, set_statuses
 from tests.test_admin import client_with, make
 from tests.workflows.steps import chain as chain_plan
 from tests.workflows.steps import chord as chord_plan
-from tests.workflows.steps import plan, start, statuses, step, task_id
+from tests.workflows.steps import needs, plan, start, statuses, step, task_id
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -293,6 +294,29 @@ def test_a_waiting_step_says_for_how_many_it_waits():
         client_with(*LOOK), f"/admin/django_tasks/taskrecord/{task_id(handle, 'total')}/change/"
     )
     assert "It waits for 2 steps of its workflow to end." in text
+
+
+def test_arguments_that_are_results_are_told_in_words():
+    handle = start(chord_plan(60))
+    client = client_with(*LOOK, "view_payload")
+    text = html(client, f"/admin/django_tasks/taskrecord/{task_id(handle, 'total')}/change/")
+
+    assert "‹result of step “member-49”›" in text and "member-50”›" not in text
+    assert "‹10 more›" in text
+    assert "$django_tasks" not in text
+    handle = start(
+        plan(
+            [
+                step("a", tasks.echo),
+                step("b", tasks.describe, {"x": Ref(0, ("k", 1))}, waits_for=0),
+                step("c", tasks.describe, FailedRef(), waits_for=1),
+            ],
+            [needs(0), JoinPlan(JoinKind.FAILURE, (0,))],
+        )
+    )
+    for name, words in (("b", "‹result of step “a”›[&#x27;k&#x27;][1]"), ("c", "‹the step that")):
+        url = f"/admin/django_tasks/taskrecord/{task_id(handle, name)}/change/"
+        assert words in html(client, url)
 
 
 def test_many_neighbours_are_named_in_part():
