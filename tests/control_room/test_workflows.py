@@ -8,6 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from django_tasks.admin.tasks import window
 from django_tasks.models import TaskRecord, WorkflowRecord
 from django_tasks.statuses import Status
 from django_tasks.testing import run_pending_tasks
@@ -91,6 +92,21 @@ def test_a_page_of_100_workflows_costs_what_one_costs():
         half_failed()
 
     assert queries(client, LIST) == one
+
+
+def test_a_list_with_filters_says_where_it_stops(monkeypatch):
+    handles = [half_failed() for _ in range(3)]
+    client = client_with(*LOOK)
+    monkeypatch.setattr(window, "LOOKED_AT", 2)
+    monkeypatch.setattr("django_tasks.admin.workflows.list.MOST_OPEN", 2)
+    monkeypatch.setattr("django_tasks.monitoring.workflows.summaries.MOST_OPEN", 2)
+
+    text = html(client, LIST, q="test")
+    assert "the list looks at 2 workflows; there are more." in text
+    assert f"upto={handles[0].id}" in text
+    text = html(client, LIST, status="RUNNING")
+    assert "the list looks at 2 workflows; there are more." in text and "upto=" not in text
+    assert "there are more" not in html(client, LIST)
 
 
 def test_too_many_steps_are_not_counted():
