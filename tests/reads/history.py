@@ -23,7 +23,6 @@ from django_tasks.models import (
     WorkflowStep,
 )
 from django_tasks.models.rollups import EVER, Span
-from django_tasks.models.rollups import Span
 from django_tasks.models.workflows import JoinKind
 from django_tasks.statuses import AttemptOutcome, Status
 from django_tasks.store.values import Hook

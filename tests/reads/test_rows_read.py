@@ -20,7 +20,7 @@ from django.urls import reverse
 from django_tasks.admin.tasks import window
 from django_tasks.beat import tick
 from django_tasks.definitions.backends import database_backends
-from django_tasks.models import Schedule, TaskRecord, WorkerRecord
+from django_tasks.models import Schedule, TaskRecord, WorkerRecord, WorkflowRecord
 from django_tasks.monitoring import (
     diagnosis,
     measures,
@@ -30,8 +30,6 @@ from django_tasks.monitoring import (
     schedule_list,
     snapshot,
 )
-from django_tasks.models import Schedule, TaskRecord, WorkerRecord, WorkflowRecord
-from django_tasks.monitoring import diagnosis, overview, queue_list, queues, schedule_list, snapshot
 from django_tasks.monitoring import history as counted
 from django_tasks.monitoring.reading import capped_count
 from django_tasks.statuses import Status
