@@ -70,8 +70,11 @@ class AppSettings:
     #: Wake workers by LISTEN/NOTIFY where the database has it. Off: polling only (PgBouncer in
     #: transaction mode, or a database with very many short transactions).
     NOTIFY: bool = True
-    #: Seconds until a task that this worker's code does not know is looked at again.
+    #: Seconds until a task that this worker's code does not know is looked at again. The pauses
+    #: grow up to an hour. 0: at once, the first time.
     UNKNOWN_TASK_DELAY: float = 30.0
+    #: Seconds of such pauses, in all, after which it FAILS. 0: at the first look. None: never.
+    UNKNOWN_TASK_TIMEOUT: float | None = 86400.0
     #: Allow result.wait() inside of a task body: it blocks a slot of the worker.
     ALLOW_WAIT_IN_TASKS: bool = False
     #: What travels with a task from where it is enqueued to its body: dotted paths of classes or
@@ -98,6 +101,7 @@ _OPTIONAL = {
     "PRUNE_INTERVAL",
     "LOG_EXCEPTION_TEXT",
     "METRICS_TOKEN",
+    "UNKNOWN_TASK_TIMEOUT",
 }
 #: Characters that METRICS_TOKEN has at least.
 SHORTEST_TOKEN = 16

@@ -170,5 +170,9 @@ class StepCancelled(Exception):
     """The step of a workflow was cancelled, as others ended in another way than it needs."""
 
 
+class TaskUnknown(Exception):
+    """No worker knew the task for UNKNOWN_TASK_TIMEOUT seconds."""
+
+
 class TaskExpired(Exception):
     """The task was not started before its expires_at."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 _QUEUE = re.compile(r"[^\s,*\x00-\x1f\x7f\ud800-\udfff]{1,100}")
@@ -38,6 +39,15 @@ class QueueSelection:
         if not patterns:
             raise ValueError("name at least one queue, or '*' for all.")
         return cls(patterns)
+
+    def not_among(self, queue_names: Iterable[str]) -> list[str]:
+        """Return the names and prefixes that fit none of `queue_names`."""
+        known = list(queue_names)
+        return [
+            pattern
+            for pattern in self.patterns
+            if pattern != "*" and not any(self._fits(pattern, name) for name in known)
+        ]
 
     @property
     def only_queue(self) -> str | None:

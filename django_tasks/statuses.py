@@ -60,6 +60,10 @@ def public_status(status: str) -> TaskResultStatus:
     return _PUBLIC[Status(status)]
 
 
+#: What the custom state of a task begins with that a worker did not know and has put back.
+UNKNOWN_MARK = "UNKNOWN_TASK "
+
+
 def celery_state(status: str, attempts: int, custom: str | None) -> str:
     """
     Return the state in Celery's words, or the task's own while it is running.
@@ -68,7 +72,8 @@ def celery_state(status: str, attempts: int, custom: str | None) -> str:
     """
     match status:
         case Status.RUNNING:
-            return custom or "STARTED"
+            is_own = custom and not custom.startswith(UNKNOWN_MARK)  # a claim leaves the mark there
+            return custom if custom and is_own else "STARTED"
         case Status.SUCCESSFUL:
             return "SUCCESS"
         case Status.FAILED:

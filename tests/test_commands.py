@@ -129,6 +129,7 @@ ARGUMENTS = {
     "tasks_purge": ["default"],
     "tasks_control": ["pause", "default"],
     "tasks_schedules": ["list"],
+    "tasks_workflow": ["list"],
     "import_celery_beat": [],
 }
 

@@ -83,7 +83,12 @@ def test_wrong_values_are_named_with_what_is_wanted(name, value, wanted):
     assert error_of(**{name: value}) == f"DJANGO_TASKS[{name!r}] must be {wanted}, not {value!r}."
 
 
-NONE_MEANS_SOMETHING = {"PRUNE_INTERVAL", "LOG_EXCEPTION_TEXT", "METRICS_TOKEN"}
+NONE_MEANS_SOMETHING = {
+    "PRUNE_INTERVAL",
+    "LOG_EXCEPTION_TEXT",
+    "UNKNOWN_TASK_TIMEOUT",
+    "METRICS_TOKEN",
+}
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(AppSettings)])

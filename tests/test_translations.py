@@ -19,6 +19,7 @@ from django.urls import reverse
 
 import django_tasks
 from django_tasks import default_task_backend, task
+from django_tasks.definitions import registry
 from django_tasks.models import Schedule
 from tests import report
 from tests.control_room.workflow_rows import half_failed
@@ -132,7 +133,8 @@ def english():
     """Return our strings that read otherwise in German, in lower case."""
     german = {text.lower() for entry in entries() for text in translations(entry)}
     djangos = {"run"}  # the button beside the actions, which Django 6.1 has in English only
-    return {entry.msgid.lower() for entry in entries()} - german - djangos
+    names = {task.name.lower() for task in registry.known_tasks()}  # choices of a filter
+    return {entry.msgid.lower() for entry in entries()} - german - djangos - names
 
 
 @pytest.fixture

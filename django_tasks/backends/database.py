@@ -20,7 +20,8 @@ from .. import conf, ids, instrumentation, serializers
 from ..brokers import configured as known_brokers
 from ..brokers.base import Broker, Ready
 from ..conf import app_settings, suggest
-from ..definitions import propagation
+from ..definitions import codecs, propagation
+from ..definitions.codecs import Serializer
 from ..definitions.protocols import Backoff
 from ..definitions.results import TaskResult
 from ..definitions.retries import DEFAULT_BACKOFF
@@ -32,7 +33,7 @@ from ..dep14.functions import is_module_level_function
 from ..exceptions import InvalidTask, TaskResultDoesNotExist
 from ..instrumentation import Batch, Event, TaskEvent
 from ..routing import is_queue_name
-from ..runtime.extensions import EXTENSIONS, WrongExtension
+from ..runtime.extensions import EXTENSIONS, WrongExtension, load_class
 from ..signals import has_listeners, task_enqueued
 from . import options
 
@@ -87,6 +88,16 @@ class DatabaseBackend(BaseTaskBackend):
         if isinstance(backoff, str):
             return options.imported_backoff(self.alias, backoff)
         return DEFAULT_BACKOFF if backoff is None else backoff
+
+    @cached_property
+    def serializer(self) -> Serializer | None:
+        """What encodes arguments and results. None: they are plain JSON."""
+        path: str | None = self.options.get("serializer")
+        if path is None:
+            return None
+        where = f"TASKS[{self.alias!r}]['OPTIONS']['serializer']"
+        made: Serializer = load_class(where, path, Serializer)()
+        return made
 
     @property
     def broker(self) -> Broker:
@@ -262,6 +273,8 @@ class DatabaseBackend(BaseTaskBackend):
     ) -> tuple[str, str]:
         checker = checker_of(task.func, task.takes_context)
         checker.check(args, kwargs)
+        if self.serializer is not None:
+            args, kwargs = codecs.encoded(self.serializer, args, kwargs)
         limit = app_settings.MAX_ARGS_BYTES
         try:
             args_json = serializers.dumps(list(args), "args", limit) if args else "[]"
@@ -361,6 +374,10 @@ class DatabaseBackend(BaseTaskBackend):
             )
         if not conf.current()[1]:  # E003 tells of those, and brokers read settings
             yield from self._check_broker()
+        try:
+            self.serializer  # noqa: B018 - imports it
+        except ImproperlyConfigured as error:
+            yield django_checks.Error(str(error), hint=EXTENSIONS, id="django_tasks.E015")
         try:
             self.backoff  # noqa: B018 - imports it
         except ImproperlyConfigured as error:

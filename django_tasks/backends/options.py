@@ -24,6 +24,7 @@ OPTIONS = {
     "backoff": "backoff (or its dotted path) of a task that does not say; default exponential",
     "broker": 'who hands out ready ids: "database" (default), "redis", "kombu", the dotted path of'
     ' a class, or a dict with one of them as "name"',
+    "serializer": "dotted path of a class that encodes what JSON does not have; default: none",
 }
 
 
@@ -69,6 +70,9 @@ def _option_errors(where: str, given: dict[str, Any]) -> Iterable[str]:
     database = given.get("database")
     if database is not None and not isinstance(database, str):
         yield f"{where}['database'] must be an alias in DATABASES, not {database!r}."
+    serializer = given.get("serializer")
+    if serializer is not None and not isinstance(serializer, str):
+        yield f"{where}['serializer'] must be the dotted path of a class, not {serializer!r}."
     backoff = given.get("backoff")
     # What a path leads to is looked at when it is imported: its module may import models.
     if not isinstance(backoff, str) and (error := backoff_error(backoff)):

@@ -10,5 +10,6 @@ docs/howto/write-an-extension::
 
 from .brokers import BrokerConformance
 from .pools import PoolConformance
+from .serializers import SerializerConformance
 
-__all__ = ["BrokerConformance", "PoolConformance"]
+__all__ = ["BrokerConformance", "PoolConformance", "SerializerConformance"]

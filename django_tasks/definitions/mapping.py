@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .canvas import Signature, given_options, group, is_task
 from .protocols import AnyTask
 from .signatures import checker_of
 
+if TYPE_CHECKING:
+    from .task import Task
+
+R = TypeVar("R")
+
 #: The task that runs another one for each item of a list; see `built_in`.
 STARMAP = "django_tasks.definitions.built_in.starmap"
 
 
-def starmap(task: Any, items: Iterable[Iterable[Any]]) -> Signature[list[Any]]:
+def starmap(task: Task[..., R], items: Iterable[Iterable[Any]]) -> Signature[list[R]]:
     """
     Return the call of one task that calls `task` with the arguments of each item.
 
@@ -28,12 +33,12 @@ def starmap(task: Any, items: Iterable[Iterable[Any]]) -> Signature[list[Any]]:
     return Signature(STARMAP, (known.module_path, calls), {}, _options_for_map(known), True)
 
 
-def map(task: Any, items: Iterable[Any]) -> Signature[list[Any]]:
+def map(task: Task[..., R], items: Iterable[Any]) -> Signature[list[R]]:
     """Return the call of one task that calls `task` with each item; see `starmap`."""
     return starmap(task, ([item] for item in items))
 
 
-def chunks(task: Any, items: Iterable[Iterable[Any]], size: int) -> group[list[Any]]:
+def chunks(task: Task[..., R], items: Iterable[Iterable[Any]], size: int) -> group[list[R]]:
     """
     Return the group of `starmap` for each `size` items: fewer and longer tasks than items.
 

@@ -20,13 +20,15 @@ from ..models import RollupMark, Schedule
 from ..runtime.health import family_of
 from ..store import time_zones
 from ..worker.reporting.json_lines import JsonFormatter, JsonHandler
-from ..worker.reporting.logs import RootHandler, WorkerHandler
+from ..worker.reporting.logs import DetailedHandler, RootHandler, WorkerHandler
 from .base import OneLineCommand
 
 #: The path of what --log-format json formats with.
 FORMATTER = f"{JsonFormatter.__module__}.{JsonFormatter.__qualname__}"
 #: Exit code for options that do not fit, as argparse has it.
 USAGE = 2
+#: --verbosity from which on lines say who writes them.
+DETAILED = 3
 
 
 class ServingCommand(OneLineCommand):
@@ -158,6 +160,9 @@ def set_up_logging(verbosity: int, log_format: str = "text") -> None:
 
     It does when it has handlers and names one of our loggers, or when the root logger takes such
     lines. A root logger that is only told of warnings is told of those as before.
+
+    `verbosity`: 0 warnings; 1 what became of tasks; 2 also what was claimed; 3 also which logger
+    and process tells it.
     """
     logger, root = logging.getLogger("django_tasks"), logging.getLogger()
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG)
@@ -173,7 +178,11 @@ def set_up_logging(verbosity: int, log_format: str = "text") -> None:
         )
     if takes_lines:
         return
-    own = JsonHandler() if log_format == "json" else WorkerHandler()
+    own: logging.Handler
+    if log_format == "json":
+        own = JsonHandler()
+    else:
+        own = WorkerHandler() if verbosity < DETAILED else DetailedHandler()
     if root.handlers:
         if is_on_terminal:
             own.addFilter(lambda record: record.levelno < threshold)  # not twice

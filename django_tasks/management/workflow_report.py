@@ -12,7 +12,7 @@ from ..monitoring.diagnosis import Reason
 from ..monitoring.reading import database_now
 from ..monitoring.workflows.graph import MOST_STEPS, Box, Graph, graph_of
 from ..monitoring.workflows.reasons import reasons
-from ..monitoring.workflows.summaries import Summary, summaries
+from ..monitoring.workflows.summaries import MOST_OPEN, Summary, open_ids, summaries
 from ..statuses import FINAL_STATUSES, Status
 from ..store.workflows.handle import WorkflowResult
 from .tasks_command import duration
@@ -24,10 +24,18 @@ DEEPEST, NAMED = 12, 3
 
 
 def newest(database: str, number: int, status: str | None) -> list[tuple[WorkflowRecord, Summary]]:
-    """Return the newest workflows, in one status or any, and how they stand."""
+    """
+    Return the newest workflows, in one status or any, and how they stand.
+
+    Those in a final status in the order in which an index has them: the last to end first.
+    """
     rows = WorkflowRecord.objects.using(database).defer("metadata", "value").order_by("-pk")
-    if status is not None:
-        rows = rows.filter(status=status)
+    if status == Status.RUNNING:
+        rows = rows.filter(
+            pk__in=open_ids(WorkflowRecord.objects.using(database).all())[:MOST_OPEN]
+        )
+    elif status is not None:
+        rows = rows.filter(status=status).order_by("-finished_at")
     found = list(rows[:number])
     known = summaries(database, found)
     return [(row, known[row.pk]) for row in found]

@@ -17,11 +17,12 @@ from django.utils.translation import ngettext
 from ..conf import app_settings
 from ..definitions import registry
 from ..definitions.backends import database_backends
-from ..models import QueueState, TaskAttempt, TaskRecord, WorkerRecord
+from ..models import QueueState, TaskAttempt, TaskRecord, WorkerRecord, WorkflowJoin
 from ..routing import QueueSelection
 from ..statuses import FINAL_STATUSES, AttemptOutcome, Status
 from ..store import dialects
 from ..store.dialects import DatabaseNow, status_is, turn
+from ..store.values import Hook
 from ..store.workers.leases import BEAT
 from .durations import duration, when
 from .reading import (
@@ -190,7 +191,7 @@ def _of_waiting(record: TaskRecord, now: datetime) -> Iterator[Reason]:
 def _not_yet(record: TaskRecord, now: datetime) -> Iterator[Reason]:
     """Yield what keeps it from being ready."""
     if record.status == Status.WAITING:
-        yield Reason(code="waiting", sentence=_("It waits until something else lets it run."))
+        yield _waits(record)
     if record.status != Status.SCHEDULED or record.run_after is None:
         return
     due = when(record.run_after, now)
@@ -204,6 +205,22 @@ def _not_yet(record: TaskRecord, now: datetime) -> Iterator[Reason]:
         yield Reason(code="put_off", sentence=text % due)
     else:
         yield Reason(code="scheduled", sentence=_("It is scheduled for %s.") % due)
+
+
+def _waits(record: TaskRecord) -> Reason:
+    join = None
+    if record.hooks & Hook.STEP:
+        joins = WorkflowJoin.objects.using(_database(record))
+        join = joins.filter(waiting=record.pk).first()
+    if join is None:
+        return Reason(code="waiting", sentence=_("It waits until something else lets it run."))
+    left = max(0, join.needed - join.done - join.failed)
+    text = ngettext(
+        "It waits for %(left)d step of its workflow to end.",
+        "It waits for %(left)d steps of its workflow to end.",
+        left,
+    )
+    return Reason(code="waiting", sentence=text % {"left": left})
 
 
 def _retry_text(record: TaskRecord, due: str) -> str:
@@ -227,7 +244,7 @@ def _unknown_here(record: TaskRecord) -> Iterator[Reason]:
     if registry.find(record.task_path) is None:
         text = _(
             "This process does not know the task “%(task)s”. A worker that does not know it"
-            " either looks at it again every %(seconds)s."
+            " either looks at it again after %(seconds)s, then after longer pauses."
         )
         values = {"task": record.task_path, "seconds": duration(app_settings.UNKNOWN_TASK_DELAY)}
         remedy = _(

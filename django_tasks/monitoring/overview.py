@@ -1,8 +1,9 @@
-"""Read the data of the overview, in ten queries and one per further backend."""
+"""All that the overview shows, in eleven queries and one per further backend."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 from ..definitions.protocols import StoringBackend
 from ..models import RollupMark, Schedule
 from ..store.dialects import DatabaseNow
+from ..store.tasks import unknown
 from . import health, workers
 from .health import Verdict
 from .history import Period, Slot, read_history
 from .queues import QueueFigures, read_queues, read_running
-from .reading import database_now
+from .reading import CAP, database_now
 from .workers import WorkerFigures
 
 #: Scheduled runs that are listed.
@@ -36,6 +38,8 @@ class OverviewData:
     #: The schedules that are due next.
     schedules: Sequence[Schedule]
     history: Sequence[Slot]
+    #: How many tasks wait of each path that a worker did not know, among the CAP that are due next.
+    unknown: Mapping[str, int]
 
 
 def read_overview(
@@ -64,6 +68,7 @@ def read_overview(
         beats=beats,
         schedules=schedules,
         history=read_history(database, period, now),
+        unknown=Counter(unknown.paths_among_next(database, CAP)),
     )
 
 

@@ -12,6 +12,7 @@ from types import FrameType
 
 from django.db import connections
 
+from ..definitions.codecs import serializer_of
 from ..redaction.exceptions import OF_OTHERS, loggable, loggable_fault
 from ..runtime.forks import CRASHED, DONE, LOOK, NOTHING_LEFT, accept_signals
 from ..runtime.parents import die_with_parent
@@ -64,7 +65,7 @@ def build_engine(
     engine = Engine(config, lane, process, offers if offers and config.is_quarantine else wake_up)
     if offers and config.has_quarantine and not config.is_quarantine:
         engine.quarantined.offers = Offers(lane, offers)
-    runner = Runner(config.database, lane, engine)
+    runner = Runner(config.database, lane, engine, serializer_of(config.backend))
     engine.pool = make_pool(config.pool, runner, engine.post, board, config.slots)
     return engine
 

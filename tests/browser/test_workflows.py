@@ -76,7 +76,7 @@ def test_the_graph_tells_names_and_states(opened, take_screenshot):
     page = opened(handle)
 
     assert {"fetch the file", "check prices", "publish"} <= set(titles(page))
-    assert "did not succeed" in text(page, ".task-reasons")
+    assert "Step “check prices” failed." in text(page, ".task-reasons")
     take_screenshot("workflow")
     take_screenshot("workflow-dark", scheme="dark")
     take_screenshot("workflow-400", width=400)

@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import pytest
 from shop import metrics
-from shop.tests import DirectoryBrokerTests, FreshThreadPoolTests
+from shop.tests import DirectoryBrokerTests, FreshThreadPoolTests, ShopSerializerTests
 
 from django_tasks import instrumentation
 from django_tasks.instrumentation import Batch, Event, Outcome, TaskEvent
 
-__all__ = ["DirectoryBrokerTests", "FreshThreadPoolTests"]
+__all__ = ["DirectoryBrokerTests", "FreshThreadPoolTests", "ShopSerializerTests"]
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```python\n# shop/(\w+\.py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

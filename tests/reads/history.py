@@ -17,9 +17,15 @@ from django_tasks.models import (
     TaskAttempt,
     TaskRecord,
     WorkerRecord,
+    WorkflowEdge,
+    WorkflowJoin,
+    WorkflowRecord,
+    WorkflowStep,
 )
 from django_tasks.models.rollups import EVER, Span
+from django_tasks.models.workflows import JoinKind
 from django_tasks.statuses import AttemptOutcome, Status
+from django_tasks.store.values import Hook
 from django_tasks.store.workers import leases
 from tests.control_room.overview_rows import make_rollup, make_schedule, make_worker
 from tests.tasks import add
@@ -31,6 +37,7 @@ MANY = 160
 QUEUES = ("default", "mail", "reports")
 NOW = datetime.now(UTC)
 MODELS = (
+    *(WorkflowEdge, WorkflowStep, WorkflowJoin, WorkflowRecord),
     *(TaskAttempt, TaskRecord, ScheduleRun, Schedule, WorkerRecord, QueueState),
     *(Rollup, RollupMark),
 )
@@ -55,6 +62,7 @@ def present():
             )
     for number in range(5):
         make_schedule(f"schedule {number}", 3600)
+    _workflows(3, Status.RUNNING)
     _roll_up(Span.MINUTE, 25 * 60)
     for queue_name in QUEUES:
         make_rollup(NOW, span=EVER, queue_name=queue_name)
@@ -63,7 +71,7 @@ def present():
 
 def past(count):
     """
-    Store so many finished tasks more, runs of schedules, and rollups.
+    Store so many finished tasks more, runs of schedules, workflows, and rollups.
 
     A fifth of the tasks failed, and another fifth is kept for years, as its rows say.
     """
@@ -75,6 +83,8 @@ def past(count):
         TaskAttempt(task=task, number=1, claim=1, outcome=AttemptOutcome.ERROR, finished_at=NOW)
         for task in failed
     )
+    for status in (Status.SUCCESSFUL, Status.FAILED):
+        _workflows(count // 10, status, is_past=True)
     schedules = itertools.cycle(Schedule.objects.all())
     slots = [NOW - timedelta(days=3, minutes=next(_numbers)) for _ in range(count // 10)]
     ScheduleRun.objects.bulk_create(
@@ -112,6 +122,25 @@ def _store(count, *, is_past=False, **columns):
             **{"queue_name": QUEUES[number % 3], **own, **columns},
         ))  # fmt: skip
     return TaskRecord.objects.bulk_create(records, batch_size=1000)
+
+
+def _workflows(count, status, *, is_past=False):
+    """Store so many workflows of two steps, both of them in this status."""
+    columns = {"worker_id": uuid4()} if status == Status.RUNNING else {}
+    tasks = _store(2 * count, status=status, is_past=is_past, hooks=Hook.STEP, **columns)
+    for first, second in zip(tasks[::2], tasks[1::2], strict=True):
+        moment = first.enqueued_at
+        workflow = WorkflowRecord.objects.create(
+            id=UUID(int=first_at(moment).int + random.getrandbits(62)),
+            name="a workflow", backend="default", status=status, size=2, enqueued_at=moment,
+            finished_at=first.finished_at,
+        )  # fmt: skip
+        join = WorkflowJoin.objects.create(workflow=workflow, kind=JoinKind.SUCCESS, needed=1)
+        step = WorkflowStep.objects.create(task=first, workflow=workflow, name="a", position=0)
+        WorkflowStep.objects.create(
+            task=second, workflow=workflow, name="b", position=1, waits_for=join
+        )
+        WorkflowEdge.objects.create(step=step, join=join)
 
 
 def _roll_up(span, count):

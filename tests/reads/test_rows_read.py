@@ -20,7 +20,7 @@ from django.urls import reverse
 from django_tasks.admin.tasks import window
 from django_tasks.beat import tick
 from django_tasks.definitions.backends import database_backends
-from django_tasks.models import Schedule, TaskRecord, WorkerRecord
+from django_tasks.models import Schedule, TaskRecord, WorkerRecord, WorkflowRecord
 from django_tasks.monitoring import (
     diagnosis,
     measures,
@@ -125,9 +125,13 @@ COMMANDS = {
         ("tasks_inspect",),
         ("tasks_schedules", "list"),
         ("tasks_schedules", "next", "20"),
+        ("tasks_workflow", "list"),
+        ("tasks_workflow", "list", "--status", "RUNNING"),
+        ("tasks_workflow", "list", "--status", "FAILED"),
     )
 }
 TASKS = "/admin/django_tasks/taskrecord/"
+WORKFLOWS = "/admin/django_tasks/workflowrecord/"
 PAGES = {
     "the overview": lambda: "/admin/django_tasks/overview/",
     "tasks": lambda: TASKS,
@@ -141,6 +145,18 @@ PAGES = {
     **{
         f"a task that is {status}": lambda status=status: f"{TASKS}{one(status).pk}/change/"
         for status in (Status.READY, Status.RUNNING, Status.FAILED, Status.SUCCESSFUL)
+    },
+    "workflows": lambda: WORKFLOWS,
+    **{
+        f"workflows {status}": lambda status=status: f"{WORKFLOWS}?status={status}"
+        for status in (Status.RUNNING, Status.FAILED, Status.SUCCESSFUL)
+    },
+    "workflows by a word": lambda: f"{WORKFLOWS}?q=flow",
+    **{
+        f"a workflow that is {status}": lambda status=status: (
+            f"{WORKFLOWS}{WorkflowRecord.objects.filter(status=status).first().pk}/change/"
+        )
+        for status in (Status.RUNNING, Status.FAILED)
     },
     "workers": lambda: "/admin/django_tasks/workerrecord/",
     "a worker": lambda: reverse(

@@ -409,3 +409,18 @@ def test_inspect_without_schedules_says_nothing_of_beats():
     assert "eat" not in inspected().replace("heartbeat", "")
     overdue()
     assert "No beat is alive" in inspected()
+
+
+def test_beat_logs_json(runbeat):
+    """A line per slot with its keys, and the banner, each an object."""
+    row = saved(every=1.0, catch_up="ALL")
+    beat = runbeat("--log-format", "json")
+    until(lambda: slots_of(row), "a slot")
+    beat.await_output("task_id")
+    assert beat.stop() == 0
+
+    first, *lines = map(json.loads, beat.output.splitlines())
+    assert first["message"].startswith("django_tasks beat")
+    slot = next(line for line in lines if "slot" in line)
+    assert slot["logger"] == "django_tasks.beat"
+    assert slot["schedule"] == row.name

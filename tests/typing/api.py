@@ -6,7 +6,7 @@ Strict mypy reports an unused `type: ignore`: each one below is a mistake that m
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import assert_type
+from typing import Any, assert_type
 from uuid import uuid4
 
 from django.http import HttpRequest
@@ -14,6 +14,8 @@ from django.http import HttpRequest
 from django_tasks import Task, TaskContext, TaskResult, TaskResultStatus, exponential, task
 from django_tasks.models import Schedule
 from django_tasks.schedules import crontab, every
+from django_tasks.workflows import Signature, Step, Workflow, chain, chord, chunks, group
+from django_tasks.workflows import map as map_
 
 
 @task
@@ -148,6 +150,51 @@ def using() -> None:
     add.using(run_after=60)  # type: ignore[arg-type]
     add.using(max_retries=3)  # type: ignore[arg-type]
     add.using(task_id=7)  # type: ignore[arg-type]
+
+
+def canvases() -> None:
+    assert_type(add.s(1), Signature[int])
+    assert_type(add.using(priority=5).si(1, b=2), Signature[int])
+    assert_type(add.s(1).using(priority=5, on_failure=report), Signature[int])
+    assert_type(add.s(1) | fetch.si("a"), chain[bytes])
+    assert_type(add.s(1) | add.s(2) | group(fetch.si("a")), chain[list[bytes]])
+    assert_type(chain(add.s(1), fetch.s()), chain[bytes])
+    assert_type(chain(add.s(1), add.s(1), fetch.s(), on_failure=report.si()), chain[bytes])
+    assert_type(group(add.s(1), add.s(2)), group[int])
+    assert_type(group(add.s(i) for i in range(3)).call(), list[int])
+    assert_type(chord([add.s(1), fetch.s()], count.s(), allow_failures=1), chord[list[int]])
+    assert_type(chunks(add, [(1, 2)], 10).call(), list[list[int]])
+    assert_type(map_(add, [1]).call(), list[int])
+    assert_type(add.s(1).call(), int)
+
+    add.si("1")  # type: ignore[arg-type]
+    add.si()  # type: ignore[call-arg]
+    add.s(1) | add  # type: ignore[operator]
+    chain(add)  # type: ignore[call-overload]
+    group(add.s(1), allow_failures="all")  # type: ignore[call-overload]
+    chord([add.s(1)], add)  # type: ignore[arg-type]
+
+
+def workflows() -> None:
+    workflow = Workflow("report", metadata={"day": 1}, on_failure=report)
+    first = workflow.add(add, 1, b=2)
+    assert_type(first, Step[int])
+    assert_type(first.result, int)
+    pages = workflow.add(fetch_all, ["a"], name="pages", on_failure=send.s(subject="failed"))
+    assert_type(pages, Step[dict[str, int]])
+    assert_type(workflow.add(add, first.result, pages.result["a"]), Step[int])
+    assert_type(workflow.add(report, after=[first, pages], always=True), Step[None])
+    assert_type(workflow.add(add, 1, allow_failures=-1), Step[int])
+    assert_type(workflow.add(group(add.s(1)), after=first), Step[list[int]])
+    assert_type(workflow.add(Workflow("inner"), name="inner"), Step[dict[str, Any]])
+    assert_type(workflow.call(), dict[str, Any])
+
+    workflow.add(add, "1")  # type: ignore[call-overload]
+    workflow.add(add)  # type: ignore[call-overload]
+    workflow.add(fetch, first.result)  # type: ignore[call-overload]
+    workflow.add(add, pages.result)  # type: ignore[call-overload]
+    workflow.add(add, 1, after="pages")  # type: ignore[call-arg]
+    workflow.add(print, 1)  # type: ignore[call-overload]
 
 
 def passing_on(anything: Task[[int], int]) -> TaskResult[int]:

@@ -69,6 +69,8 @@ def _state(data: OverviewData, reader: Reader) -> dict[str, Any]:
         "commands": worker_commands(verdict.unserved),
         "has_worker": any(worker.state != "late" for worker in data.workers),
         "tells_of_beat": reader.may_see_schedules,
+        "unknown": sum(data.unknown.values()),
+        "unknown_paths": _listed(sorted(data.unknown)),
     }
 
 
@@ -88,6 +90,10 @@ def _worker_command(backend: str, names: Sequence[str]) -> str:
 def _names(queues: Sequence[Queue], data: OverviewData) -> str:
     is_one_backend = len({queue.backend for queue in data.queues}) == 1
     names = [name if is_one_backend else f"{name} ({backend})" for backend, name in queues]
+    return _listed(names)
+
+
+def _listed(names: Sequence[str]) -> str:
     return ", ".join([*names[:QUEUES_NAMED], *(["…"] if len(names) > QUEUES_NAMED else [])])
 
 

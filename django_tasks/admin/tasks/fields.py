@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from ...definitions import registry
 from ...models import TaskRecord, WorkerRecord
 from ...monitoring.reading import most_attempts, readable_progress
+from ...monitoring.workflows.arguments import readable
 from ...redaction import arguments
 from ...statuses import Status
 from .. import formats
@@ -79,12 +80,13 @@ class TaskFields(ReadOnlyAdmin):
         """Return titles and blocks of the task's data, masked; those that say nothing left out."""
         known = registry.find(record.task_path)
         call = arguments.mask(record.args, record.kwargs, known)
+        args, kwargs = readable(record, call.args, call.kwargs)
         blocks = []
         has_none = (record.args, record.kwargs) == ("[]", "{}")
         if record.args != "[]" or has_none:
-            blocks.append((_("arguments"), formats.json_block(call.args)))
+            blocks.append((_("arguments"), formats.json_block(args)))
         if record.kwargs != "{}":
-            blocks.append((_("keyword arguments"), formats.json_block(call.kwargs)))
+            blocks.append((_("keyword arguments"), formats.json_block(kwargs)))
         further = (
             (_("return value"), record.return_value),
             (_("metadata"), record.metadata),

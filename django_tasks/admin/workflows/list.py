@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from ... import ids
-from ...monitoring.workflows.summaries import summaries
+from ...monitoring.workflows.summaries import MOST_OPEN, open_ids, summaries
 from ...statuses import Status
 from ...store.databases import task_database
 from ..tasks.filters import ColumnFilter, EnqueuedFilter, IdFilter, UpToFilter
@@ -56,17 +56,19 @@ class WorkflowChangeList(ChangeList):
         self.result_list: Any = rows
 
     def _look(self, request: HttpRequest) -> Window:
-        parameters = self.get_filters_params()
-        is_open = parameters.get("status") in ([Status.RUNNING.value], Status.RUNNING.value)
-        narrowing = set(parameters) - _BY_ID - ({"status"} if is_open else set())
-        # Those that run are few, and have an index.
+        narrowing = set(self.get_filters_params()) - _BY_ID
         if ids.with_prefix(self.query.strip()) or not (narrowing or self.query):
             return Window(self.queryset)
         by_ids = self.root_queryset
         for spec in self.filter_specs:
             if isinstance(spec, IdFilter):
                 by_ids = spec.queryset(request, by_ids)
-        return newest(self.queryset, by_ids)
+        status = next(s for s in self.filter_specs if isinstance(s, WorkflowStatusFilter))
+        if status.value() != Status.RUNNING:
+            return newest(self.queryset, by_ids)
+        found = open_ids(by_ids)
+        rows = self.queryset.filter(pk__in=found[:MOST_OPEN])
+        return Window(rows, MOST_OPEN, is_cut=len(found) > MOST_OPEN)
 
     @property
     def older_url(self) -> str:

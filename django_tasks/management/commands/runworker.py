@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -14,6 +15,7 @@ from django.db import connections
 
 from ...conf import app_settings, suggest
 from ...definitions import registry
+from ...definitions.backends import database_backends
 from ...routing import QueueSelection
 from ...runtime.extensions import WrongExtension, is_dotted_path
 from ...runtime.health import Answer
@@ -29,6 +31,8 @@ from ..serving import (
     check_tables,
 )
 from ..tasks_command import counted, find_backend
+
+logger = logging.getLogger("django_tasks.worker")
 
 EXAMPLES = """
 examples:
@@ -114,6 +118,7 @@ class Command(ServingCommand):
         if config.health is not None:
             check_address(*config.health)
         self.introduce(banner(config), config.verbosity, options["log_format"])
+        warn_of_unknown_queues(config)
         from ...worker.start import run_worker
 
         if code := run_worker(config):
@@ -123,6 +128,7 @@ class Command(ServingCommand):
         if options["beat"] and options["burst"]:
             raise CommandError("--beat and --burst exclude each other.", returncode=USAGE)
         backend = find_backend(options["backend"])
+        _check_serializer(backend)
         options["pool"] = _chosen_pool(options["pool"])
         processes, slots = _size(options)
         least, most = options["autoscale"] or (None, processes)
@@ -163,6 +169,18 @@ def _pages() -> MakePages:
     return pages
 
 
+def warn_of_unknown_queues(config: WorkerConfig) -> None:
+    """Log a warning per queue of --queues that neither QUEUES nor a task of the backend names."""
+    tasks = (task for task in registry.known_tasks() if task.backend == config.backend)
+    known = {*map(str, database_backends()[config.backend].queues), *(t.queue_name for t in tasks)}
+    for name in config.queues.not_among(known):
+        logger.warning(
+            "--queues has %r, but neither QUEUES in TASKS[%r] nor a task names such a queue%s"
+            " Known: %s.",
+            name, config.backend, suggest(name, known) or ".", ", ".join(sorted(known)) or "none",
+        )  # fmt: skip
+
+
 def banner(config: WorkerConfig) -> str:
     """Return what a worker says when it starts."""
     database = connections[config.database]
@@ -181,6 +199,14 @@ def banner(config: WorkerConfig) -> str:
         f"  database {config.database} ({database.display_name}), {counted(tasks)} known\n"
         f"  stop     Ctrl+C or SIGTERM; running tasks have {config.grace:g} s"
     )
+
+
+def _check_serializer(backend: Any) -> None:
+    """Raise CommandError when the path in OPTIONS leads to no serializer."""
+    try:
+        backend.serializer  # noqa: B018 - imports it
+    except WrongExtension as error:  # system checks can be skipped
+        raise CommandError(str(error)) from error
 
 
 def _chosen_pool(given: str | None) -> str:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import Count, Min, Q
+from django.db.models import Count, Min, Q, QuerySet
 
 from ...models import WorkflowRecord, WorkflowStep
 from ...statuses import FINAL_STATUSES, Status
 
 #: Steps of all workflows of a page that are looked at.
 MOST_STEPS = 50_000
+#: Workflows that have not ended, of which lists show the newest.
+MOST_OPEN = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,17 @@ class Summary:
     #: Name and id of the first that failed; empty and None: none did, or it was not looked at.
     failed: str = ""
     failed_id: UUID | None = None
+
+
+def open_ids(rows: QuerySet[WorkflowRecord]) -> list[UUID]:
+    """
+    Return the ids of those of `rows` that have not ended, one more than MOST_OPEN at the most.
+
+    In the order of the index on their status: in that of ids, some databases would read all that
+    ever ended.
+    """
+    found = rows.filter(status=Status.RUNNING, finished_at__isnull=True).order_by("finished_at")
+    return list(found.values_list("pk", flat=True)[: MOST_OPEN + 1])
 
 
 def summaries(database: str, records: Sequence[WorkflowRecord]) -> dict[UUID, Summary]:

@@ -11,7 +11,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError, connecti
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ... import serializers
-from ...definitions import propagation, registry
+from ...definitions import codecs, propagation, registry
 from ...definitions.progress import Progress
 from ...definitions.results import TaskError, TaskResult
 from ...definitions.task import Task
@@ -97,6 +97,7 @@ class NewTask:
     def result(self, task_id: UUID, args: str, kwargs: str) -> TaskResult[Any]:
         """Return the result as get_result() would read it now."""
         metadata, propagated = propagation.split(self.metadata)
+        own_args, own_kwargs = codecs.read_arguments(self.alias, args, kwargs)
         return TaskResult(
             task=self.task.restored(
                 run_after=self.run_after,
@@ -109,8 +110,8 @@ class NewTask:
             started_at=None,
             finished_at=None,
             last_attempted_at=None,
-            args=serializers.loads(args),
-            kwargs=serializers.loads(kwargs),
+            args=own_args,
+            kwargs=own_kwargs,
             backend=self.alias,
             errors=[],
             worker_ids=[],
@@ -316,6 +317,7 @@ def result_of(record: TaskRecord, attempts: Sequence[TaskAttempt]) -> TaskResult
     if record.status in (Status.RUNNING, Status.SUCCESSFUL) and record.worker_id:
         worker_ids.append(str(record.worker_id))
     metadata, propagated = propagation.split(record.metadata)
+    args, kwargs = codecs.read_arguments(record.backend, record.args, record.kwargs)
     result: TaskResult[Any] = TaskResult(
         task=_task_of(record),
         id=str(record.pk),
@@ -324,8 +326,8 @@ def result_of(record: TaskRecord, attempts: Sequence[TaskAttempt]) -> TaskResult
         started_at=record.started_at,
         finished_at=record.finished_at,
         last_attempted_at=record.last_attempted_at,
-        args=serializers.loads(record.args),
-        kwargs=serializers.loads(record.kwargs),
+        args=args,
+        kwargs=kwargs,
         backend=record.backend,
         errors=[_error_of(a) for a in kept if a.outcome in ERROR_OUTCOMES],
         worker_ids=worker_ids,
@@ -340,7 +342,8 @@ def result_of(record: TaskRecord, attempts: Sequence[TaskAttempt]) -> TaskResult
         expires_at=record.expires_at,
     )
     if record.return_value is not None:
-        object.__setattr__(result, "_return_value", serializers.loads(record.return_value))
+        value = codecs.read_value(record.backend, record.return_value)
+        object.__setattr__(result, "_return_value", value)
     return result
 
 

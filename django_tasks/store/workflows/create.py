@@ -13,6 +13,7 @@ from django.db import connections, transaction
 
 from ... import ids
 from ...conf import app_settings
+from ...definitions import codecs
 from ...definitions.options import LONGEST
 from ...definitions.signatures import checker_of
 from ...dep14.handler import task_backends
@@ -137,6 +138,9 @@ def _row(step: StepPlan, task_id: UUID, new: enqueue.NewTask, step_ids: Sequence
     checker_of(step.task.func, step.task.takes_context).check(step.args, step.kwargs)
     args, has_args = references.encoded(list(step.args), step_ids)
     kwargs, has_kwargs = references.encoded(dict(step.kwargs), step_ids)
+    serializer = codecs.serializer_of(step.task.backend)
+    if serializer is not None:  # what is plain already, as references, it leaves as it is
+        args, kwargs = codecs.encoded(serializer, args, kwargs)
     hooks = Hook.STEP
     limit = app_settings.MAX_ARGS_BYTES
     if has_args or has_kwargs:

@@ -14,6 +14,7 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from django.db.models import Q
 
+from ...definitions import codecs
 from ...definitions.results import TaskResult, pauses, refuse_in_a_task, refuse_in_an_event_loop
 from ...exceptions import TaskFailed, TaskResultDoesNotExist, WaitTimeout
 from ...models import TaskRecord, WorkflowRecord, WorkflowStep
@@ -151,8 +152,9 @@ class WorkflowResult:
     def results(self) -> dict[str, Any]:
         """Return the values of the steps that have succeeded, by their names."""
         rows = self._steps().filter(task__status=Status.SUCCESSFUL).order_by("position")
+        alias = self._record.backend
         return {
-            name: None if text is None else json.loads(text)
+            name: None if text is None else codecs.read_value(alias, text)
             for name, text in rows.values_list("name", "task__return_value")
         }
 
@@ -167,7 +169,9 @@ class WorkflowResult:
             raise ValueError(f"Workflow {self.name!r} is not finished. Call wait() first.")
         if self.status != Status.SUCCESSFUL:
             raise self._failure()
-        return references.value_of(self.database, self._record.value or "null")
+        value = references.value_of(self.database, self._record.value or "null")
+        serializer = codecs.serializer_of(self._record.backend)
+        return value if serializer is None else serializer.decode(value)
 
     # --- waiting ------------------------------------------------------------------------------
 

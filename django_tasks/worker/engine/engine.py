@@ -24,6 +24,7 @@ from ...runtime.outages import Outage
 from ...runtime.wakeups import WakeUp
 from ...signals import task_started
 from ...store import dialects
+from ...store.tasks import unknown
 from ...store.values import Claim, Ending, Success
 from ...store.workflows.references import resolved
 from ..board import Lane
@@ -34,6 +35,7 @@ from ..execution.jobs import Job, Outcome
 from ..execution.not_run import expired, given_back
 from ..pools.base import Pool
 from ..quarantine import Quarantined
+from ..reporting.logs import log_claims
 from ..reporting.signals import Listeners
 from .batch_size import FLUSH_AFTER, FLUSH_AT, BatchSize
 from .calls import EngineCalls
@@ -282,18 +284,23 @@ class Engine:
     def _hand_over(self, claims: Sequence[Claim]) -> None:
         claims, wrong = resolved(self.config.database, claims)
         jobs = []
+        log_claims(claims, self.config)
         metadata = contexts.metadata_of(self.config.database, claims)
         self.recorder.batches.claimed(claims, metadata)
         listeners = Listeners(task_started)
-        for claim in claims:
+        tasks = [registry.find(claim.task_path) for claim in claims]
+        strange = [claim for claim, task in zip(claims, tasks, strict=True) if task is None]
+        waited = unknown.waited(self.config.database, strange) if strange else {}
+        for claim, task in zip(claims, tasks, strict=True):
             if self.claims_left is not None:
                 self.claims_left -= 1
-            task = registry.find(claim.task_path)
             if task is not None and task.backend != self.config.backend:
                 task = task.restored(backend=self.config.backend)  # whose defaults count here
             job = Job(claim, task, self.lane.reserve(claim.id, claim.claims))
             if metadata:
                 job.metadata = metadata.get(claim.id)
+            if task is None:
+                job.waited = waited[claim.id]
             job.sends_started = listeners.listens_to(claim)
             self.held[job.entry] = job
             if wrong and claim.id in wrong:

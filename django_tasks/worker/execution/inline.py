@@ -12,7 +12,9 @@ from asgiref.sync import async_to_sync
 from django.db import connections
 
 from ...definitions import registry
+from ...definitions.codecs import serializer_of
 from ...signals import has_listeners, task_started
+from ...store.tasks import unknown
 from ...store.tasks.claims import Claimer
 from ...store.workers import queues
 from ...store.workflows.references import resolved
@@ -46,7 +48,7 @@ class InlineWorker:
             config, 1, self.claimer, lambda job: self.lane.release(job.entry), OwnConnections()
         )
         self.recorder.batches.board = self.lane.board
-        self.runner = Runner(config.database, self.lane, self)
+        self.runner = Runner(config.database, self.lane, self, serializer_of(config.backend))
 
     def ask(self, function: Callable[[], Any], *, wait: bool) -> Any:
         """Call `function` on the caller's connection, also from inside of a coroutine."""
@@ -83,6 +85,8 @@ class InlineWorker:
         metadata = contexts.metadata_of(self.config.database, claims)
         job.metadata = metadata.get(claim.id)
         self.recorder.batches.claimed(claims, metadata)
+        if task is None:
+            job.waited = unknown.waited(self.config.database, claims)[claim.id]
         job.sends_started = task is not None and has_listeners(
             task_started, type(task.get_backend())
         )

@@ -32,6 +32,7 @@ class Job:
         "run",
         "sends_started",
         "task",
+        "waited",
     )
 
     def __init__(self, claim: Claim, task: AnyTask | None, entry: int) -> None:
@@ -55,6 +56,10 @@ class Job:
         #: For the pool: the thread or coroutine that runs it.
         self.pool_state: Any = None
         self._token = [None]
+
+    #: For how many seconds others that do not know its task have put it back. It is only there
+    #: without a task.
+    waited: float
 
     def take(self) -> bool:
         """

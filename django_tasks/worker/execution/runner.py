@@ -22,8 +22,10 @@ from django.db import DatabaseError, InterfaceError
 
 from ... import serializers
 from ...conf import app_settings
+from ...definitions import codecs
+from ...definitions.codecs import Serializer
 from ...definitions.context import TaskContext
-from ...definitions.current import current_task_id
+from ...definitions.current import CurrentTask, current_task, current_task_id
 from ...definitions.protocols import AnyTask
 from ...definitions.results import TaskResult
 from ...redaction.exceptions import OF_OTHERS, loggable
@@ -74,8 +76,11 @@ class _ValueRefused(Exception):
 class Runner:
     """Runs jobs of one process."""
 
-    def __init__(self, database: str, lane: Lane, proxy: DatabaseProxy) -> None:
+    def __init__(
+        self, database: str, lane: Lane, proxy: DatabaseProxy, serializer: Serializer | None = None
+    ) -> None:
         self.database = database
+        self.serializer = serializer
         self.lane = lane
         self.proxy = proxy
         self._forks = _forks
@@ -87,11 +92,11 @@ class Runner:
         """Run a job to its end; `call` calls the body: (function, args, kwargs) -> value."""
         claim, task = job.claim, job.task
         if task is None:
-            return unknown_task(claim)
+            return unknown_task(job)
         token = current_task_id.set(claim.id)
         started = self._start(job, task)
         try:
-            captured = None if job.metadata is None else contexts.captured_in(job.metadata)
+            captured = None if job.metadata is None else _captured(job, job.metadata)
             if job.sends_started:
                 self._send_started(job, task)
             args, kwargs = self._arguments(job, task)
@@ -115,11 +120,11 @@ class Runner:
         """
         claim, task = job.claim, job.task
         if task is None:
-            return unknown_task(claim)
+            return unknown_task(job)
         current_task_id.set(claim.id)  # the coroutine's own context: nothing to reset
         started = self._start(job, task)
         try:
-            captured = None if job.metadata is None else contexts.captured_in(job.metadata)
+            captured = None if job.metadata is None else _captured(job, job.metadata)
             if job.sends_started:  # receivers may query, which a coroutine must not
                 send = sync_to_async(self._send_started, thread_sensitive=False)
                 await send(job, task)
@@ -169,6 +174,8 @@ class Runner:
         kwargs = serializers.loads(claim.kwargs) if claim.kwargs != "{}" else {}
         if not isinstance(args, list) or not isinstance(kwargs, dict):
             raise TypeError("The stored arguments are not a list and a dict: the row is corrupt.")
+        if self.serializer is not None:
+            args, kwargs = codecs.decoded(self.serializer, args, kwargs)
         if task.takes_context:
             job.run = JobRun(job, self.database, self.lane, self.proxy)
             job.context = TaskContext(job.run)
@@ -198,7 +205,7 @@ class Runner:
         return success
 
     def _value(self, job: Job, task: AnyTask, value: Any, run_time: float) -> Success:
-        text = None if task.ignore_result or value is None else _value_text(value)
+        text = None if task.ignore_result or value is None else _value_text(value, self.serializer)
         return Success(job.claim.id, job.claim.claims, text, run_time)
 
     def _run_atomic(
@@ -264,8 +271,18 @@ class Runner:
         return load_result(self.proxy, self.database, job)
 
 
-def _value_text(value: Any) -> str:
+def _captured(job: Job, metadata: str) -> contexts.Captured:
+    """Return what was captured for a job, and say whose body is about to run."""
+    claim = job.claim
+    task = CurrentTask(claim.id, claim.task_path, claim.queue_name, claim.attempts)
+    current_task.set(task)
+    return contexts.captured_in(metadata)
+
+
+def _value_text(value: Any, serializer: Serializer | None) -> str:
     try:
+        if serializer is not None:
+            value = codecs.encoded_value(serializer, value)
         return serializers.dumps(value, "return value", app_settings.MAX_RESULT_BYTES)
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TextIO
 from ...redaction.exceptions import loggable
 from ...redaction.tracebacks import text_of
 from ...runtime.printing import printable
+from ...store.tasks import unknown
 from ...store.values import Claim, EndingKind, Success
 from ..config import WorkerConfig
 from .outcomes import OUTCOME_TEXTS, Ended
@@ -96,6 +97,15 @@ class WorkerHandler(logging.StreamHandler[TextIO]):
                 self.flush()
             except (OSError, ValueError):
                 return  # a closed terminal or a full disk: a log line is not worth the tasks
+
+
+class DetailedHandler(logging.StreamHandler[TextIO]):
+    """Says with each line when to the millisecond, by which logger and which process."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        text = "%(asctime)s.%(msecs)03d %(levelname)s %(name)s[%(process)d] %(message)s"
+        self.setFormatter(LineFormatter(text, "%H:%M:%S"))
 
 
 def _time() -> str:
@@ -199,6 +209,17 @@ def log_successes(batch: Iterable[tuple[Claim, Success]], config: WorkerConfig) 
         )  # fmt: skip
 
 
+def log_claims(claims: Iterable[Claim], config: WorkerConfig) -> None:
+    """Log READY to RUNNING for each task of a batch, at the level of details."""
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    for claim in claims:
+        logger.debug(
+            "%s %s claimed from queue %s, attempt %d", printable(claim.task_path), claim.id,
+            printable(claim.queue_name), claim.attempts, extra=_extra(claim, config, "claim"),
+        )  # fmt: skip
+
+
 def log_endings(batch: Iterable[Ended], config: WorkerConfig) -> None:
     """
     Log what became of tasks that did not succeed; failures with their tracebacks.
@@ -223,6 +244,8 @@ def _lines(batch: Iterable[Ended]) -> Iterator[Line]:
     for claim, ending, exception in batch:
         if ending.kind is EndingKind.RELEASE and ending.attempt is None:
             continue  # never started: nothing happened
+        if ending.kind is EndingKind.SNOOZE and unknown.is_put_back(ending):
+            continue  # told by path, not by task
         verb, level, _ = OUTCOME_TEXTS[ending.kind]
         if not logger.isEnabledFor(level):
             continue
