@@ -129,7 +129,7 @@ def _part(value: Any, path: tuple[str | int, ...]) -> Any:
 
 
 def _context(step: StepPlan, task_id: str, args: list[Any], kwargs: dict[str, Any]) -> TaskContext:
-    # Not TaskResult[Any](): before Python 3.13 that sets an attribute, which a frozen class refuses.
+    # Not TaskResult[Any](), which before Python 3.13 sets an attribute: the class is frozen.
     result: TaskResult[Any] = TaskResult(
         task=step.task,
         id=task_id,
