@@ -88,3 +88,8 @@ def add_atomically(a: int, b: int) -> int:
 @task
 def broken(*args):
     raise ValueError("broken on purpose")
+
+
+@task(name="tests.a-name", aliases=("tests.old-name",))
+def under_a_name():
+    """Has a name of its own, and one that it had."""

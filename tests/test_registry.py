@@ -166,3 +166,22 @@ def test_second_decorator_in_a_test_is_refused():
         task(max_attempts=9)(subtract.func)
 
     assert registry.find(subtract.module_path) is subtract
+
+
+def test_names_and_aliases():
+    """A task is found by its name and by those that it had, in this process and after pickling."""
+    import pickle
+
+    from tests.tasks import under_a_name
+
+    assert under_a_name.module_path == "tests.a-name"
+    assert registry.find("tests.a-name") is under_a_name
+    assert registry.find("tests.old-name") is under_a_name
+    assert registry.find("tests.tasks.under_a_name") is None
+    assert pickle.loads(pickle.dumps(under_a_name)) == under_a_name
+
+
+def test_an_alias_is_of_one_task():
+    with pytest.raises(InvalidTask, match=r"tests\.a-name has the alias 'tests\.old-name' already"):
+        task(name="tests.another", aliases=("tests.old-name",))(subtract.func)
+    assert registry.find("tests.another") is None

@@ -76,10 +76,14 @@ class DatabaseBackend(BaseTaskBackend):
         """
         from ..models import TaskRecord
 
-        if self.mistakes:
-            raise ImproperlyConfigured(" ".join(self.mistakes))
+        self._refuse_mistakes()
         named: str | None = self.options.get("database")
         return named or router.db_for_write(TaskRecord)
+
+    def _refuse_mistakes(self) -> None:
+        """Raise ImproperlyConfigured if the settings of this backend are wrong."""
+        if self.mistakes:
+            raise ImproperlyConfigured(" ".join(self.mistakes))
 
     @cached_property
     def backoff(self) -> Backoff:
@@ -95,6 +99,7 @@ class DatabaseBackend(BaseTaskBackend):
         path: str | None = self.options.get("serializer")
         if path is None:
             return None
+        self._refuse_mistakes()
         where = f"TASKS[{self.alias!r}]['OPTIONS']['serializer']"
         made: Serializer = load_class(where, path, Serializer)()
         return made

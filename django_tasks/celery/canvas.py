@@ -177,7 +177,7 @@ _WORKFLOWS = ("chain", "chord", "chunks", "group", "xmap", "xstarmap")
 def __getattr__(name: str) -> Any:
     if name in _WORKFLOWS:
         raise ImportError(
-            f"{name} is not offered yet: let the last line of a task enqueue the next one, and use"
-            " enqueue_many() for many calls of one task."
+            f"{name} is not offered under Celery's names yet. Use django_tasks.workflows, with .s()"
+            " of tasks made by django_tasks.task; for many calls of one task, enqueue_many()."
         )
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -129,7 +129,8 @@ def _part(value: Any, path: tuple[str | int, ...]) -> Any:
 
 
 def _context(step: StepPlan, task_id: str, args: list[Any], kwargs: dict[str, Any]) -> TaskContext:
-    result = TaskResult[Any](
+    # Not TaskResult[Any](), which before Python 3.13 sets an attribute: the class is frozen.
+    result: TaskResult[Any] = TaskResult(
         task=step.task,
         id=task_id,
         status=TaskResultStatus.RUNNING,

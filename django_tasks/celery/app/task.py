@@ -261,7 +261,7 @@ class Task:
             native.refuse_links()
         traced = trace(task, request, request.args, request.kwargs, propagate=bool(throw))
         if traced.state == states.RETRY and traced.value.sig is not None:
-            return traced.value.sig.apply(retries=request.retries + 1)  # type: ignore[no-any-return]
+            return traced.value.sig.apply(retries=request.retries + 1, task_id=task_id)  # type: ignore[no-any-return]
         einfo = traced.einfo
         return EagerResult(
             task_id,
