@@ -75,7 +75,7 @@ MISTAKES = [
     (
         {"default": GOOD | {"OPTIONS": {"databse": "x"}}},
         "TASKS['default']['OPTIONS'] has an unknown option 'databse', did you mean 'database'? It"
-        " takes 'database', 'max_attempts', 'backoff' and 'broker'.",
+        " takes 'database', 'max_attempts', 'backoff', 'broker' and 'serializer'.",
     ),
     (
         {"default": GOOD | {"OPTIONS": {"retension": 3}}},
