@@ -77,7 +77,8 @@ def test_plan_of_a_workflow():
 def test_names_are_unique():
     inner = Workflow("inner")
     inner.add(add, 1, 2)
-    workflow = Workflow("report")
+    workflow = Workflow("report", on_failure=tell)
+    workflow.add(tell, {})
     workflow.add(group(add.s(1, 2), add.s(1, 2)), name="add")
     workflow.add(add, 1, 2, name="add-2", on_failure=chain(tell.s(), tell.s({})))
     workflow.add(inner)
@@ -85,6 +86,7 @@ def test_names_are_unique():
     plan = plan_of(workflow)
 
     assert names(plan) == [
+        "tell",
         "add.add",
         "add.add-2",
         "add-2",
@@ -92,6 +94,7 @@ def test_names_are_unique():
         "add-2.tell-2",
         "inner.add",
         "inner-2.add",
+        "tell-2",
     ]
 
 
