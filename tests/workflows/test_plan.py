@@ -321,3 +321,13 @@ def test_all_steps_have_one_backend(settings):
     ) == ("other")
     with pytest.raises(ValueError, match="step 'mix-2' is of backend 'other', but step 'mix' of"):
         backend_of(plan_of(mix.s() | mix.using(backend="other").s()))
+
+
+def test_a_group_that_runs_in_any_case_needs_nothing_before_it():
+    workflow = Workflow("report")
+    failed = workflow.add(fail)
+    workflow.add(group(mix.s(), mix.s(), allow_failures=-1), name="g", after=failed, always=True)
+    plan = plan_of(workflow)
+
+    assert names(plan) == ["fail", "g.mix", "g.mix-2", "g.collect"]
+    assert required_steps(plan) == (0, 3)
