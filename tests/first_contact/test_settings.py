@@ -80,8 +80,8 @@ MISTAKES = [
     (
         {"default": GOOD | {"OPTIONS": {"retension": 3}}},
         "TASKS['default']['OPTIONS'] has an unknown option 'retension', did you mean"
-        " DJANGO_TASKS['RETENTION_FAILED']? It takes 'database', 'max_attempts', 'backoff' and"
-        " 'broker'.",
+        " DJANGO_TASKS['RETENTION_FAILED']? It takes 'database', 'max_attempts', 'backoff',"
+        " 'broker' and 'serializer'.",
     ),
 ]
 
