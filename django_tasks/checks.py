@@ -48,7 +48,7 @@ def check_tasks(**kwargs: Any) -> list[CheckMessage]:
     if any(task.backend == "default" for task in known_tasks()):
         absent = tasks_setting.mistake_in("default")
         mistakes |= {"default": absent} if absent else {}
-    for alias in [*mistakes, *(set(tasks_setting.configured()) - set(mistakes))]:
+    for alias in dict.fromkeys([*mistakes, *tasks_setting.configured()]):
         try:
             mistake = mistakes.get(alias)
             messages += _wrong_tasks(mistake) if mistake else task_backends[alias].check()

@@ -109,6 +109,7 @@ def test_coroutine_has_a_transaction(sent):
     [sent_of_it] = sent.transactions
     assert sent_of_it["transaction"] == "tests.test_sentry.waiting"
     assert sent_of_it["tags"]["word"] == "async"
+    assert "word" not in sentry_sdk.get_isolation_scope()._tags
 
 
 @pytest.mark.parametrize(("asks", "status"), [(Snooze, "ok"), (Cancel, "cancelled")])

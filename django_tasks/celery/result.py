@@ -2,66 +2,24 @@
 
 from __future__ import annotations
 
-import builtins
-import re
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from ..conf import app_settings
-from ..definitions.current import is_inside_a_task
 from ..dep14.base import DEFAULT_TASK_BACKEND_ALIAS
 from ..dep14.handler import task_backends
 from ..exceptions import TaskResultDoesNotExist
 from ..statuses import Status
 from . import states
 from .exceptions import TaskRevokedError, TimeoutError
+from .joining import allow_join_result, assert_will_not_block, denied_join_result
+from .remote_errors import exception_of
 from .values import decode
 
 if TYPE_CHECKING:
     from ..definitions.results import TaskResult
 
 __all__ = ["AsyncResult", "EagerResult", "allow_join_result", "denied_join_result"]
-
-#: Whether results may be waited for here. None: outside of tasks only.
-_may_wait: ContextVar[bool | None] = ContextVar("django_tasks_celery_may_wait", default=None)
-
-
-@contextmanager
-def allow_join_result() -> Iterator[None]:
-    """Let results be waited for inside of a task: it blocks a slot of the worker."""
-    token = _may_wait.set(True)
-    try:
-        yield
-    finally:
-        _may_wait.reset(token)
-
-
-@contextmanager
-def denied_join_result() -> Iterator[None]:
-    """Let get() raise RuntimeError."""
-    token = _may_wait.set(False)
-    try:
-        yield
-    finally:
-        _may_wait.reset(token)
-
-
-def assert_will_not_block() -> None:
-    """Raise RuntimeError where waiting for a result blocks a slot of a worker."""
-    may_wait = _may_wait.get()
-    if may_wait is None:
-        may_wait = not is_inside_a_task() or app_settings.ALLOW_WAIT_IN_TASKS
-    if not may_wait:
-        raise RuntimeError(
-            "Never call result.get() within a task! It blocks a slot of the worker, and a pool"
-            " whose slots all wait never ends. Enqueue a follow-up task instead, or wait inside of"
-            " `with allow_join_result():`."
-        )
 
 
 class AsyncResult:
@@ -344,38 +302,6 @@ def _value_of(result: TaskResult[Any] | None) -> Any:
     if result.record_status == Status.FAILED and result.errors:
         return exception_of(result.errors[-1])
     return decode(result.meta)
-
-
-def exception_of(error: Any) -> BaseException:
-    """
-    Return the exception of an attempt again, as far as its class and its message tell.
-
-    Of a class that is not loaded here, or that takes other arguments, one of the same name.
-    """
-    module, _, name = error.exception_class_path.rpartition(".")
-    message = _message_in(error.traceback, error.exception_class_path)
-    found = getattr(sys.modules.get(module), name, None) or getattr(builtins, name, None)
-    if isinstance(found, type) and issubclass(found, Exception):
-        with suppress(Exception):  # its arguments are its own: show its name all the same
-            return found(message) if message else found()
-    made: BaseException = type(name or "Exception", (Exception,), {"__module__": module})(message)
-    return made
-
-
-#: What stands between the exceptions of a traceback.
-_BETWEEN = re.compile("\n\n(?:The above exception was|During handling of)")
-
-
-def _message_in(traceback: str, path: str) -> str:
-    """Return what the exception at the end of a traceback says."""
-    names = (path, path.removeprefix("builtins."), path.rpartition(".")[2])
-    lines = traceback.rstrip().split("\n")
-    for start in range(len(lines) - 1, -1, -1):
-        for name in names:
-            if lines[start].startswith(f"{name}: "):
-                said = "\n".join([lines[start][len(name) + 2 :], *lines[start + 1 :]])
-                return _BETWEEN.split(said)[0]
-    return ""
 
 
 class EagerResult(AsyncResult):

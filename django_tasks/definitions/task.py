@@ -190,6 +190,8 @@ class Task(_Task[P, R], Generic[P, R]):
         }
         if unknown:
             options.check_names_of_call(unknown, given, self.__dataclass_fields__)
+        if backend is not None:
+            task_backends[backend]  # a call may not go where no backend can be made
         changes = {name: value for name, value in given.items() if value is not None}
         copy = self.restored(**changes)
         copy.__post_init__()

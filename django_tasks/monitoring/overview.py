@@ -16,11 +16,15 @@ from . import health, workers
 from .health import Verdict
 from .history import Period, Slot, read_history
 from .queues import QueueFigures, read_queues, read_running
-from .reading import CAP, database_now
+from .reading import database_now
 from .workers import WorkerFigures
 
 #: Scheduled runs that are listed.
 NEXT_RUNS = 10
+
+#: Scheduled tasks that are looked at for those that no worker knows, which pause for an hour at
+#: most.
+SCHEDULED_LOOKED_AT = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +72,7 @@ def read_overview(
         beats=beats,
         schedules=schedules,
         history=read_history(database, period, now),
-        unknown=Counter(unknown.paths_among_next(database, CAP)),
+        unknown=Counter(unknown.paths_among_next(database, SCHEDULED_LOOKED_AT)),
     )
 
 

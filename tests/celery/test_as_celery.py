@@ -49,16 +49,10 @@ def told(task, *args, **kwargs):
 
 runs = []
 
-BODIES = {
-    "returns": lambda x: lambda self, n: runs.append(self.request.retries) or n,
-    "raises": lambda x: raising(lambda self, n: Boom(n)),
-    "ignores": lambda x: raising(lambda self, n: x.Ignore()),
-    "rejects": lambda x: raising(lambda self, n: x.Reject("no")),
-    "retries": lambda x: raising(lambda self, n: self.retry(countdown=0)),
-    "retries with a reason": lambda x: raising(lambda self, n: self.retry(exc=Boom(n))),
-    "retries twice at most": lambda x: raising(lambda self, n: self.retry(max_retries=2)),
-    "other arguments": lambda x: raising(lambda self, n: self.retry(args=(n + 1,), exc=Boom(n))),
-}
+
+def returns(self, n):
+    runs.append((self.request.id, self.request.retries, self.request.is_eager))
+    return n
 
 
 def raising(error):
@@ -67,6 +61,18 @@ def raising(error):
         raise error(self, n)
 
     return body
+
+
+BODIES = {
+    "returns": lambda x: returns,
+    "raises": lambda x: raising(lambda self, n: Boom(n)),
+    "ignores": lambda x: raising(lambda self, n: x.Ignore()),
+    "rejects": lambda x: raising(lambda self, n: x.Reject("no")),
+    "retries": lambda x: raising(lambda self, n: self.retry(countdown=0)),
+    "retries with a reason": lambda x: raising(lambda self, n: self.retry(exc=Boom(n))),
+    "retries twice at most": lambda x: raising(lambda self, n: self.retry(max_retries=2)),
+    "other arguments": lambda x: raising(lambda self, n: self.retry(args=(n + 1,), exc=Boom(n))),
+}
 
 
 @pytest.mark.parametrize("max_retries", [0, 1, 3])

@@ -284,6 +284,19 @@ def test_hostile_text_stays_text(text, contents):
 
 
 @pytest.mark.parametrize("text", ATTACKS.values(), ids=ATTACKS)
+def test_hostile_names_of_steps_stay_text_for_readers_without_links(text):
+    """They see no pages of tasks: names are no links, and are shown all the same."""
+    rows = Rows(text)
+    client = client_with(frozenset({"view_workflowrecord"}))
+
+    for url in ("", f"{rows.workflow.pk}/change/", f"{rows.open.pk}/change/"):
+        html = client.get(f"/admin/django_tasks/workflowrecord/{url}").content.decode()
+        assert_is_harmless(html)
+        name = WorkflowRecord.objects.get(pk=rows.open.pk).name
+        assert visible(name) in Page(html).text
+
+
+@pytest.mark.parametrize("text", ATTACKS.values(), ids=ATTACKS)
 def test_hostile_text_is_shown_as_it_is(text):
     """Nothing is left out; control characters are shown as JSON names them."""
     rows = Rows(text)

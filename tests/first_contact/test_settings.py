@@ -5,7 +5,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-from django_tasks import task
+from django_tasks import InvalidTaskBackend, task
 from tests.tasks import add
 
 BACKEND = "django_tasks.backends.database.DatabaseBackend"
@@ -75,13 +75,13 @@ MISTAKES = [
     (
         {"default": GOOD | {"OPTIONS": {"databse": "x"}}},
         "TASKS['default']['OPTIONS'] has an unknown option 'databse', did you mean 'database'? It"
-        " takes 'database', 'max_attempts', 'backoff' and 'broker'.",
+        " takes 'database', 'max_attempts', 'backoff', 'broker' and 'serializer'.",
     ),
     (
         {"default": GOOD | {"OPTIONS": {"retension": 3}}},
         "TASKS['default']['OPTIONS'] has an unknown option 'retension', did you mean"
-        " DJANGO_TASKS['RETENTION_FAILED']? It takes 'database', 'max_attempts', 'backoff' and"
-        " 'broker'.",
+        " DJANGO_TASKS['RETENTION_FAILED']? It takes 'database', 'max_attempts', 'backoff',"
+        " 'broker' and 'serializer'.",
     ),
 ]
 
@@ -187,3 +187,12 @@ def test_a_module_that_lacks_what_it_imports_is_no_mistake_in_the_settings(proje
     code, said = project.said("check")
 
     assert code == 1 and said.endswith("ModuleNotFoundError: No module named 'no_such_package'\n")
+
+
+def test_a_call_cannot_be_sent_to_a_backend_that_cannot_be_made():
+    """Decorators let it be; using() is of one call, which raises what Django does."""
+    with (
+        override_settings(TASKS={"default": GOOD, "gone": {"BACKEND": "no.such.Backend"}}),
+        pytest.raises(InvalidTaskBackend, match=r"find backend 'no\.such\.Backend'"),
+    ):
+        add.using(backend="gone")

@@ -24,6 +24,7 @@ from tests.worker.test_health import port
 pytestmark = [
     pytest.mark.django_db(transaction=True, available_apps=["tests"]),
     pytest.mark.urls("tests.metrics.urls"),
+    pytest.mark.usefixtures("forgotten_counts"),
     pytest.mark.skipif(
         shutil.which("prometheus") is None,
         reason="no Prometheus server is installed (Debian's package prometheus)",

@@ -24,6 +24,7 @@ from tests.worker.test_health import port, probe
 pytestmark = [
     pytest.mark.django_db(transaction=True, available_apps=["tests"]),
     pytest.mark.urls("tests.metrics.urls"),
+    pytest.mark.usefixtures("forgotten_counts"),
 ]
 
 other_port = port

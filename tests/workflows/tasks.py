@@ -73,3 +73,7 @@ def named(name: str, after: int = 0) -> str:
 @task
 def bad_value():
     return object()
+
+
+@task(max_attempts=3)
+def thrice(): ...

@@ -24,7 +24,7 @@ from django_tasks.workflows import (
 )
 
 from .random_canvases import Canvases
-from .tasks import add, echo, fail, log_in, mix, named, store, tell, total
+from .tasks import add, echo, fail, log_in, mix, named, store, tell, thrice, total
 
 
 def test_signature_is_the_call():
@@ -92,6 +92,7 @@ def test_maps_are_run_as_the_task_that_they_call():
     assert signature.options["priority"] == 7
     assert signature.options["queue_name"] == "mail"
     assert signature.options["max_attempts"] == 4
+    assert starmap(thrice, []).options["max_attempts"] == 3
     assert map(total, [[1], [2]]) == starmap(total, [([1],), ([2],)])
     assert chunks(add, [(1, 2), (3, 4), (5, 6)], 2) == group(
         starmap(add, [(1, 2), (3, 4)]), starmap(add, [(5, 6)])
@@ -176,7 +177,7 @@ def of_another_workflow(place):
     elif place == "argument":
         workflow.add(echo, [{"x": other.result["y"]}])
     else:
-        workflow.add(chain(add.s(1, 2), group(echo.s(other.result))))
+        workflow.add(chain(add.s(1, 2), chord([echo.s(other.result)], total.s())))
 
 
 def result_in_a_callback():

@@ -195,7 +195,7 @@ def test_on_failure_gets_the_step_that_failed(place, told):
 
 
 def test_on_failure_does_not_run_without_failure(told):
-    workflow = Workflow("report", on_failure=chain(tell.s(), mix.s()))
+    workflow = Workflow("report", on_failure=chain(tell.s(), tell.s()))
     workflow.add(add, 1, 2, on_failure=tell)
     workflow.add(chord([add.s(1, 2)], total.s(), on_failure=tell), on_failure=group(tell.s()))
 
@@ -210,6 +210,13 @@ def test_on_failure_of_a_chain_in_a_chord_that_fails_before_its_last_link(told):
         canvas.call()
 
     assert [(label, failed["name"]) for label, failed in told] == [("chord", "fail")]
+
+
+def test_what_has_no_steps_cannot_fail(told):
+    with pytest.raises(ValueError, match="on purpose"):
+        chain(fail.s(), chain(on_failure=tell), group(on_failure=tell)).call()
+
+    assert told == []
 
 
 def test_on_failure_that_fails_does_not_hide_the_failure():
@@ -241,6 +248,14 @@ def test_allowed_failures_of_steps():
     workflow.add(echo, results, results[1], name="most", allow_failures=1)
 
     assert workflow.call()["most"] == [[[3, 7], None], {}]
+
+
+def test_a_step_that_allows_failures_has_one_end():
+    workflow = Workflow("report")
+    numbers = workflow.add(group(add.s(1, 2), fail.s(), allow_failures=1), name="numbers")
+    workflow.add(echo, numbers.result, numbers.result[0], name="next")
+
+    assert workflow.call() == {"numbers": [3], "next": [[[3], 3], {}]}
 
 
 def test_a_group_counts_as_one_failure_of_a_step():

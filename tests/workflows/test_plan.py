@@ -77,7 +77,8 @@ def test_plan_of_a_workflow():
 def test_names_are_unique():
     inner = Workflow("inner")
     inner.add(add, 1, 2)
-    workflow = Workflow("report")
+    workflow = Workflow("report", on_failure=tell)
+    workflow.add(tell, {})
     workflow.add(group(add.s(1, 2), add.s(1, 2)), name="add")
     workflow.add(add, 1, 2, name="add-2", on_failure=chain(tell.s(), tell.s({})))
     workflow.add(inner)
@@ -85,6 +86,7 @@ def test_names_are_unique():
     plan = plan_of(workflow)
 
     assert names(plan) == [
+        "tell",
         "add.add",
         "add.add-2",
         "add-2",
@@ -92,6 +94,7 @@ def test_names_are_unique():
         "add-2.tell-2",
         "inner.add",
         "inner-2.add",
+        "tell-2",
     ]
 
 
@@ -318,3 +321,13 @@ def test_all_steps_have_one_backend(settings):
     ) == ("other")
     with pytest.raises(ValueError, match="step 'mix-2' is of backend 'other', but step 'mix' of"):
         backend_of(plan_of(mix.s() | mix.using(backend="other").s()))
+
+
+def test_a_group_that_runs_in_any_case_needs_nothing_before_it():
+    workflow = Workflow("report")
+    failed = workflow.add(fail)
+    workflow.add(group(mix.s(), mix.s(), allow_failures=-1), name="g", after=failed, always=True)
+    plan = plan_of(workflow)
+
+    assert names(plan) == ["fail", "g.mix", "g.mix-2", "g.collect"]
+    assert required_steps(plan) == (0, 3)

@@ -129,6 +129,14 @@ def test_callbacks_are_told_of_the_failure_and_clean_up_runs():
     assert handle.status == Status.FAILED
 
 
+def test_what_runs_in_any_case_gets_none_for_a_step_that_failed():
+    join = JoinPlan(JoinKind.ALWAYS, (0,))
+    always = step("always", tasks.describe, Ref(0, ("value",)), waits_for=0)
+    handle = start(plan([step("work", NEVER, "boom"), always], [join], {}))
+    run_pending_tasks()
+    assert handle.results()["always"] == {"value": None, "items": [None, None]}
+
+
 def test_without_a_failure_its_callback_is_skipped_and_the_whole_succeeds():
     handle = start(with_callbacks(tasks.describe))
     run_pending_tasks()

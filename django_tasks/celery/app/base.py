@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import cached_property
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from django.apps import apps as django_apps
@@ -23,6 +22,7 @@ from ..utils.dispatch import Signal
 from ..values import encode
 from . import native
 from .autoretry import add_autoretry_behaviour
+from .discovery import as_names, import_related
 from .registry import TaskRegistry, tasks
 from .task import Task
 from .utils import Settings
@@ -281,11 +281,11 @@ class Celery:
             if packages is None:
                 packages = [config.name for config in django_apps.get_app_configs()]
             for package in packages:
-                _import_related(package, related)
+                import_related(package, related)
 
     def _finalize(self) -> None:
         self.conf.announce()
-        for module in (*self.include, *_as_names(self.conf.imports), *_as_names(self.conf.include)):
+        for module in (*self.include, *as_names(self.conf.imports), *as_names(self.conf.include)):
             import_module(module)
         self._discover()
         if self.conf.beat_schedule is not getattr(django_settings, "CELERY_BEAT_SCHEDULE", None):
@@ -378,17 +378,6 @@ class Celery:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.main or '__main__'}>"
-
-
-def _import_related(package: str, related: str | None) -> None:
-    if related is None:
-        import_module(package)
-    elif find_spec(f"{package}.{related}") is not None:
-        import_module(f"{package}.{related}")
-
-
-def _as_names(value: Any) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value or ())
 
 
 def _is_discovered() -> bool:

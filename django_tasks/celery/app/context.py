@@ -6,6 +6,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from ...definitions.current import current_task_id
+from .. import _state
 
 if TYPE_CHECKING:
     from ...definitions.context import TaskContext
@@ -160,6 +161,34 @@ class WorkerContext(Context):
         if name not in headers:
             raise AttributeError(f"The request of a task has no attribute {name!r}.")
         return headers[name]
+
+
+def eager_request(
+    task: Any,
+    task_id: str,
+    args: Any,
+    kwargs: Any,
+    retries: int,
+    headers: dict[str, Any],
+    options: dict[str, Any],
+) -> Context:
+    """Return the request of a call that runs here and now."""
+    parent = _state.get_current_task()
+    return Context(
+        headers,
+        id=task_id,
+        task=task.name,
+        args=args,
+        kwargs=kwargs,
+        called_directly=False,
+        is_eager=True,
+        retries=retries,
+        hostname=nodename(),
+        headers=headers or None,
+        parent_id=parent.request.id if parent else None,
+        root_id=(parent.request.root_id if parent else None) or task_id,
+        delivery_info={"is_eager": True, "routing_key": options.get("queue")},
+    )
 
 
 def nodename() -> str:

@@ -128,8 +128,7 @@ def _body(task: Task) -> Callable[..., Any]:
     run: Any = getattr(task, "_orig_run", task.run)
     body.__doc__ = task.__doc__
     body.__module__ = type(task).__module__
-    name: str = type.__getattribute__(type(task), "__name__")
-    body.__name__ = body.__qualname__ = "body" if name == "<lambda>" else name
+    body.__name__ = body.__qualname__ = type(task).__name__
     parameters = list(inspect.signature(run).parameters.values())
     if task.typing is not False and all(p.name != "context" for p in parameters):
         first = next(iter(inspect.signature(body).parameters.values()))

@@ -15,7 +15,7 @@ from ..result import AsyncResult, EagerResult
 from ..utils import uuid
 from ..values import encode
 from . import native
-from .context import Context, nodename
+from .context import Context, eager_request
 from .registry import tasks as registered_tasks
 from .trace import trace
 
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from ..canvas import Signature
     from .base import Celery
 
-__all__ = ["Context", "Task", "TaskType"]
-
-#: The class of task classes, as Celery exports it.
-TaskType = type
+__all__ = ["Context", "Task"]
 
 #: Options of apply_async() that a task may have as attributes.
 _CALL_OPTIONS = ("queue", "priority", "expires")
@@ -239,22 +236,9 @@ class Task:
         """
         app = self._get_app()
         throw = app.conf.task_eager_propagates if throw is None else throw
-        parent = _state.get_current_task()
         task_id = task_id or uuid()
-        request = Context(
-            id=task_id,
-            task=self.name,
-            args=args or (),
-            kwargs=kwargs or {},
-            called_directly=False,
-            is_eager=True,
-            retries=retries or 0,
-            hostname=nodename(),
-            headers=headers,
-            parent_id=parent.request.id if parent else None,
-            root_id=(parent.request.root_id if parent else None) or task_id,
-            delivery_info={"is_eager": True, "routing_key": options.get("queue")},
-            **(headers or {}),
+        request = eager_request(
+            self, task_id, args or (), kwargs or {}, retries or 0, headers or {}, options
         )
         task = registered_tasks.get(str(self.name), self)
         if link is not None or link_error is not None:

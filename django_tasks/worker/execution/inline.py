@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 from uuid import UUID
 
@@ -32,7 +33,8 @@ from .runner import Runner, is_coroutine_function
 def _call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Call a body; what a coroutine hands to sync_to_async comes back to this very thread."""
     if is_coroutine_function(function):
-        return async_to_sync(function)(*args, **kwargs)
+        # A context of its own, as in a worker: async_to_sync() would bring its variables back here.
+        return copy_context().run(async_to_sync(function), *args, **kwargs)
     return function(*args, **kwargs)
 
 
