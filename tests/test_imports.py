@@ -32,6 +32,7 @@ ALLOWED = {
     ("definitions.canvas", "definitions.canvas_data"): "canvas.to_data(), as its own",
     ("workflows.graph", "workflows.starting"): "workflow.enqueue()",
     ("workflows.starting", "store.workflows.create"): "what they hand over to the store",
+    ("workflows.starting", "store.workflows.handle"): "and what they get back",
     ("workflows.steps", "workflows.graph"): "a step names its workflow, for type checkers",
     ("definitions.registry", "definitions.built_in"): "decorated when the first is asked for",
 }

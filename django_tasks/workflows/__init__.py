@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..definitions.canvas import Canvas, Signature, chain, chord, group
 from ..definitions.mapping import chunks, map, starmap
 from .graph import Workflow
+from .starting import get_workflow
 from .steps import Step
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "chain",
     "chord",
     "chunks",
+    "get_workflow",
     "group",
     "map",
     "starmap",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 
 from ..definitions.canvas import Canvas
 from ..dep14.base import DEFAULT_TASK_BACKEND_ALIAS
+from ..dep14.handler import task_backends
 from . import inline
 from .compiler import compile_canvas, compile_workflow
 from .graph import Workflow
 from .plan import Plan
+
+if TYPE_CHECKING:
+    from ..store.workflows.handle import WorkflowResult
 
 Startable = Canvas[Any] | Workflow
 
@@ -40,6 +44,19 @@ def enqueue_on_commit(content: Startable, using: str) -> Any:
 
     plan = plan_of(content)
     return enqueue_plan_on_commit(plan, backend_of(plan), using=using)
+
+
+def get_workflow(workflow_id: str, backend: str = DEFAULT_TASK_BACKEND_ALIAS) -> WorkflowResult:
+    """
+    Return the handle of a workflow that was enqueued, by its id.
+
+    `backend`: the alias of a backend whose database has it. Raise TaskResultDoesNotExist if there
+    is no such workflow.
+    """
+    from ..store.workflows.handle import WorkflowResult
+
+    chosen: Any = task_backends[backend]
+    return WorkflowResult.load(chosen.database, workflow_id)
 
 
 def call(content: Startable) -> Any:

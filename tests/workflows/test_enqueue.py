@@ -4,10 +4,10 @@ import random
 
 import pytest
 
+from django_tasks.exceptions import TaskResultDoesNotExist
 from django_tasks.statuses import Status
-from django_tasks.store.workflows.handle import WorkflowResult
 from django_tasks.testing import run_pending_tasks
-from django_tasks.workflows import Workflow, chain, chord, group
+from django_tasks.workflows import Workflow, chain, chord, get_workflow, group
 from tests import tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,7 +39,10 @@ def test_a_workflow_of_named_steps():
     assert handle.results()["report"] == [[{"numbers": [5, 6]}], {}]
     assert handle.step("count").return_value == 6
     assert {step.status for step in handle.steps()} == {Status.SUCCESSFUL}
-    assert WorkflowResult.load("default", handle.id).name == "import"
+    again = get_workflow(handle.id)
+    assert (again.id, again.name, again.status) == (handle.id, "import", Status.SUCCESSFUL)
+    with pytest.raises(TaskResultDoesNotExist, match="no workflow nothing"):
+        get_workflow("nothing")
 
 
 def canvas(chance, depth=3):
