@@ -57,6 +57,7 @@ class Migration(migrations.Migration):
                         db_default=0,
                     ),
                 ),
+                ("shared", models.TextField(null=True)),
                 ("needed", models.IntegerField()),
                 ("done", models.IntegerField(db_default=0)),
                 ("failed", models.IntegerField(db_default=0)),

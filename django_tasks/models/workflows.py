@@ -84,6 +84,8 @@ class WorkflowJoin(models.Model):
     failed = models.IntegerField(db_default=0)
     #: How many of them may end badly; -1: all.
     allow_failures = models.IntegerField(db_default=0)
+    #: JSON: a list of results that several steps get which wait here. None: there is none.
+    shared = models.TextField(null=True)
     #: The first step that ended badly.
     failed_step = models.UUIDField(null=True)
 

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from django_tasks.exceptions import TaskResultDoesNotExist
+from django_tasks.models import TaskRecord, WorkflowJoin
 from django_tasks.statuses import Status
 from django_tasks.testing import run_pending_tasks
 from django_tasks.workflows import Workflow, chain, chord, get_workflow, group
@@ -75,3 +76,14 @@ def test_random_canvases_give_the_value_of_running_them_in_one_process(seed):
     if hasattr(handle, "wait"):
         assert handle.wait(0) == value
     assert made.call() == value
+
+
+def test_a_group_behind_a_group_stores_its_list_once():
+    """And each member gets it."""
+    first = group(tasks.add.s(n, n) for n in range(30))
+    handle = (first | group(tasks.total.s(extra=n) for n in range(30))).enqueue()
+    members = TaskRecord.objects.filter(status=Status.WAITING)
+    assert {len(row.args) < 40 for row in members} == {True}
+    run_pending_tasks()
+    assert handle.wait(0) == [870 + n for n in range(30)]
+    assert WorkflowJoin.objects.filter(shared__isnull=False).count() == 1

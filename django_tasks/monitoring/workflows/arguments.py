@@ -66,6 +66,8 @@ def _words(reference: list[Any], names: Mapping[str, str]) -> Any:
             shown = [_worded(item, names) for item in items[:NAMED]]
             left = len(items) - len(shown)
             return [*shown, _("‹%d more›") % left] if left else shown
+        case ["shared"]:
+            return _("‹results of the steps before it›")
         case ["failure"]:
             return _("‹the step that failed›")
     return {MARK: reference}

@@ -22,7 +22,7 @@ from ...models import WorkflowEdge, WorkflowJoin, WorkflowRecord, WorkflowStep
 from ...models.workflows import JoinKind
 from ...serializers import dumps
 from ...statuses import Status
-from ...workflows.plan import JoinPlan, Plan, StepPlan
+from ...workflows.plan import Gather, JoinPlan, Plan, StepPlan
 from .. import dialects
 from ..tasks import enqueue, policy, publishing
 from ..tasks.ready import notify_ready
@@ -100,21 +100,24 @@ def _metadata(plan: Plan) -> str | None:
 def _rows(plan: Plan, step_ids: Sequence[UUID], database: str) -> list[_Row]:
     """Return the tasks of all steps; raise before any of them is stored."""
     made: dict[int, enqueue.NewTask] = {}
+    shared = _shared(plan)
+    checked: set[int] = set()
     rows = []
     for step, task_id in zip(plan.steps, step_ids, strict=True):
         try:
             if id(step.task) not in made:
                 made[id(step.task)] = _new(step.task, database)
-            _check_references(plan, step)
-            rows.append(_row(step, task_id, made[id(step.task)], step_ids))
+            _check_references(plan, step, checked)
+            new = made[id(step.task)]
+            rows.append(_row(step, task_id, new, step_ids, shared.get(step.waits_for)))
         except (TypeError, ValueError, InvalidTask) as error:
             raise type(error)(f"Step {step.name!r}: {error}") from None
     return rows
 
 
-def _check_references(plan: Plan, step: StepPlan) -> None:
+def _check_references(plan: Plan, step: StepPlan, checked: set[int]) -> None:
     """Raise ValueError if a step uses the result of another that keeps none."""
-    for number in references.used((step.args, step.kwargs)):
+    for number in references.used((step.args, step.kwargs), checked):
         if plan.steps[number].task.ignore_result:
             raise ValueError(
                 f"it uses the result of step {plan.steps[number].name!r}, but"
@@ -134,10 +137,29 @@ def _new(task: Any, database: str) -> enqueue.NewTask:
     return new
 
 
-def _row(step: StepPlan, task_id: UUID, new: enqueue.NewTask, step_ids: Sequence[UUID]) -> _Row:
+def _shared(plan: Plan) -> dict[int | None, Gather]:
+    """Return the list that several steps get which wait at one join, by the join's place."""
+    first: dict[int | None, Gather] = {}
+    shared: dict[int | None, Gather] = {}
+    for step in plan.steps:
+        for value in (*step.args, *step.kwargs.values()):
+            if isinstance(value, Gather):
+                if first.get(step.waits_for) is value:
+                    shared[step.waits_for] = value
+                first.setdefault(step.waits_for, value)
+    return shared
+
+
+def _row(
+    step: StepPlan,
+    task_id: UUID,
+    new: enqueue.NewTask,
+    step_ids: Sequence[UUID],
+    shared: Gather | None,
+) -> _Row:
     checker_of(step.task.func, step.task.takes_context).check(step.args, step.kwargs)
-    args, has_args = references.encoded(list(step.args), step_ids)
-    kwargs, has_kwargs = references.encoded(dict(step.kwargs), step_ids)
+    args, has_args = references.encoded(list(step.args), step_ids, shared)
+    kwargs, has_kwargs = references.encoded(dict(step.kwargs), step_ids, shared)
     serializer = codecs.serializer_of(step.task.backend)
     if serializer is not None:  # what is plain already, as references, it leaves as it is
         args, kwargs = codecs.encoded(serializer, args, kwargs)
@@ -153,7 +175,9 @@ def _row(step: StepPlan, task_id: UUID, new: enqueue.NewTask, step_ids: Sequence
 
 def _insert(database: str, record: WorkflowRecord, plan: Plan, rows: Sequence[_Row]) -> None:
     record.save(using=database, force_insert=True)
-    made = [_join(record, join) for join in plan.joins]
+    shared = _shared(plan)
+    step_ids = [row.own[0] for row in rows]
+    made = [_join(record, join, shared.get(n), step_ids) for n, join in enumerate(plan.joins)]
     end = _end(record, plan)
     _create(database, WorkflowJoin, [*made, end])
     _insert_tasks(database, rows)
@@ -179,12 +203,15 @@ def _create(database: str, model: Any, rows: Sequence[Any]) -> None:
     model.objects.using(database).bulk_create(rows, batch_size=CHUNK)
 
 
-def _join(record: WorkflowRecord, join: JoinPlan) -> WorkflowJoin:
+def _join(
+    record: WorkflowRecord, join: JoinPlan, shared: Gather | None, step_ids: Sequence[UUID]
+) -> WorkflowJoin:
     return WorkflowJoin(
         workflow=record,
         kind=int(join.kind),
         needed=len(join.after),
         allow_failures=join.allow_failures,
+        shared=None if shared is None else json.dumps(references.encoded(shared, step_ids)[0]),
     )
 
 

@@ -5,7 +5,11 @@ In JSON a reference is a dict with the one key MARK, which no argument of a user
 
     {"$django_tasks": ["value", "<id of the step>", ["key", 0]]}
     {"$django_tasks": ["list", [item, ...], skips_failed]}
+    {"$django_tasks": ["shared"]}
     {"$django_tasks": ["failure"]}
+
+"shared" is the list that stands at the join for which the step waits: so a group behind a group of
+a thousand stores a thousand references, not a million.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from ...models import TaskAttempt, TaskRecord, WorkflowStep
+from ...models import TaskAttempt, TaskRecord, WorkflowJoin, WorkflowStep
 from ...serializers import dumps, loads
 from ...statuses import ERROR_OUTCOMES, Status
 from ...workflows.plan import FailedRef, Gather, Ref
@@ -30,11 +34,12 @@ class BadReference(Exception):
     """The result that a step needs is not there, or has another shape than was expected."""
 
 
-def encoded(value: Any, ids: Sequence[UUID]) -> tuple[Any, bool]:
+def encoded(value: Any, ids: Sequence[UUID], shared: Gather | None = None) -> tuple[Any, bool]:
     """
     Return `value` with references as JSON, and whether there are any.
 
-    `ids`: of the steps, by their place. Raise ValueError for a dict that has the key MARK.
+    `ids`: of the steps, by their place. `shared`: the list that stands at the step's join. Raise
+    ValueError for a dict that has the key MARK.
     """
     found = False
 
@@ -45,6 +50,8 @@ def encoded(value: Any, ids: Sequence[UUID]) -> tuple[Any, bool]:
             return {MARK: ["value", str(ids[value.step]), list(value.path)]}
         if isinstance(value, Gather):
             found = True
+            if value is shared:
+                return {MARK: ["shared"]}
             return {MARK: ["list", [encode(item) for item in value.items], value.skip_failed]}
         if isinstance(value, FailedRef):
             found = True
@@ -60,17 +67,23 @@ def encoded(value: Any, ids: Sequence[UUID]) -> tuple[Any, bool]:
     return encode(value), found
 
 
-def used(value: Any) -> Iterator[int]:
-    """Yield the places of the steps whose results stand in `value`."""
+def used(value: Any, seen: set[int]) -> Iterator[int]:
+    """
+    Yield the places of the steps whose results stand in `value`.
+
+    `seen`: the lists that were looked at before, by id(); those of many steps may be one.
+    """
     if isinstance(value, Ref):
         yield value.step
     elif isinstance(value, Gather):
-        yield from used(value.items)
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield from used(value.items, seen)
     elif isinstance(value, dict):
-        yield from used(tuple(value.values()))
+        yield from used(tuple(value.values()), seen)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from used(item)
+            yield from used(item, seen)
 
 
 def resolved(
@@ -81,12 +94,13 @@ def resolved(
     if not chosen:
         return claims, {}
     calls = {claim.id: (loads(claim.args), loads(claim.kwargs)) for claim in chosen}
-    results = _results(database, calls.values())
-    failures = _failures(database, [pk for pk, call in calls.items() if _needs_failure(call)])
+    shared = _shared(database, [pk for pk, call in calls.items() if _has(call, "shared")])
+    results = _results(database, [*calls.values(), *shared.values()])
+    failures = _failures(database, [pk for pk, call in calls.items() if _has(call, "failure")])
     done: dict[UUID, Claim] = {}
     wrong: dict[UUID, BadReference] = {}
     for claim in chosen:
-        look_up = _Lookup(results, failures.get(claim.id))
+        look_up = _Lookup(results, failures.get(claim.id), shared.get(claim.id))
         try:
             args, kwargs = (look_up.decoded(part) for part in calls[claim.id])
         except BadReference as error:
@@ -101,17 +115,21 @@ def resolved(
 def value_of(database: str, text: str) -> Any:
     """Return the value that stored JSON with references stands for. Raise BadReference."""
     value = loads(text)
-    return _Lookup(_results(database, [value]), None).decoded(value)
+    return _Lookup(_results(database, [value])).decoded(value)
 
 
 class _Lookup:
-    """Results and a failure, to put in the places of references."""
+    """Results, a failure and a shared list, to put in the places of references."""
 
     def __init__(
-        self, results: Mapping[str, tuple[str, str | None, str]], failure: dict[str, Any] | None
+        self,
+        results: Mapping[str, tuple[str, str | None, str]],
+        failure: dict[str, Any] | None = None,
+        shared: Any = None,
     ) -> None:
         self._results = results
         self._failure = failure
+        self._shared = shared
 
     def decoded(self, value: Any) -> Any:
         """Return `value` with what its references stand for."""
@@ -126,7 +144,7 @@ class _Lookup:
             return self._value(*rest)
         if kind == "list":
             return self._list(*rest)
-        return self._failure
+        return self.decoded(self._shared) if kind == "shared" else self._failure
 
     def _list(self, items: list[Any], skips_failed: bool) -> list[Any]:
         kept = [item for item in items if not (skips_failed and self._has_failed(item))]
@@ -186,8 +204,20 @@ def _steps(value: Any) -> Iterable[str]:
             yield from _steps(rest[0])
 
 
-def _needs_failure(call: Any) -> bool:
-    return f'"{MARK}":["failure"]' in json.dumps(call, separators=(",", ":"))
+def _has(call: Any, kind: str) -> bool:
+    """Tell whether there is a reference of this kind in stored arguments."""
+    return f'"{MARK}":["{kind}"]' in json.dumps(call, separators=(",", ":"))
+
+
+def _shared(database: str, ids: Sequence[UUID]) -> dict[UUID, Any]:
+    """Return the list that stands at the join of each of these steps."""
+    if not ids:
+        return {}
+    steps = WorkflowStep.objects.using(database).filter(pk__in=ids)
+    joins = dict(steps.values_list("pk", "waits_for_id"))
+    rows = WorkflowJoin.objects.using(database).filter(pk__in=set(joins.values()))
+    lists = {pk: loads(text or "null") for pk, text in rows.values_list("pk", "shared")}
+    return {pk: lists.get(join_id) for pk, join_id in joins.items()}
 
 
 def _failures(database: str, ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
