@@ -54,10 +54,18 @@ def lock_available(database: str, rows: QuerySet[Row], *, no_key: bool = False) 
     )
 
 
-def lock_all(database: str, rows: QuerySet[Row]) -> QuerySet[Row]:
-    """Lock rows; wait for those that others hold."""
-    has_lock = connections[database].features.has_select_for_update
-    return rows.select_for_update() if has_lock else rows
+def lock_all(database: str, rows: QuerySet[Row], *, waits: bool = True) -> QuerySet[Row]:
+    """
+    Lock rows; wait for those that others hold.
+
+    Without `waits`, raise what is_lock_timeout() knows if somebody holds one, where the database
+    can.
+    """
+    features = connections[database].features
+    if not features.has_select_for_update:
+        return rows
+    nowait = not waits and features.has_select_for_update_nowait
+    return rows.select_for_update(nowait=nowait)
 
 
 def lock_in_order(database: str, rows: QuerySet[Row]) -> None:

@@ -7,6 +7,9 @@ import pytest
 from django.db import connection, connections, transaction
 
 from django_tasks import default_task_backend
+from django_tasks.exceptions import TaskFailed
+from django_tasks.models import WorkflowJoin
+from django_tasks.workflows import chord
 from tests.reliability import tasks
 from tests.reliability.harness import ALIAS, wait_until
 from tests.reliability.test_rescues import leave_orphans
@@ -159,3 +162,20 @@ def test_lock_on_the_whole_table_costs_nothing(project, worker):
     assert {project.status(task_id) for task_id in ids.values()} == {"SUCCESSFUL"}
     assert not project.attempts.exists()
     assert worker.stop() == 0
+
+
+def test_locked_join_holds_nobody_up_but_its_own_workflow(project, worker):
+    """Members that end meanwhile are written when it is free; other workflows go on."""
+    locked = chord([tasks.work.si(f"locked-{n}") for n in range(3)], tasks.gather.s("a")).enqueue()
+    failing = chord([tasks.always_fail.si("failing")], tasks.gather.s("b")).enqueue()
+    joins = WorkflowJoin.objects.using(ALIAS).filter(workflow__in=[locked.id, failing.id])
+    with held(lock(joins)):
+        wait_until(lambda: project.ledger.count("end", "locked-2"), "the members run")
+        free = chord([tasks.work.si("free")], tasks.gather.s("c")).enqueue()
+        assert free.wait(SOON) == ["free"]
+        others_run(project, "beside")
+        assert not project.ledger.count("start", "a")
+    assert locked.wait(60) == [f"locked-{n}" for n in range(3)]
+    with pytest.raises(TaskFailed, match="failed"):
+        failing.wait(60)
+    assert project.ledger.count("start", "locked-0") == 1

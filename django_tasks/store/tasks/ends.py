@@ -31,11 +31,13 @@ def write(
     rows: Sequence[AttemptRow],
     hooked: Collection[UUID] = (),
     expected: Sequence[Status] = (Status.RUNNING,),
+    *,
+    waits: bool = True,
 ) -> int:
     """
     Write what became of tasks whose rows are locked, with their attempts; return how many.
 
-    `hooked`: those of them that are steps of workflows.
+    `hooked`: those of them that are steps of workflows. `waits`: for locks on what counts them.
     """
     changed = _write(database, changes, rows, expected)
     if hooked:
@@ -46,11 +48,14 @@ def write(
                 for change in changes
                 if change.id in hooked and change.status in FINAL_STATUSES
             },
+            waits=waits,
         )
     return changed
 
 
-def carry_on(database: str, ended: dict[UUID, Ended], *, waves: int = joins.WAVES) -> None:
+def carry_on(
+    database: str, ended: dict[UUID, Ended], *, waves: int = joins.WAVES, waits: bool = True
+) -> None:
     """
     Count the ends of steps where others wait for them, and release or cancel these.
 
@@ -60,7 +65,7 @@ def carry_on(database: str, ended: dict[UUID, Ended], *, waves: int = joins.WAVE
     for wave in range(waves):
         if not ended:
             return
-        outcome = joins.count(database, ended, carries_out=wave + 1 < waves)
+        outcome = joins.count(database, ended, carries_out=wave + 1 < waves, waits=waits)
         tell_of_released(database, outcome)
         ended = _cancel(database, outcome)
 

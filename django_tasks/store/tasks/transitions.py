@@ -79,16 +79,25 @@ def settle(
     host: str,
     *,
     writes_late: bool = True,
+    waits: bool = True,
 ) -> Settled:
     """
     Write what became of claimed tasks, in one transaction, in the order of their ids.
 
     An ending is refused when the claim no longer holds; a LATE attempt tells of each, unless
     `writes_late` is off (for who speaks for others). One that was written before (its reply was
-    lost) counts as accepted. It waits for nobody's lock, where the database can.
+    lost) counts as accepted. It waits for nobody's lock on a task, where the database can; `waits`:
+    for those on joins of workflows, which others lock for a moment, too.
     """
     writer = Writer(worker_id, process, host)
     ordered = sorted(endings, key=by_id)
+    work = partial(_settle, database, ordered, writer, writes_late=writes_late, waits=waits)
+    return repeated(database, work)
+
+
+def _settle(
+    database: str, ordered: Sequence[Ending], writer: Writer, *, writes_late: bool, waits: bool
+) -> Settled:
     settled = Settled([], set(), [])
     connection = connections[database]
     with transaction.atomic(using=database):
@@ -115,7 +124,7 @@ def settle(
             changes.append(change)
         if others:
             rows += _look_into(database, others, writer, settled, writes_late=writes_late)
-        ends.write(database, changes, rows, steps)
+        ends.write(database, changes, rows, steps, waits=waits)
         again = [ending for ending in ordered if ending.kind in _RUNS_AGAIN]
         notify_ready(database, (e.id for e in again if e.delay <= 0))
         if any(ending.delay > 0 for ending in again):
@@ -168,12 +177,17 @@ def _look_into(
     return [row for row in told if not is_written(row)] if writes_late else []
 
 
-def succeed_steps(database: str, successes: Sequence[Success]) -> int:
+def succeed_steps(database: str, successes: Sequence[Success], *, waits: bool = True) -> int:
     """
     Record successes of steps, and release what waited for them; return how many were accepted.
 
-    Those of tasks that somebody else has locked are left out, where the database can.
+    Those of tasks that somebody else has locked are left out, where the database can. `waits`: see
+    settle().
     """
+    return repeated(database, partial(_succeed_steps, database, successes, waits))
+
+
+def _succeed_steps(database: str, successes: Sequence[Success], waits: bool) -> int:
     connection = connections[database]
     with transaction.atomic(using=database):
         ids = [success.id for success in successes]
@@ -189,7 +203,7 @@ def succeed_steps(database: str, successes: Sequence[Success]) -> int:
             for success in sorted(successes, key=by_id)
             if held.get(success.id, _NOT_HELD).claims == success.claims
         ]
-        return ends.write(database, changes, [], ids)
+        return ends.write(database, changes, [], ids, waits=waits)
 
 
 def _owned(database: str, task_id: UUID, claims: int) -> QuerySet[TaskRecord]:

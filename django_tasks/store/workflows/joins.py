@@ -84,17 +84,20 @@ class Outcome:
     cancelled: list[Cancelled] = field(default_factory=list)
 
 
-def count(database: str, ended: Mapping[UUID, Ended], *, carries_out: bool = True) -> Outcome:
+def count(
+    database: str, ended: Mapping[UUID, Ended], *, carries_out: bool = True, waits: bool = True
+) -> Outcome:
     """
     Count the ends of steps; return what is to become of those that waited for the last ones.
 
-    `carries_out` off: only decide, and leave it to keepers.
+    `carries_out` off: only decide, and leave it to keepers. `waits` off: raise if somebody else
+    has a join locked, see lock_all().
     """
     edges = WorkflowEdge.objects.using(database).filter(step_id__in=ended)
     ends: dict[UUID, list[UUID]] = {}
     for step_id, join_id in edges.order_by().values_list("step_id", "join_id"):
         ends.setdefault(join_id, []).append(step_id)
-    found = _locked(database, Q(pk__in=ends, state=JoinState.OPEN))
+    found = _locked(database, Q(pk__in=ends, state=JoinState.OPEN), waits=waits)
     for join in found:
         _count(join, ends[join.pk], ended)
     decided = [join for join in found if join.state != JoinState.OPEN]
@@ -119,9 +122,9 @@ def decided(database: str) -> Outcome | None:
 _DECIDED = 50
 
 
-def _locked(database: str, which: Q) -> list[WorkflowJoin]:
+def _locked(database: str, which: Q, *, waits: bool = True) -> list[WorkflowJoin]:
     rows = WorkflowJoin.objects.using(database).filter(which)
-    return list(lock_all(database, rows.order_by("pk")))
+    return list(lock_all(database, rows.order_by("pk"), waits=waits))
 
 
 def _count(join: WorkflowJoin, steps: Sequence[UUID], ended: Mapping[UUID, Ended]) -> None:

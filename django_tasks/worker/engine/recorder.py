@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import DatabaseError
 
 from ...redaction.exceptions import summary
-from ...runtime.faults import is_outage
+from ...runtime.faults import is_lock_timeout, is_outage
 from ...store.tasks import attempts, transitions
 from ...store.tasks.claims import Claimer
 from ...store.tasks.transitions import Settled
@@ -60,6 +60,8 @@ class Recorder:
         self._steps: list[tuple[Job, Success]] = []
         self._settled: list[tuple[Job, Success]] = []
         self._set_aside = SetAside()
+        #: Whether to wait for locks on joins: not while somebody holds one for long.
+        self._waits = True
 
     def add(self, job: Job, outcome: Outcome) -> None:
         """Take an outcome to write."""
@@ -75,8 +77,8 @@ class Recorder:
     @property
     def waiting(self) -> int:
         """How many outcomes are to be written with the next batch."""
-        kinds = (self._successes, self._steps, self._settled)
-        return len(self._endings) + sum(len(kind) for kind in kinds)
+        successes = len(self._successes) + len(self._steps) + len(self._settled)
+        return successes + len(self._endings)
 
     @property
     def is_waiting(self) -> bool:
@@ -99,7 +101,9 @@ class Recorder:
 
         Raise OperationalError and its like with what is not written kept for the next call.
         """
-        for job, outcome in self._set_aside.take():
+        tried_again = self._set_aside.take()
+        self._waits = not tried_again
+        for job, outcome in tried_again:
             self.claimer.skip_locked_for_a_while()
             self.add(job, outcome)
         self._successes = self._saved(self._successes)
@@ -138,13 +142,20 @@ class Recorder:
             batch = self._first_batch(self._steps)[:most]
             successes = [success for _, success in batch]
             try:
-                accepted = transitions.succeed_steps(self.config.database, successes)
+                accepted = transitions.succeed_steps(
+                    self.config.database, successes, waits=self._waits
+                )
             except DatabaseError as error:
-                if is_outage(error):
+                is_locked = is_lock_timeout(error)
+                self._waits &= not is_locked
+                if is_outage(error) and not is_locked:
                     raise
                 if len(batch) == 1:
-                    self._endings.append((batch[0][0], _refused(*batch[0], error)))
                     self._steps.pop(0)
+                    if is_locked:
+                        self._set_aside.add(batch)
+                    else:
+                        self._endings.append((batch[0][0], _refused(*batch[0], error)))
                 most = 1
                 continue
             late, locked = self._not_accepted(successes, accepted)
@@ -177,6 +188,7 @@ class Recorder:
             self.config.worker_id,
             self.process,
             self.config.host,
+            waits=self._waits,
         )
 
     def _end(self, batch: list[tuple[Job, Ending]], settled: Settled) -> None:

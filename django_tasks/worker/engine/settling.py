@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.db import DatabaseError
 
-from ...runtime.faults import is_outage
+from ...runtime.faults import is_lock_timeout, is_outage
 from ...store.tasks.transitions import Settled
 from ...store.values import Ending
 
@@ -19,14 +19,18 @@ def settle_apart(
     """
     Settle endings; return, too, those that the database refuses, with what it said.
 
-    A batch that it refuses is halved until what it refuses is alone. Raise what an outage raises,
+    A batch that it refuses, or in which it waits for somebody's lock, is halved until what it
+    refuses is alone, or locked. Raise what an outage raises,
     also when some are written: they count as accepted when they are settled again.
     """
     try:
         return settle(endings), []
     except DatabaseError as error:
-        if is_outage(error):
+        is_locked = is_lock_timeout(error)  # what its end changes beside its row
+        if is_outage(error) and not is_locked:
             raise
+        if len(endings) == 1 and is_locked:
+            return Settled([], set(), endings), []
         if len(endings) == 1:
             return Settled([], set(), []), [(endings[0], error)]
     half = len(endings) // 2
