@@ -1,5 +1,5 @@
 """
-The only writer of ``status``.
+The writer of ``status``, with `ends` and `..workflows.joins` for steps that wait.
 
 Each change is one compare-and-set: it names the status it expects and, for a running task, the
 claim. No row changed means that somebody else was first; their change stands. Whatever makes tasks
@@ -13,7 +13,7 @@ ready notifies of it (see `ready`).
     promote: SCHEDULED -> READY
     cancel, expire: WAITING, SCHEDULED, READY -> CANCELLED
     run now: SCHEDULED -> READY, before its time
-    requeue: FAILED, CANCELLED -> READY
+    requeue: FAILED, CANCELLED -> READY; steps that were cancelled for it -> WAITING    (joins)
     copy: SUCCESSFUL stays, a new record -> READY
 """
 
