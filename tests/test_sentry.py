@@ -1,6 +1,7 @@
 """What Sentry is sent of tasks: by its own transport, captured."""
 
 import asyncio
+import logging
 
 import pytest
 from django.test import override_settings
@@ -68,6 +69,14 @@ class Captured(Transport):
         return [item for item in self.items if item and "exception" in item]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def plain_logging():
+    """Take back what Sentry changes of logging for good."""
+    method = logging.Logger.callHandlers
+    yield
+    logging.Logger.callHandlers = method
+
+
 @pytest.fixture
 def sent():
     transport = Captured()
@@ -100,6 +109,15 @@ def test_task_has_a_transaction_and_a_scope_of_its_own(sent):
     crumbs = [[b["message"] for b in told["breadcrumbs"]["values"]] for told in sent.messages]
     assert crumbs == [["first"], ["second"]]
     assert sentry_sdk.get_isolation_scope()._tags.get("word") is None
+
+
+def test_the_line_of_django_is_no_event(sent):
+    failing.using(max_attempts=1).enqueue(1)
+    run_pending_tasks()
+    error = LookupError("told by Django")
+    logging.getLogger("django.tasks").error("Task failed", exc_info=error)
+    logging.getLogger("elsewhere").error("Something else failed", exc_info=error)
+    assert {each["logger"] for each in sent.errors} == {"django_tasks.worker", "elsewhere"}
 
 
 def test_coroutine_has_a_transaction(sent):

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import sentry_sdk
+from sentry_sdk.integrations.logging import ignore_logger
 from sentry_sdk.scope import add_global_event_processor
 
 from ..definitions.current import current_task
@@ -95,6 +96,8 @@ class _Memory:
                 return
             self._listens = True
         add_global_event_processor(self._complete)
+        # Django's line about a task that failed would be a second event, without the task's trace.
+        ignore_logger("django.tasks")
 
     def remember(self, task_id: str, trace: Any) -> None:
         """Keep a trace; forget the oldest of more than MOST_REMEMBERED."""

@@ -124,6 +124,7 @@ class Migration(migrations.Migration):
                 ),
                 ("name", models.CharField(max_length=255, verbose_name="step")),
                 ("position", models.IntegerField()),
+                ("is_required", models.BooleanField(db_default=True)),
                 ("delay", models.FloatField(null=True)),
             ],
             options={

@@ -128,6 +128,8 @@ class WorkflowStep(models.Model):
         null=True,
         related_name="waiting",
     )
+    #: Whether the workflow fails when it does: no other step answers for it.
+    is_required = models.BooleanField(db_default=True)
     #: Seconds between its release and its start. None: none.
     delay = models.FloatField(null=True)
 

@@ -113,7 +113,8 @@ class Offers:
                 continue
             del self._jobs[entry]
             if claim is not None:
-                job.claim = claim
+                # With the arguments of before: in them, results of other steps have their places.
+                job.claim = claim._replace(args=job.claim.args, kwargs=job.claim.kwargs)
                 self.lane.withdraw(entry, claim.claims)
             yield job, claim is not None
 

@@ -127,7 +127,7 @@ class Rows:
 
     def all(self):
         tasks = [self.unknown, self.known, self.failed, *self.attempts]
-        flows = [self.workflow, self.open, *self.steps]
+        flows = [self.workflow, self.open, *self.steps, *WorkflowJoin.objects.order_by("pk")]
         rest = [self.worker, self.queue, self.schedule, self.other, self.run, self.rollup]
         return [*tasks, *flows, *rest]
 
@@ -148,7 +148,8 @@ def workflow_of(status, *records):
         type(record).objects.filter(pk=record.pk).update(hooks=Hook.STEP)
         values = {"workflow": workflow, "position": position, "waits_for": join}
         steps.append(WorkflowStep.objects.create(task=record, name="x", **values))
-        join = WorkflowJoin.objects.create(workflow=workflow, kind=JoinKind.SUCCESS, needed=1)
+        values = {"kind": JoinKind.SUCCESS, "needed": 1, "shared": "x"}
+        join = WorkflowJoin.objects.create(workflow=workflow, **values)
         WorkflowEdge.objects.create(step=steps[-1], join=join)
     return workflow, steps
 

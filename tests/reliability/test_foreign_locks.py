@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from datetime import timedelta
 
 import pytest
 from django.db import connection, connections, transaction
@@ -9,6 +10,7 @@ from django.db import connection, connections, transaction
 from django_tasks import default_task_backend
 from django_tasks.exceptions import TaskFailed
 from django_tasks.models import WorkflowJoin
+from django_tasks.store.tasks import transitions
 from django_tasks.workflows import chord
 from tests.reliability import tasks
 from tests.reliability.harness import ALIAS, wait_until
@@ -166,10 +168,14 @@ def test_lock_on_the_whole_table_costs_nothing(project, worker):
 
 def test_locked_join_holds_nobody_up_but_its_own_workflow(project, worker):
     """Members that end meanwhile are written when it is free; other workflows go on."""
-    locked = chord([tasks.work.si(f"locked-{n}") for n in range(3)], tasks.gather.s("a")).enqueue()
-    failing = chord([tasks.always_fail.si("failing")], tasks.gather.s("b")).enqueue()
+    later = {"run_after": timedelta(hours=1)}
+    members = [tasks.work.using(**later).si(f"locked-{n}") for n in range(3)]
+    locked = chord(members, tasks.gather.s("a")).enqueue()
+    failing = chord([tasks.always_fail.using(**later).si("failing")], tasks.gather.s("b")).enqueue()
     joins = WorkflowJoin.objects.using(ALIAS).filter(workflow__in=[locked.id, failing.id])
+    scheduled = project.records.filter(status="SCHEDULED").values_list("pk", flat=True)
     with held(lock(joins)):
+        assert transitions.run_now(ALIAS, list(scheduled)) == 4
         wait_until(lambda: project.ledger.count("end", "locked-2"), "the members run")
         free = chord([tasks.work.si("free")], tasks.gather.s("c")).enqueue()
         assert free.wait(SOON) == ["free"]

@@ -1,6 +1,7 @@
 """Workflows in the database: what is released when, what is cancelled, and what comes back."""
 
 import json
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -16,6 +17,8 @@ from django_tasks.models import (
 )
 from django_tasks.statuses import Status
 from django_tasks.store.tasks import deletions, ends, transitions
+from django_tasks.store.tasks import pruning as plain_pruning
+from django_tasks.store.values import Success
 from django_tasks.store.workflows import joins, pruning
 from django_tasks.store.workflows.handle import WorkflowResult
 from django_tasks.testing import run_pending_tasks
@@ -292,13 +295,11 @@ def test_pruning_takes_whole_workflows_and_no_step_before():
     run_pending_tasks(queues="default")
     assert pruning.prune_due(DATABASE).number == 0
     assert transitions.requeue(DATABASE, []) == 0
-    from django_tasks.store.tasks import pruning as plain
-
-    assert plain.prune_due(DATABASE, late=-1e8).number == 0
+    assert plain_pruning.prune_due(DATABASE, late=-1e8).number == 0
     assert pruning.prune_due(DATABASE, late=-1e8).number == 3
     with pytest.raises(TaskResultDoesNotExist):
         done.refresh()
-    for model, number in ((TaskRecord, 3), (WorkflowStep, 3), (WorkflowJoin, 3), (WorkflowEdge, 3)):
+    for model, number in ((TaskRecord, 3), (WorkflowStep, 3), (WorkflowJoin, 3), (WorkflowEdge, 5)):
         assert model.objects.count() == number, model
     run_pending_tasks()
     assert open_.wait(0) == 4
@@ -314,7 +315,7 @@ def test_storage_is_linear():
     ) as queries:
         handle = start(plan(steps, [needs(*range(many))], []))
     assert WorkflowJoin.objects.count() == 2
-    assert WorkflowEdge.objects.count() == 2 * many
+    assert WorkflowEdge.objects.count() == 3 * many
     assert len(queries) < 25
     run_pending_tasks()
     assert handle.wait(0) == []
@@ -336,3 +337,109 @@ def test_waiting_says_how_far_it_came():
     assert json.loads(WorkflowRecord.objects.get().value) == {
         "$django_tasks": ["value", str(task_id(handle, "step-1")), []]
     }
+
+
+# --- what could go wrong --------------------------------------------------------------------------
+
+
+def test_many_that_wait_hide_no_join(monkeypatch):
+    """What waits at one join is more than a chunk; another that is decided with it is not lost."""
+    monkeypatch.setattr(joins, "CHUNK", 4)
+    steps = [step("first", tasks.add, 1, 1)]
+    steps += [step(f"next-{n}", tasks.add, n, n, waits_for=0) for n in range(9)]
+    steps += [step("always", tasks.echo, waits_for=1)]
+    handle = start(plan(steps, [needs(0), JoinPlan(JoinKind.ALWAYS, (0,))], Ref(0)))
+    run_pending_tasks()
+    assert handle.wait(0) == 2
+    assert open_joins() == 0
+
+
+def test_running_a_member_again_twice_takes_its_end_back_once():
+    handle = start(chord(3, failing={0, 1}))
+    run_pending_tasks(limit=2)
+    failed = [task_id(handle, f"member-{n}") for n in range(2)]
+    assert [transitions.requeue(DATABASE, failed[:1]) for _ in range(2)] == [1, 0]
+    TaskRecord.objects.filter(pk=failed[0]).update(task_path="tests.tasks.add", args="[1, 1]")
+    run_pending_tasks()
+    handle.refresh()
+    assert (handle.status, open_joins()) == (Status.FAILED, 0)
+
+
+def test_a_callback_of_several_steps_is_skipped_as_a_whole():
+    callback = [
+        step("work", tasks.add, 1, 1),
+        step("told", tasks.describe, FailedRef(), waits_for=0),
+        step("then", tasks.describe, Ref(1), waits_for=1),
+    ]
+    handle = start(plan(callback, [JoinPlan(JoinKind.FAILURE, (0,)), needs(1)], Ref(0)))
+    run_pending_tasks()
+    assert handle.wait(0) == 2
+    assert statuses(handle) == {"work": "SUCCESSFUL", "told": "CANCELLED", "then": "CANCELLED"}
+
+
+def test_results_that_are_too_large_together_fail_their_step_alone(monkeypatch):
+    handle = start(chord(3))
+    other = tasks.add.enqueue(1, 2)
+    monkeypatch.setattr("django_tasks.store.workflows.references.MOST_BYTES", 5)
+    run_pending_tasks()
+    other.refresh()
+    assert other.return_value == 3
+    assert "With the results of other steps, args is" in reason(handle, "total")
+
+
+def test_retry_after_cancel_runs_what_was_to_run_in_its_turn():
+    handle = start(with_callbacks(tasks.describe))
+    handle.cancel()
+    assert statuses(handle) == dict.fromkeys(["work", "after", "clean-up", "told"], "CANCELLED")
+    assert handle.retry() == 1
+    assert statuses(handle) == {
+        "work": "READY", "after": "WAITING", "clean-up": "WAITING", "told": "WAITING",
+    }  # fmt: skip
+    run_pending_tasks()
+    handle.refresh()
+    assert handle.status == Status.SUCCESSFUL
+    assert statuses(handle)["clean-up"] == "SUCCESSFUL"
+    assert "Nothing failed" in reason(handle, "told")
+
+
+def test_a_workflow_is_finished_when_nothing_of_it_runs():
+    handle = start(chain(2))
+    first = task_id(handle, "step-0")
+    TaskRecord.objects.filter(pk=first).update(status="RUNNING", claims=1, worker_id=first)
+    transitions.cancel(DATABASE, [task_id(handle, "step-1")])
+    handle.refresh()
+    assert (statuses(handle)["step-1"], handle.status) == ("CANCELLED", Status.RUNNING)
+    transitions.succeed_steps(DATABASE, [Success(first, 1, "2", 0.1)])
+    handle.refresh()
+    assert handle.status == Status.FAILED
+
+
+def test_an_allowed_failure_is_not_retried_and_run_again_it_opens_the_workflow():
+    handle = start(chord(3, failing={0}, allow_failures=1))
+    run_pending_tasks()
+    handle.refresh()
+    assert (handle.status, handle.retry()) == (Status.SUCCESSFUL, 0)
+    transitions.requeue(DATABASE, [task_id(handle, "member-0")])
+    handle.refresh()
+    assert handle.status == Status.RUNNING
+    assert pruning.prune_due(DATABASE, late=-1e8).number == 0
+    run_pending_tasks()
+    handle.refresh()
+    assert (handle.status, handle.value) == (Status.SUCCESSFUL, 6)
+
+
+def test_results_that_others_need_are_not_deleted():
+    handle = start(chain(2))
+    run_pending_tasks(limit=1)
+    first = task_id(handle, "step-0")
+    assert deletions.delete_finished(DATABASE, [first]) == 0
+    assert plain_pruning.prune_older(DATABASE, [Status.SUCCESSFUL], -1e8) == 0
+    run_pending_tasks()
+    assert handle.wait(0) == 3
+    assert deletions.delete_finished(DATABASE, [first]) == 1
+
+
+def test_steps_have_ids_of_their_own():
+    mine = tasks.add.using(task_id=uuid4())
+    with pytest.raises(InvalidTask, match="Step 'a': task_id is of one task"):
+        start(plan([step("a", mine, 1, 1)]))

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from ...dep14.private import raw_delete
-from ...models import TaskAttempt, TaskRecord
+from ...models import TaskAttempt, TaskRecord, WorkflowStep
 from ...statuses import FINAL_STATUSES, PENDING_STATUSES, Status
 from ..dialects import status_is
 from ..locking import CHUNK, lock_ids
@@ -50,8 +50,14 @@ def purgeable(database: str, backend: str, queue_name: str) -> list[QuerySet[Tas
 
 
 def delete_finished(database: str, task_ids: Iterable[UUID]) -> int:
-    """Delete finished tasks of these ids; others stay. Return how many were deleted."""
-    ids = sorted(task_ids)
+    """
+    Delete finished tasks of these ids; return how many were deleted.
+
+    Others stay, and so do steps of workflows that run: what waits for them needs their results.
+    """
+    wanted = set(task_ids)
+    steps = WorkflowStep.objects.using(database).filter(workflow__status=Status.RUNNING)
+    ids = sorted(wanted - set(steps.filter(pk__in=wanted).values_list("pk", flat=True)))
     finished = TaskRecord.objects.using(database).filter(status__in=FINAL_STATUSES)
     chunks = (finished.filter(pk__in=ids[n : n + CHUNK]) for n in range(0, len(ids), CHUNK))
     return sum(repeated(database, partial(_delete_chunk, database, rows)) for rows in chunks)

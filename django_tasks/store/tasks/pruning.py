@@ -84,8 +84,9 @@ def _due(database: str, statuses: Collection[Status], late: float = 0.0) -> list
 def _older(database: str, statuses: Collection[Status], age: float) -> list[_Rows]:
     if not set(statuses) <= set(FINAL_STATUSES):
         raise ValueError(f"Only finished tasks are pruned, not {statuses!r}.")
+    # Not steps: these go with their workflows.
     return [
-        _Rows(rows.filter(finished_at__lte=DatabaseNow(-age)), "finished_at")
+        _Rows(rows.filter(finished_at__lte=DatabaseNow(-age), hooks=0), "finished_at")
         for rows in finished.by_end(database, statuses)
     ]
 

@@ -368,12 +368,12 @@ def requeue(database: str, task_ids: Iterable[UUID]) -> int:
 
 
 def _requeue_chunk(database: str, ids: Sequence[UUID]) -> int:
-    ended = TaskRecord.objects.using(database).filter(
-        pk__in=_free(database, ids), status__in=(Status.FAILED, Status.CANCELLED)
-    )
+    tasks = TaskRecord.objects.using(database)
+    ended = tasks.filter(pk__in=_free(database, ids), status__in=(Status.FAILED, Status.CANCELLED))
     with transaction.atomic(using=database):
-        lock_in_order(database, ended)
-        changed = ended.update(
+        # What is taken back of workflows is what this call changes, and nobody else.
+        locked = list(lock_all(database, ended.order_by("pk")).values_list("pk", "hooks"))
+        changed = ended.filter(pk__in=[pk for pk, _ in locked]).update(
             status=Status.READY,
             finished_at=None,
             prune_after=None,
@@ -388,10 +388,7 @@ def _requeue_chunk(database: str, ids: Sequence[UUID]) -> int:
             meta=None,
             return_value=None,
         )
-        steps = TaskRecord.objects.using(database).filter(
-            pk__in=ids, status=Status.READY, hooks__gt=0
-        )
-        joins.reopen(database, steps.values_list("pk", flat=True))
+        joins.reopen(database, [pk for pk, hooks in locked if hooks & Hook.STEP])
         notify_ready(database, ids)
     return changed
 
@@ -423,7 +420,8 @@ def copy(database: str, task_ids: Iterable[UUID]) -> int:
 
 
 def _copy_chunk(database: str, ids: Sequence[UUID]) -> int:
-    done = TaskRecord.objects.using(database).filter(pk__in=ids, status=Status.SUCCESSFUL)
+    # Not of steps: their arguments may stand for results, and they are kept with their workflow.
+    done = TaskRecord.objects.using(database).filter(pk__in=ids, status=Status.SUCCESSFUL, hooks=0)
     copies = TaskRecord.objects.using(database).bulk_create(
         TaskRecord(status=Status.READY, enqueued_at=DatabaseNow(), **call)
         for call in done.order_by("pk").values(*_CALL)

@@ -22,7 +22,7 @@ from ...models import WorkflowEdge, WorkflowJoin, WorkflowRecord, WorkflowStep
 from ...models.workflows import JoinKind
 from ...serializers import dumps
 from ...statuses import Status
-from ...workflows.plan import Gather, JoinPlan, Plan, StepPlan
+from ...workflows.plan import Gather, JoinPlan, Plan, StepPlan, required_steps
 from .. import dialects
 from ..tasks import enqueue, policy, publishing
 from ..tasks.ready import notify_ready
@@ -157,6 +157,8 @@ def _row(
     step_ids: Sequence[UUID],
     shared: Gather | None,
 ) -> _Row:
+    if step.task.task_id is not None:
+        raise InvalidTask("task_id is of one task; steps of workflows have ids of their own.")
     checker_of(step.task.func, step.task.takes_context).check(step.args, step.kwargs)
     args, has_args = references.encoded(list(step.args), step_ids, shared)
     kwargs, has_kwargs = references.encoded(dict(step.kwargs), step_ids, shared)
@@ -181,8 +183,9 @@ def _insert(database: str, record: WorkflowRecord, plan: Plan, rows: Sequence[_R
     end = _end(record, plan)
     _create(database, WorkflowJoin, [*made, end])
     _insert_tasks(database, rows)
+    required = set(required_steps(plan))
     steps = [
-        _step(record, step, n, row, made)
+        _step(record, step, n, row, made, is_required=n in required)
         for n, (step, row) in enumerate(zip(plan.steps, rows, strict=True))
     ]
     _create(database, WorkflowStep, steps)
@@ -215,20 +218,18 @@ def _join(
     )
 
 
-def _uncovered(plan: Plan) -> list[int]:
-    """Return the steps of which no other step needs the success: they say how the whole ends."""
-    covered = {
-        step for join in plan.joins if int(join.kind) == JoinKind.SUCCESS for step in join.after
-    }
-    return [n for n in range(len(plan.steps)) if n not in covered]
-
-
 def _end(record: WorkflowRecord, plan: Plan) -> WorkflowJoin:
-    return WorkflowJoin(workflow=record, kind=JoinKind.END, needed=len(_uncovered(plan)))
+    return WorkflowJoin(workflow=record, kind=JoinKind.END, needed=len(plan.steps))
 
 
 def _step(
-    record: WorkflowRecord, step: StepPlan, position: int, row: _Row, joins: Sequence[WorkflowJoin]
+    record: WorkflowRecord,
+    step: StepPlan,
+    position: int,
+    row: _Row,
+    joins: Sequence[WorkflowJoin],
+    *,
+    is_required: bool,
 ) -> WorkflowStep:
     after = step.task.run_after
     return WorkflowStep(
@@ -237,6 +238,7 @@ def _step(
         name=step.name[:255],
         position=position,
         waits_for=None if step.waits_for is None else joins[step.waits_for],
+        is_required=is_required,
         delay=after.total_seconds() if isinstance(after, timedelta) else None,
     )
 
@@ -249,7 +251,7 @@ def _edges(
         for join, made in zip(plan.joins, joins, strict=True)
         for n in join.after
     ]
-    return edges + [WorkflowEdge(step=steps[n], join=end) for n in _uncovered(plan)]
+    return edges + [WorkflowEdge(step=step, join=end) for step in steps]
 
 
 def _insert_tasks(database: str, rows: Iterable[_Row]) -> None:

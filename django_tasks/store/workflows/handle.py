@@ -18,6 +18,7 @@ from ...definitions import codecs
 from ...definitions.results import TaskResult, pauses, refuse_in_a_task, refuse_in_an_event_loop
 from ...exceptions import TaskFailed, TaskResultDoesNotExist, WaitTimeout
 from ...models import TaskRecord, WorkflowRecord, WorkflowStep
+from ...models.workflows import JoinKind, JoinState
 from ...statuses import FINAL_STATUSES, Status
 from ..dialects import DatabaseNow
 from ..tasks import enqueue, transitions
@@ -221,10 +222,17 @@ class WorkflowResult:
 
         What they had cancelled waits again.
         """
+        stopped = Q(task__status=Status.CANCELLED)
         again = self._steps().filter(
-            Q(task__status=Status.FAILED) | Q(task__status=Status.CANCELLED) & joins.IS_FREE
+            Q(task__status=Status.FAILED) | stopped & joins.IS_FREE & ~joins.WAITS_FOR_ENDS
         )
-        done = transitions.requeue(self.database, list(again.values_list("pk", flat=True)))
+        allowed = again.filter(
+            edges__join__kind=JoinKind.SUCCESS, edges__join__state=JoinState.RELEASED
+        )
+        ids = set(again.values_list("pk", flat=True)) - set(allowed.values_list("pk", flat=True))
+        if not ids:  # nothing but what waited for ends of others
+            ids = set(self._steps().filter(stopped & joins.IS_FREE).values_list("pk", flat=True))
+        done = transitions.requeue(self.database, ids)
         self.refresh()
         return done
 

@@ -8,7 +8,6 @@ when a process dies. Steps end by the batch, and a join counts all of a batch at
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +16,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connections
-from django.db.models import Q
+from django.db.models import Count, Exists, OuterRef, Q
 
 from ...models import TaskRecord, WorkflowEdge, WorkflowJoin, WorkflowRecord, WorkflowStep
 from ...models.workflows import JoinKind, JoinState
@@ -34,6 +33,9 @@ WAVES = 8
 IS_FREE = Q(waits_for__isnull=True) | Q(
     waits_for__state__in=(JoinState.RELEASING, JoinState.RELEASED)
 )
+
+#: Of steps: what they wait for is that others end, not that they succeed.
+WAITS_FOR_ENDS = Q(waits_for__kind__in=(JoinKind.ALWAYS, JoinKind.FAILURE))
 
 _CARRIED_OUT = {
     JoinState.RELEASING: JoinState.RELEASED,
@@ -128,6 +130,9 @@ def _locked(database: str, which: Q, *, waits: bool = True) -> list[WorkflowJoin
 
 
 def _count(join: WorkflowJoin, steps: Sequence[UUID], ended: Mapping[UUID, Ended]) -> None:
+    if join.kind == JoinKind.SUCCESS and any(ended[step].how is How.SKIPPED for step in steps):
+        join.state = JoinState.SKIPPING  # a part of a callback that had nothing to do
+        return
     bad = [ended[step].cause or step for step in steps if ended[step].how is How.BADLY]
     join.done += len(steps) - len(bad)
     join.failed += len(bad)
@@ -208,6 +213,8 @@ def _waiting(database: str, joins: Iterable[UUID]) -> tuple[list[Waiting], set[U
         for pk, join_id, delay, run_after in found
         if pk in locked
     ]
+    if len(found) > CHUNK:  # of any of them, there may be more beyond
+        return waiting, set(joins)
     return waiting, {join_id for pk, join_id, _, _ in found if pk not in locked}
 
 
@@ -254,45 +261,86 @@ def _save(database: str, joins: Sequence[WorkflowJoin]) -> None:
 
 
 def _finish(database: str, ends: Sequence[WorkflowJoin]) -> None:
-    """End the workflows of which everything has ended."""
-    rows = WorkflowRecord.objects.using(database)
-    good = [join.workflow_id for join in ends if not join.failed]
-    bad = [join.workflow_id for join in ends if join.failed]
-    for ids, status, which in (
-        (good, Status.SUCCESSFUL, {}),
-        (bad, Status.FAILED, {"cancelled_at__isnull": True}),
-        (bad, Status.CANCELLED, {"cancelled_at__isnull": False}),
+    """End the workflows of which everything has ended: badly if a required step did."""
+    ids = [join.workflow_id for join in ends]
+    if not ids:
+        return
+    rows = WorkflowRecord.objects.using(database).filter(status=Status.RUNNING)
+    succeeded = TaskRecord.objects.filter(pk=OuterRef("pk"), status=Status.SUCCESSFUL)
+    required = WorkflowStep.objects.using(database).filter(workflow__in=ids, is_required=True)
+    bad = set(required.exclude(Exists(succeeded)).values_list("workflow", flat=True).distinct())
+    for which, status, of_those in (
+        (set(ids) - bad, Status.SUCCESSFUL, Q()),
+        (bad, Status.FAILED, Q(cancelled_at__isnull=True)),
+        (bad, Status.CANCELLED, Q(cancelled_at__isnull=False)),
     ):
-        if ids:
-            rows.filter(pk__in=ids, status=Status.RUNNING, **which).update(
-                status=status, finished_at=DatabaseNow()
-            )
+        if which:
+            rows.filter(of_those, pk__in=which).update(status=status, finished_at=DatabaseNow())
 
 
 def reopen(database: str, task_ids: Iterable[UUID]) -> None:
     """
     Take the ends of failed and cancelled steps back, which are to run again.
 
-    What they had cancelled waits again. What was released goes on as it is.
+    What they had cancelled waits again, and so does what they had released and was cancelled before
+    it ran. What was released otherwise goes on as it is.
     """
     wave = list(task_ids)
     while wave:
         edges = WorkflowEdge.objects.using(database).filter(step_id__in=wave)
-        ends = Counter(edges.order_by().values_list("join_id", flat=True))
-        found = _locked(database, Q(pk__in=ends) & _TAKES_BACK)
-        for join in found:
-            join.failed = max(0, join.failed - ends[join.pk])
-            join.state = JoinState.OPEN
-            if not join.failed:
-                join.failed_step = None
+        ends = set(edges.order_by().values_list("join_id", flat=True))
+        locked = _locked(database, Q(pk__in=ends) & _MAY_TAKE_BACK)
+        started = _with_started(database, [join.pk for join in locked if _has_released(join)])
+        found = [join for join in locked if join.pk not in started]
+        _recount(database, found)
         _save(database, found)
         _reopen_workflows(database, [join for join in found if join.kind == JoinKind.END])
         wave = _wait_again(database, [join.pk for join in found])
 
 
-_TAKES_BACK = Q(state__in=(JoinState.OPEN, JoinState.CANCELLING, JoinState.CANCELLED)) | Q(
-    kind=JoinKind.END
+_MAY_TAKE_BACK = (
+    Q(state__in=(JoinState.OPEN, JoinState.CANCELLING, JoinState.CANCELLED))
+    | Q(kind__in=(JoinKind.ALWAYS, JoinKind.FAILURE), state=JoinState.RELEASED)
+    | Q(kind=JoinKind.END)
 )
+
+
+def _has_released(join: WorkflowJoin) -> bool:
+    return join.kind != JoinKind.END and join.state == JoinState.RELEASED
+
+
+def _with_started(database: str, joins: Sequence[UUID]) -> set[UUID]:
+    """Return those of these joins of which a step was not cancelled before it ran."""
+    if not joins:
+        return set()
+    steps = WorkflowStep.objects.using(database).filter(waits_for__in=joins)
+    others = steps.exclude(task__status=Status.CANCELLED, task__claims=0)
+    return set(others.values_list("waits_for", flat=True))
+
+
+def _recount(database: str, joins: Sequence[WorkflowJoin]) -> None:
+    """Count anew what has ended, and open these joins again."""
+    edges = WorkflowEdge.objects.using(database).filter(join__in=[join.pk for join in joins])
+    good = dict(
+        edges.filter(step__task__status=Status.SUCCESSFUL)
+        .order_by()
+        .values("join_id")
+        .annotate(number=Count("id"))
+        .values_list("join_id", "number")
+    )
+    bad: dict[UUID, list[UUID]] = {}
+    failed = edges.filter(step__task__status__in=_BAD).order_by("step_id")
+    for join_id, step_id in failed.values_list("join_id", "step_id"):
+        bad.setdefault(join_id, []).append(step_id)
+    for join in joins:
+        join.state = JoinState.OPEN
+        join.done = good.get(join.pk, 0)
+        failed_steps = bad.get(join.pk, [])
+        join.failed = len(failed_steps)
+        join.failed_step = failed_steps[0] if failed_steps else None
+
+
+_BAD = (Status.FAILED, Status.CANCELLED)
 
 
 def _reopen_workflows(database: str, ends: Sequence[WorkflowJoin]) -> None:

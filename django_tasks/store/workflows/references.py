@@ -103,12 +103,13 @@ def resolved(
         look_up = _Lookup(results, failures.get(claim.id), shared.get(claim.id))
         try:
             args, kwargs = (look_up.decoded(part) for part in calls[claim.id])
+            texts = dumps(args, "args", MOST_BYTES), dumps(kwargs, "kwargs", MOST_BYTES)
         except BadReference as error:
             wrong[claim.id] = error
+        except (ValueError, TypeError, RecursionError) as error:
+            wrong[claim.id] = BadReference(f"With the results of other steps, {error}")
         else:
-            done[claim.id] = claim._replace(
-                args=dumps(args, "args", MOST_BYTES), kwargs=dumps(kwargs, "kwargs", MOST_BYTES)
-            )
+            done[claim.id] = claim._replace(args=texts[0], kwargs=texts[1])
     return [done.get(claim.id, claim) for claim in claims], wrong
 
 
@@ -160,12 +161,8 @@ class _Lookup:
         if step not in self._results:
             raise BadReference(f"The result of step {step} was deleted.")
         status, text, name = self._results[step]
-        if status in (Status.FAILED, Status.CANCELLED):
-            return None  # to a step that runs in any case
         if status != Status.SUCCESSFUL:
-            raise BadReference(
-                f"Step {name!r} has no result: it is {Status(status).label.lower()}."
-            )
+            return None  # to a step that runs in any case, or allows failures
         value: Any = None if text is None else loads(text)
         for key in path:
             try:

@@ -182,14 +182,18 @@ class Recorder:
         return settled
 
     def _settle(self, endings: list[Ending]) -> Settled:
-        return transitions.settle(
-            self.config.database,
-            endings,
-            self.config.worker_id,
-            self.process,
-            self.config.host,
-            waits=self._waits,
-        )
+        try:
+            return transitions.settle(
+                self.config.database,
+                endings,
+                self.config.worker_id,
+                self.process,
+                self.config.host,
+                waits=self._waits,
+            )
+        except DatabaseError as error:
+            self._waits &= not is_lock_timeout(error)
+            raise
 
     def _end(self, batch: list[tuple[Job, Ending]], settled: Settled) -> None:
         """Report endings, except those that somebody's lock kept from being written."""

@@ -112,6 +112,7 @@ class Rescues:
             batch.process,
             self.config.host,
             writes_late=False,
+            waits=False,
         )
 
     def _end(self, settled: transitions.Settled, odd: Refused) -> None:
