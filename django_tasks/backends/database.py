@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property, partial
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -29,7 +29,7 @@ from ..definitions.signatures import checker_of, place_of
 from ..definitions.task import Task
 from ..dep14.backends import BaseTaskBackend
 from ..dep14.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
-from ..dep14.functions import is_module_level_function
+from ..dep14.functions import is_coroutine_function, is_module_level_function
 from ..exceptions import InvalidTask, TaskResultDoesNotExist
 from ..instrumentation import Batch, Event, TaskEvent
 from ..routing import is_queue_name
@@ -403,10 +403,6 @@ class DatabaseBackend(BaseTaskBackend):
         except ImproperlyConfigured as error:
             return [django_checks.Error(str(error), id="django_tasks.E009")]
         return broker.check()
-
-
-#: Asked with each call; a function does not change its mind.
-is_coroutine_function = cache(iscoroutinefunction)
 
 
 @cache  # what it raises is not kept

@@ -1,6 +1,7 @@
-"""Which functions a worker can find again."""
+"""What a function is: which a worker can find again, and which are coroutine functions."""
 
-from inspect import isfunction
+from functools import cache
+from inspect import iscoroutinefunction, isfunction
 from typing import TYPE_CHECKING, Any
 
 import django
@@ -14,4 +15,7 @@ else:
         return isfunction(func) and "<locals>" not in func.__qualname__
 
 
-__all__ = ["is_module_level_function"]
+#: Asked for each call and each task that runs; a function does not change its mind.
+is_coroutine_function = cache(iscoroutinefunction)
+
+__all__ = ["is_coroutine_function", "is_module_level_function"]

@@ -14,6 +14,7 @@ from django.db import connections
 
 from ...definitions import registry
 from ...definitions.codecs import serializer_of
+from ...dep14.functions import is_coroutine_function
 from ...signals import has_listeners, task_started
 from ...store.tasks import unknown
 from ...store.tasks.claims import Claimer
@@ -27,7 +28,7 @@ from .connections import OwnConnections
 from .failures import fail
 from .jobs import Job
 from .not_run import expired
-from .runner import Runner, is_coroutine_function
+from .runner import Runner
 
 
 def _call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:

@@ -13,8 +13,6 @@ import os
 import time
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from functools import lru_cache
-from inspect import iscoroutinefunction
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -28,6 +26,7 @@ from ...definitions.context import TaskContext
 from ...definitions.current import CurrentTask, current_task, current_task_id
 from ...definitions.protocols import AnyTask
 from ...definitions.results import TaskResult
+from ...dep14.functions import is_coroutine_function
 from ...redaction.exceptions import OF_OTHERS, loggable
 from ...runtime.clock import clock
 from ...signals import task_started
@@ -301,10 +300,6 @@ def _drop_own_frames(exception: BaseException) -> None:
         tb = tb.tb_next
     if tb is not None:
         BaseException.with_traceback(exception, tb)  # a class may have its own, or a __setattr__
-
-
-#: Asked for each task that runs; a function does not change its mind.
-is_coroutine_function = lru_cache(maxsize=None)(iscoroutinefunction)
 
 
 class SyncCaller:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextvars import Context, copy_context
 
+from ...dep14.functions import is_coroutine_function
 from ...exceptions import SoftTimeLimitExceeded
 from ..board import Board
 from ..execution.failures import fail
 from ..execution.jobs import Job, Outcome, Post
 from ..execution.limits import message_of, next_interruption
-from ..execution.runner import Runner, is_coroutine_function
+from ..execution.runner import Runner
 from ..execution.side_threads import (
     CallThreads,
     SideThreads,
