@@ -11,7 +11,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.apps import apps
-from django.conf import settings
 
 from ... import apps as own_apps
 from ... import ids, serializers
@@ -19,8 +18,7 @@ from ...conf import app_settings
 from ...definitions import celery_settings, registry
 from ...definitions.options import MOST_ATTEMPTS
 from ...definitions.task import Task as NativeTask
-from ...dep14.base import DEFAULT_TASK_BACKEND_ALIAS, DEFAULT_TASK_QUEUE_NAME
-from ...dep14.handler import task_backends
+from ...dep14.base import DEFAULT_TASK_QUEUE_NAME
 from .. import _state, signals
 from ..notices import say_once
 from ..utils.time import maybe_make_aware
@@ -88,7 +86,6 @@ def of(task: Task) -> AnyNative:
 
 def make(task: Task) -> AnyNative:
     """Return the native task of `task`, entered in the registry."""
-    _allow_any_queue()
     conf = task._get_app().conf
     if task.ignore_result is None:
         task.ignore_result = bool(conf.task_ignore_result)
@@ -134,14 +131,6 @@ def _body(task: Task) -> Callable[..., Any]:
         first = next(iter(inspect.signature(body).parameters.values()))
         body.__signature__ = inspect.Signature([first, *parameters])  # type: ignore[attr-defined]
     return body
-
-
-def _allow_any_queue() -> None:
-    """Allow any queue where the project has no setting TASKS: Celery makes queues as it goes."""
-    if settings.TASKS is own_apps.DEFAULT_TASKS:
-        params: dict[str, Any] = own_apps.DEFAULT_TASKS[DEFAULT_TASK_BACKEND_ALIAS]
-        params["QUEUES"] = []
-        task_backends[DEFAULT_TASK_BACKEND_ALIAS].queues = set()
 
 
 def database_of(task: Task) -> str | None:
