@@ -14,7 +14,6 @@ a thousand stores a thousand references, not a million.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -94,9 +93,9 @@ def resolved(
     if not chosen:
         return claims, {}
     calls = {claim.id: (loads(claim.args), loads(claim.kwargs)) for claim in chosen}
-    shared = _shared(database, [pk for pk, call in calls.items() if _has(call, "shared")])
+    shared = _shared(database, [claim.id for claim in chosen if _has(claim, "shared")])
     results = _results(database, [*calls.values(), *shared.values()])
-    failures = _failures(database, [pk for pk, call in calls.items() if _has(call, "failure")])
+    failures = _failures(database, [claim.id for claim in chosen if _has(claim, "failure")])
     done: dict[UUID, Claim] = {}
     wrong: dict[UUID, BadReference] = {}
     for claim in chosen:
@@ -201,9 +200,10 @@ def _steps(value: Any) -> Iterable[str]:
             yield from _steps(rest[0])
 
 
-def _has(call: Any, kind: str) -> bool:
-    """Tell whether there is a reference of this kind in stored arguments."""
-    return f'"{MARK}":["{kind}"]' in json.dumps(call, separators=(",", ":"))
+def _has(claim: Claim, kind: str) -> bool:
+    """Tell whether there is a reference of this kind in stored arguments, as dumps() writes it."""
+    mark = f'{{"{MARK}":["{kind}"]}}'
+    return mark in claim.args or mark in claim.kwargs
 
 
 def _shared(database: str, ids: Sequence[UUID]) -> dict[UUID, Any]:
