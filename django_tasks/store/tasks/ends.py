@@ -53,20 +53,18 @@ def write(
     return changed
 
 
-def carry_on(
-    database: str, ended: dict[UUID, Ended], *, waves: int = joins.WAVES, waits: bool = True
-) -> None:
+def carry_on(database: str, ended: dict[UUID, Ended], *, waits: bool = True) -> None:
     """
     Count the ends of steps where others wait for them, and release or cancel these.
 
-    In the transaction that ended them. What is cancelled ends in its turn, `waves` times; what is
-    left then is done by keepers, see finish_decided().
+    In the transaction that ended them. What is cancelled ends in its turn, joins.WAVES times; what
+    is left then is done by keepers, see finish_decided().
     """
-    for wave in range(waves):
+    for wave in range(joins.WAVES):
         if not ended:
             return
-        outcome = joins.count(database, ended, carries_out=wave + 1 < waves, waits=waits)
-        tell_of_released(database, outcome)
+        outcome = joins.count(database, ended, carries_out=wave + 1 < joins.WAVES, waits=waits)
+        _release(database, outcome)
         ended = _cancel(database, outcome)
 
 
@@ -89,13 +87,13 @@ def _finish_chunk(database: str) -> bool:
         outcome = joins.decided(database)
         if outcome is None:
             return False
-        tell_of_released(database, outcome)
+        _release(database, outcome)
         carry_on(database, _cancel(database, outcome))
         return bool(outcome.released or outcome.cancelled)
 
 
-def tell_of_released(database: str, outcome: joins.Outcome) -> None:
-    """Write what joins release, and tell of what is ready."""
+def _release(database: str, outcome: joins.Outcome) -> None:
+    """Write what joins release, and have it found."""
     if not outcome.released:
         return
     connection = connections[database]

@@ -171,9 +171,8 @@ def _carry_out(database: str, found: Sequence[WorkflowJoin]) -> Outcome:
             status = Status.SCHEDULED if step.delay > 0 else Status.READY
             outcome.released.append(Change(step.id, step.claims, status, max(step.delay, 0.0)))
         elif join.state == JoinState.CANCELLING:
-            reason = reasons.get(join.pk, _TOO_MANY)
-            cancelled = Cancelled(step, reason, Ended(How.BADLY, join.failed_step))
-            outcome.cancelled.append(cancelled)
+            ended = Ended(How.BADLY, join.failed_step)
+            outcome.cancelled.append(Cancelled(step, reasons[join.pk], ended))
         else:
             outcome.cancelled.append(Cancelled(step, _NOTHING_FAILED, Ended(How.SKIPPED)))
     for join in joins.values():
@@ -182,7 +181,6 @@ def _carry_out(database: str, found: Sequence[WorkflowJoin]) -> Outcome:
     return outcome
 
 
-_TOO_MANY = "Too many of the steps that it needs did not succeed."
 _NOTHING_FAILED = "Nothing failed that this step is for."
 
 
@@ -238,15 +236,11 @@ def _delay(delay: float | None, run_after: datetime | None, now: datetime | None
 
 def _reasons(database: str, joins: Iterable[WorkflowJoin]) -> dict[UUID, str]:
     """Return why the steps at joins that cancel do not run."""
-    failed = {
-        join.pk: join.failed_step
-        for join in joins
-        if join.state == JoinState.CANCELLING and join.failed_step is not None
-    }
+    failed = {join.pk: join.failed_step for join in joins if join.state == JoinState.CANCELLING}
     if not failed:
         return {}
-    steps = WorkflowStep.objects.using(database).filter(pk__in=failed.values())
-    names = dict(steps.values_list("pk", "name"))
+    steps = WorkflowStep.objects.using(database).filter(pk__in=set(failed.values()))
+    names: dict[UUID | None, str] = dict(steps.values_list("pk", "name"))
     return {
         pk: f"Step {names.get(step, str(step))!r}, which it needs, did not succeed."
         for pk, step in failed.items()
