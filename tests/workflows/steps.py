@@ -4,6 +4,7 @@ from django_tasks.models import TaskAttempt, TaskRecord, WorkflowJoin, WorkflowS
 from django_tasks.statuses import Status
 from django_tasks.store.workflows.create import enqueue_plan
 from django_tasks.workflows.plan import Gather, JoinKind, JoinPlan, Plan, Ref, StepPlan
+from django_tasks.workflows.starting import backend_of
 from tests import tasks
 
 DATABASE = "default"
@@ -45,7 +46,7 @@ def chord(members=3, failing=(), allow_failures=0):
 
 
 def start(workflow):
-    return enqueue_plan(workflow)
+    return enqueue_plan(workflow, backend_of(workflow))
 
 
 def statuses(handle):

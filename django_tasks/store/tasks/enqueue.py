@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, NoReturn, overload
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from ..values import NewRow, NewRows
 from . import policy
 
 #: Columns that the rows of one enqueue_many() share.
-SHARED = (
+_SHARED = (
     "task_path",
     "queue_name",
     "priority",
@@ -35,7 +36,7 @@ SHARED = (
     "expires_at",
     "enqueued_at",
 )
-RUN_AFTER = SHARED.index("run_after")
+_RUN_AFTER = _SHARED.index("run_after")
 CHUNK = 1000
 
 
@@ -67,7 +68,7 @@ class NewTask:
         return self.run_after is None or self.run_after <= self.moment
 
     def shared_values(self, connection: BaseDatabaseWrapper) -> tuple[Any, ...]:
-        """Return the values of `SHARED` as the database's driver takes them."""
+        """Return the values of `_SHARED` as the database's driver takes them."""
         adapt = connection.ops.adapt_datetimefield_value
         task = self.task
         return (
@@ -88,9 +89,9 @@ class NewTask:
         given = [i for i, value in enumerate(shared) if value is not None]
         policies = policy.of(self.task)
         return NewRow(
-            columns=("id", "args", "kwargs", *[SHARED[i] for i in given], *policies),
+            columns=("id", "args", "kwargs", *[_SHARED[i] for i in given], *policies),
             values=(task_id, args, kwargs, *[shared[i] for i in given], *policies.values()),
-            run_after=shared[RUN_AFTER],
+            run_after=shared[_RUN_AFTER],
             queue_name=self.task.queue_name,
         )
 
@@ -177,18 +178,25 @@ def insert_chunks(
     own: Sequence[tuple[UUID, str, str]],
     *,
     wake: bool,
+    further: Mapping[str, Any] = MappingProxyType({}),
+    waits: bool = False,
 ) -> None:
-    """Insert so many rows by one statement per `CHUNK`."""
+    """
+    Insert so many rows by one statement per `CHUNK`.
+
+    `further`: columns that all of them have set, and their values. `waits`: WAITING for others.
+    """
     dialect = dialects.dialect_for(connection)
     shared = new.shared_values(connection)
-    policies = policy.of(new.task)
+    columns = {**policy.of(new.task), **further}
     for start in range(0, len(own), CHUNK):
         rows = NewRows(
-            columns=(*SHARED, *policies),
-            shared=(*shared, *policies.values()),
+            columns=(*_SHARED, *columns),
+            shared=(*shared, *columns.values()),
             own=own[start : start + CHUNK],
-            run_after=shared[RUN_AFTER],
+            run_after=shared[_RUN_AFTER],
             queue_name=new.task.queue_name,
+            waits=waits,
         )
         dialect.insert_many(connection, rows, wake and new.run_after is None)
 

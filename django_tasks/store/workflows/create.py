@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -23,10 +24,10 @@ from ...models.workflows import JoinKind
 from ...serializers import dumps
 from ...statuses import Status
 from ...workflows.plan import Gather, JoinPlan, Plan, StepPlan, required_steps
-from .. import dialects
-from ..tasks import enqueue, policy, publishing
+from ..dialects import DatabaseNow
+from ..tasks import enqueue, publishing
 from ..tasks.ready import notify_ready
-from ..values import Hook, NewRows
+from ..values import Hook
 from . import references
 from .handle import WorkflowResult
 
@@ -43,22 +44,49 @@ class _Row(NamedTuple):
     own: tuple[UUID, str, str]
 
 
-def enqueue_plan(plan: Plan, alias: str | None = None) -> WorkflowResult:
+class _Prepared(NamedTuple):
+    """A workflow, about to be stored."""
+
+    database: str
+    record: WorkflowRecord
+    plan: Plan
+    rows: Sequence[_Row]
+    #: See _shared().
+    shared: Mapping[int | None, Gather]
+
+
+def enqueue_plan(plan: Plan, alias: str) -> WorkflowResult:
     """
     Store a workflow in the caller's transaction; return its handle at once.
 
-    `alias`: of the backend that it belongs to; None: that of its first step. Raise InvalidTask or
-    what the backends of its steps raise, with the name of the step, before anything is stored.
+    `alias`: of the backend of its steps. Raise InvalidTask or what the backend raises, with the
+    name of the step, before anything is stored.
     """
-    backend: Any = task_backends[alias or _alias_of(plan)]
+    return _store(_prepare(plan, alias))
+
+
+def enqueue_plan_on_commit(plan: Plan, alias: str, *, using: str) -> None:
+    """
+    Store a workflow when the transaction on `using` commits; at once if that is where it is stored.
+
+    For work in another database than that of the tasks. What is wrong is raised now.
+    """
+    prepared = _prepare(plan, alias)
+    if prepared.database == using:
+        _store(prepared)
+    else:
+        transaction.on_commit(partial(_store, prepared), using=using)
+
+
+def _prepare(plan: Plan, alias: str) -> _Prepared:
+    backend: Any = task_backends[alias]
     if not getattr(backend, "stores_rows", False):
         raise InvalidTask(
             f"Workflow {plan.name!r}: the backend {backend.alias!r} stores no tasks in the"
             " database, which workflows need. Enqueue with a backend that does, or use call()."
         )
-    database: str = backend.database
     step_ids = [ids.uuid7() for _ in plan.steps]
-    rows = _rows(plan, step_ids, database)
+    shared = _shared(plan)
     record = WorkflowRecord(
         name=plan.name[:255],
         backend=backend.alias,
@@ -68,27 +96,13 @@ def enqueue_plan(plan: Plan, alias: str | None = None) -> WorkflowResult:
         size=len(plan.steps),
         enqueued_at=datetime.now(UTC),
     )
-    with transaction.atomic(using=database, savepoint=False):
-        _insert(database, record, plan, rows)
-    return WorkflowResult(database, record)
+    return _Prepared(backend.database, record, plan, _rows(plan, backend, step_ids, shared), shared)
 
 
-def enqueue_plan_on_commit(plan: Plan, alias: str | None = None, *, using: str) -> None:
-    """
-    Store a workflow when the transaction on `using` commits; at once if that is where it is stored.
-
-    For work in another database than that of the tasks. What is wrong is raised now.
-    """
-    backend: Any = task_backends[alias or _alias_of(plan)]
-    if getattr(backend, "database", None) == using:
-        enqueue_plan(plan, alias)
-        return
-    _rows(plan, [ids.uuid7() for _ in plan.steps], backend.database)
-    transaction.on_commit(lambda: enqueue_plan(plan, alias), using=using)
-
-
-def _alias_of(plan: Plan) -> str:
-    return plan.steps[0].task.backend if plan.steps else "default"
+def _store(prepared: _Prepared) -> WorkflowResult:
+    with transaction.atomic(using=prepared.database, savepoint=False):
+        _insert(prepared)
+    return WorkflowResult(prepared.database, prepared.record)
 
 
 def _metadata(plan: Plan) -> str | None:
@@ -97,21 +111,23 @@ def _metadata(plan: Plan) -> str | None:
     return dumps(plan.metadata, "metadata", app_settings.MAX_ARGS_BYTES)
 
 
-def _rows(plan: Plan, step_ids: Sequence[UUID], database: str) -> list[_Row]:
+def _rows(
+    plan: Plan, backend: Any, step_ids: Sequence[UUID], shared: Mapping[int | None, Gather]
+) -> list[_Row]:
     """Return the tasks of all steps; raise before any of them is stored."""
     made: dict[int, enqueue.NewTask] = {}
-    shared = _shared(plan)
     checked: set[int] = set()
     rows = []
     for step, task_id in zip(plan.steps, step_ids, strict=True):
         try:
             if id(step.task) not in made:
-                made[id(step.task)] = _new(step.task, database)
+                made[id(step.task)] = backend.prepare(step.task)
             _check_references(plan, step, checked)
-            new = made[id(step.task)]
-            rows.append(_row(step, task_id, new, step_ids, shared.get(step.waits_for)))
+            own, has_references = _own(step, task_id, backend, step_ids, shared)
         except (TypeError, ValueError, InvalidTask) as error:
             raise type(error)(f"Step {step.name!r}: {error}") from None
+        hooks = Hook.STEP | Hook.REFERENCES if has_references else Hook.STEP
+        rows.append(_Row(made[id(step.task)], hooks, step.waits_for is not None, own))
     return rows
 
 
@@ -124,17 +140,6 @@ def _check_references(plan: Plan, step: StepPlan, checked: set[int]) -> None:
                 f" {plan.steps[number].task.module_path} keeps no result: it has"
                 " ignore_result=True."
             )
-
-
-def _new(task: Any, database: str) -> enqueue.NewTask:
-    backend = task.get_backend()
-    if getattr(backend, "database", None) != database:
-        raise InvalidTask(
-            f"{task.module_path} belongs to the backend {task.backend!r}, which does not store its"
-            f" tasks in the database {database!r} of this workflow. All steps share one."
-        )
-    new: enqueue.NewTask = backend.prepare(task)
-    return new
 
 
 def _shared(plan: Plan) -> dict[int | None, Gather]:
@@ -150,34 +155,33 @@ def _shared(plan: Plan) -> dict[int | None, Gather]:
     return shared
 
 
-def _row(
+def _own(
     step: StepPlan,
     task_id: UUID,
-    new: enqueue.NewTask,
+    backend: Any,
     step_ids: Sequence[UUID],
-    shared: Gather | None,
-) -> _Row:
+    shared: Mapping[int | None, Gather],
+) -> tuple[tuple[UUID, str, str], bool]:
+    """Return the id and the arguments of a step, and whether references are among these."""
     if step.task.task_id is not None:
         raise InvalidTask("task_id is of one task; steps of workflows have ids of their own.")
     checker_of(step.task.func, step.task.takes_context).check(step.args, step.kwargs)
-    args, has_args = references.encoded(list(step.args), step_ids, shared)
-    kwargs, has_kwargs = references.encoded(dict(step.kwargs), step_ids, shared)
-    serializer = codecs.serializer_of(step.task.backend)
-    if serializer is not None:  # what is plain already, as references, it leaves as it is
-        args, kwargs = codecs.encoded(serializer, args, kwargs)
-    hooks = Hook.STEP
+    its_list = shared.get(step.waits_for)
+    args, has_args = references.encoded(list(step.args), step_ids, its_list)
+    kwargs, has_kwargs = references.encoded(dict(step.kwargs), step_ids, its_list)
+    if backend.serializer is not None:  # what is plain already, as references, it leaves as it is
+        args, kwargs = codecs.encoded(backend.serializer, args, kwargs)
     limit = app_settings.MAX_ARGS_BYTES
-    if has_args or has_kwargs:
-        hooks |= Hook.REFERENCES
-        limit = max(limit, references.MOST_BYTES)  # lists of results are as long as their groups
+    if has_args or has_kwargs:  # lists of results are as long as their groups
+        limit = max(limit, references.MOST_BYTES)
     args_text = dumps(args, "args", limit)
     own = (task_id, args_text, dumps(kwargs, "kwargs", limit - len(args_text)))
-    return _Row(new, hooks, step.waits_for is not None, own)
+    return own, has_args or has_kwargs
 
 
-def _insert(database: str, record: WorkflowRecord, plan: Plan, rows: Sequence[_Row]) -> None:
+def _insert(prepared: _Prepared) -> None:
+    database, record, plan, rows, shared = prepared
     record.save(using=database, force_insert=True)
-    shared = _shared(plan)
     step_ids = [row.own[0] for row in rows]
     made = [_join(record, join, shared.get(n), step_ids) for n, join in enumerate(plan.joins)]
     end = _end(record, plan)
@@ -192,7 +196,7 @@ def _insert(database: str, record: WorkflowRecord, plan: Plan, rows: Sequence[_R
     _create(database, WorkflowEdge, _edges(plan, steps, made, end))
     if not plan.steps:
         WorkflowRecord.objects.using(database).filter(pk=record.pk).update(
-            status=Status.SUCCESSFUL, finished_at=dialects.DatabaseNow()
+            status=Status.SUCCESSFUL, finished_at=DatabaseNow()
         )
         record.refresh_from_db(using=database)
         return
@@ -259,24 +263,13 @@ def _insert_tasks(database: str, rows: Iterable[_Row]) -> None:
     alike: Mapping[tuple[int, Hook, bool], list[_Row]] = defaultdict(list)
     for row in rows:
         alike[id(row.new), row.hooks, row.waits].append(row)
-    connection = connections[database]
-    dialect = dialects.dialect_for(connection)
     for (_, hooks, waits), group in alike.items():
-        new = group[0].new
-        # Kept as long as the workflow is: whoever prunes that deletes its steps.
-        own = {**policy.of(new.task), "result_ttl": LONGEST, "hooks": int(hooks)}
-        shared = new.shared_values(connection)
-        columns = (*enqueue.SHARED, *own)
-        for start in range(0, len(group), CHUNK):
-            dialect.insert_many(
-                connection,
-                NewRows(
-                    columns=columns,
-                    shared=(*shared, *own.values()),
-                    own=[row.own for row in group[start : start + CHUNK]],
-                    run_after=shared[enqueue.RUN_AFTER],
-                    queue_name=new.task.queue_name,
-                    waits=waits,
-                ),
-                False,
-            )
+        enqueue.insert_chunks(
+            connections[database],
+            group[0].new,
+            [row.own for row in group],
+            wake=False,
+            # Kept as long as the workflow is: whoever prunes that deletes its steps.
+            further={"result_ttl": LONGEST, "hooks": int(hooks)},
+            waits=waits,
+        )
