@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from . import registry
 from .protocols import AnyTask
 from .signatures import checker_of
+from .startable import Startable
 
 R = TypeVar("R")
 S = TypeVar("S")
@@ -31,7 +32,7 @@ OPTIONS = (
 )
 
 
-class Canvas(Generic[R]):
+class Canvas(Startable[R]):
     """What can be a member of a chain, a group or a chord; R is the type of its value."""
 
     __slots__ = ()
@@ -58,41 +59,6 @@ class Canvas(Generic[R]):
         from . import canvas_data
 
         return canvas_data.from_data(data)
-
-    def enqueue(self) -> Any:
-        """
-        Store all steps in the caller's transaction, and return the WorkflowResult at once.
-
-        Raise TypeError or ValueError, which names the step, for arguments that do not fit its
-        task or that JSON does not have; InvalidTask for a wrong option.
-        """
-        from ..workflows import starting
-
-        return starting.enqueue(self)
-
-    async def aenqueue(self) -> Any:
-        """See enqueue()."""
-        from ..workflows import starting
-
-        return await starting.aenqueue(self)
-
-    def enqueue_on_commit(self, *, using: str = "default") -> Any:
-        """Enqueue when the transaction on the database `using` commits; see enqueue()."""
-        from ..workflows import starting
-
-        return starting.enqueue_on_commit(self, using)
-
-    def call(self) -> R:
-        """
-        Run all steps here and now, in order, and return the value.
-
-        Without retries, time limits or a database. Raise what the first failing step raised, after
-        the on_failure steps.
-        """
-        from ..workflows import starting
-
-        value: R = starting.call(self)
-        return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from .. import serializers
 from ..definitions import canvas
 from ..definitions.canvas import Canvas, Signature, as_callback
 from ..definitions.signatures import checker_of
+from ..definitions.startable import Startable
 from .steps import Step, check_callback, results_in
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ After: TypeAlias = Step[Any] | list[Step[Any]] | tuple[Step[Any], ...] | set[Ste
 LONGEST_NAME = 100
 
 
-class Workflow:
+class Workflow(Startable[dict[str, Any]]):
     """
     A graph of tasks, which is enqueued as a whole.
 
@@ -56,41 +57,6 @@ class Workflow:
     def __repr__(self) -> str:
         """Show the name."""
         return f"<Workflow {self.name!r}>"
-
-    def enqueue(self) -> Any:
-        """
-        Store all steps in the caller's transaction, and return the WorkflowResult at once.
-
-        Raise TypeError or ValueError, which names the step, for arguments that do not fit its
-        task or that JSON does not have; InvalidTask for a wrong option.
-        """
-        from . import starting
-
-        return starting.enqueue(self)
-
-    async def aenqueue(self) -> Any:
-        """See enqueue()."""
-        from . import starting
-
-        return await starting.aenqueue(self)
-
-    def enqueue_on_commit(self, *, using: str = "default") -> Any:
-        """Enqueue when the transaction on the database `using` commits; see enqueue()."""
-        from . import starting
-
-        return starting.enqueue_on_commit(self, using)
-
-    def call(self) -> dict[str, Any]:
-        """
-        Run all steps here and now, in order, and return their values by name.
-
-        Without retries, time limits or a database. Raise what the first failing step raised, when
-        the others are through, unless that was allowed.
-        """
-        from . import starting
-
-        value: dict[str, Any] = starting.call(self)
-        return value
 
     if TYPE_CHECKING:
         # A ParamSpec leaves no room for options. So a call without options is checked in full, and

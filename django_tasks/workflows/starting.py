@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import sync_to_async
 
 from ..definitions.canvas import Canvas
+from ..definitions.startable import Startable
 from ..dep14.base import DEFAULT_TASK_BACKEND_ALIAS
 from ..dep14.handler import task_backends
 from . import inline
@@ -17,29 +18,30 @@ from .plan import Plan
 if TYPE_CHECKING:
     from ..store.workflows.handle import WorkflowResult
 
-Startable = Canvas[Any] | Workflow
 
-
-def plan_of(content: Startable) -> Plan:
+def plan_of(content: Startable[Any]) -> Plan:
     """Return the plan of a canvas or a workflow; see `compiler`."""
-    return compile_workflow(content) if isinstance(content, Workflow) else compile_canvas(content)
+    if isinstance(content, Workflow):
+        return compile_workflow(content)
+    assert isinstance(content, Canvas)  # there is nothing else
+    return compile_canvas(content)
 
 
-def enqueue(content: Startable) -> Any:
-    """See Canvas.enqueue()."""
+def enqueue(content: Startable[Any]) -> Any:
+    """See Startable.enqueue()."""
     from ..store.workflows.create import enqueue_plan
 
     plan = plan_of(content)
     return enqueue_plan(plan, backend_of(plan))
 
 
-async def aenqueue(content: Startable) -> Any:
-    """See Canvas.enqueue()."""
+async def aenqueue(content: Startable[Any]) -> Any:
+    """See Startable.enqueue()."""
     return await sync_to_async(enqueue, thread_sensitive=True)(content)
 
 
-def enqueue_on_commit(content: Startable, using: str) -> Any:
-    """See Canvas.enqueue_on_commit()."""
+def enqueue_on_commit(content: Startable[Any], using: str) -> Any:
+    """See Startable.enqueue_on_commit()."""
     from ..store.workflows.create import enqueue_plan_on_commit
 
     plan = plan_of(content)
@@ -59,8 +61,8 @@ def get_workflow(workflow_id: str, backend: str = DEFAULT_TASK_BACKEND_ALIAS) ->
     return WorkflowResult.load(chosen.database, workflow_id)
 
 
-def call(content: Startable) -> Any:
-    """See Canvas.call()."""
+def call(content: Startable[Any]) -> Any:
+    """See Startable.call()."""
     return inline.run(plan_of(content))
 
 
