@@ -159,12 +159,5 @@ def report_of(handle: WorkflowResult) -> WorkflowReport:
     record = WorkflowRecord.objects.using(database).get(pk=handle.id)
     now = database_now(database)
     graph = graph_of(database, record) if record.size <= MOST_STEPS else None
-    found = reasons(
-        database,
-        record,
-        statuses=graph.statuses if graph else {},
-        firsts=graph.firsts if graph else {},
-        decided=graph.decided if graph else 0,
-        now=now,
-    )
+    found = reasons(database, record, graph, now)
     return WorkflowReport(handle=handle, record=record, now=now, reasons=found, graph=graph)

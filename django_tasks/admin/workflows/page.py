@@ -193,7 +193,7 @@ class WorkflowPage(WorkflowFields):
             "progress": progress_bar(_done(record, graph), record.size),
             "buttons": self._buttons(request, record, graph.statuses if graph else {}),
             "tools": [(self.address("history", record.pk), _("History"))],
-            "reasons": _reasons(database, record, graph, now),
+            "reasons": reasons(database, record, graph, now),
             "may_see": may_see,
             "payload": payload,
             "hides_payload": bool(payload) and None in known,
@@ -206,17 +206,6 @@ class WorkflowPage(WorkflowFields):
     def task_url(self, task_id: Any) -> str:
         """Return the address of a task's page; empty if this site has none."""
         return self.page_of(TaskRecord, task_id)
-
-
-def _reasons(database: str, record: WorkflowRecord, graph: Graph | None, now: datetime) -> Any:
-    return reasons(
-        database,
-        record,
-        statuses=graph.statuses if graph else {},
-        firsts=graph.firsts if graph else {},
-        decided=graph.decided if graph else 0,
-        now=now,
-    )
 
 
 def _done(record: WorkflowRecord, graph: Graph | None) -> int | None:

@@ -13,26 +13,23 @@ from ...models import TaskRecord, WorkflowRecord, WorkflowStep
 from ...statuses import Status
 from ..diagnosis import Reason, diagnose
 from ..durations import when
+from .graph import Graph
 
 #: A workflow goes on when these do; the first that there is says why it does not.
 _MOVING = (Status.RUNNING, Status.READY, Status.SCHEDULED)
 
 
 def reasons(
-    database: str,
-    record: WorkflowRecord,
-    *,
-    statuses: Mapping[str, int],
-    firsts: Mapping[str, int],
-    decided: int,
-    now: datetime,
+    database: str, record: WorkflowRecord, graph: Graph | None, now: datetime
 ) -> Sequence[Reason]:
     """
     Return at least one reason, the most important first.
 
-    `statuses`: how many steps are in which; `firsts`: the place of the first of them; `decided`:
-    joins that are decided and not carried out.
+    `graph`: what is known of its steps; None: they were too many to read.
     """
+    statuses: Mapping[str, int] = graph.statuses if graph else {}
+    firsts: Mapping[str, int] = graph.firsts if graph else {}
+    decided = graph.decided if graph else 0
     failed = ""
     if Status.FAILED in firsts:
         _task_id, failed = _step_at(database, record, firsts[Status.FAILED])
