@@ -7,16 +7,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
-from django.utils.decorators import method_decorator
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.views.decorators.csrf import csrf_protect
-from django.views.decorators.http import require_safe
 
 from ... import ids
 from ...models import Schedule, ScheduleRun, TaskRecord, WorkerRecord
@@ -26,88 +19,34 @@ from ...monitoring.reading import database_now
 from ...statuses import FINAL_STATUSES, PENDING_STATUSES, Status
 from ...store.tasks.interventions import CANCELLABLE, REQUEUABLE
 from .. import formats
+from ..live_page import Deeds, LivePage
 from . import timeline
 from .actions import TaskActions
 from .fields import Workers
 from .timeline import Step
 from .workflow import workflow_facts
 
-TEMPLATES = "admin/django_tasks/taskrecord"
 #: Seconds after which the page of an unfinished task asks again: at the least, and at the most
 #: while the task is not due.
 PAUSE, LONGEST_PAUSE = 2, 30
 
 
-class TaskPage(TaskActions):
+class TaskPage(LivePage, TaskActions):
     """Answers what a task did and why it does not run, and renews itself until it has finished."""
 
-    change_form_template = f"{TEMPLATES}/change_form.html"
-
-    class Media:
-        css = {"all": ["django_tasks/task-page.css"]}
-        js = ["django_tasks/task-page.js"]
-
-    def has_payload_permission(self, request: HttpRequest) -> bool:
-        """Tell whether the user may see arguments, results, and texts that may quote them."""
-        return request.user.has_perm("django_tasks.view_payload")
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Return none: the page has a layout of its own."""
-        return ()
-
-    # --- views ------------------------------------------------------------------------------------
-
-    def get_urls(self) -> list[URLPattern]:
-        wrapped = self.admin_site.admin_view(require_safe(self.live_view))
-        own = path("<path:object_id>/live/", wrapped, name="django_tasks_taskrecord_live")
-        return [own, *super().get_urls()]
-
-    def render_change_form(
-        self, request: HttpRequest, context: Any, *args: Any, obj: Any = None, **kwargs: Any
-    ) -> HttpResponse:
-        assert obj is not None  # nobody can add one
-        context |= self._page(request, obj)
-        context |= {"title": obj.task_path.rpartition(".")[2] or obj.task_path, "subtitle": None}
-        return super().render_change_form(request, context, *args, obj=obj, **kwargs)  # type: ignore[misc]
-
-    def live_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Return what changes on the page, as markup; Retry-After while more is to come."""
-        record: TaskRecord | None = self.get_object(request, unquote(object_id))
-        if not self.has_view_permission(request, record):
-            raise PermissionDenied
-        if record is None:
-            raise Http404
-        request.current_app = self.admin_site.name
-        page = self._page(request, record)
-        response = TemplateResponse(request, f"{TEMPLATES}/live.html", page)
-        if page["pause"]:
-            response.headers["Retry-After"] = str(page["pause"])
-        return response
+    live_template = "admin/django_tasks/taskrecord/live.html"
 
     # --- the same actions as in the list, as buttons ----------------------------------------------
 
-    @method_decorator(csrf_protect)
-    def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
-    ) -> Any:
-        if request.method == "POST" and object_id is not None:
-            for name, (is_allowed, action) in self._deeds().items():
-                if name in request.POST:
-                    return self._press(request, object_id, is_allowed, action)
-        return super().changeform_view(request, object_id, *args, **kwargs)
-
-    def _deeds(self) -> dict[str, tuple[Callable[..., bool], Callable[..., Any]]]:
+    def _deeds(self) -> Deeds:
         return {
             "_requeue": (self.has_requeue_permission, self.run_again),
             "_run_now": (self.has_requeue_permission, self.run_now),
             "_cancel": (self.has_cancel_permission, self.cancel),
         }
 
-    def _press(self, request: HttpRequest, object_id: str, is_allowed: Any, action: Any) -> Any:
-        if not (self.has_view_permission(request) and is_allowed(request)):
-            raise PermissionDenied
-        task_id = ids.parse(unquote(object_id))
-        response = action(request, self.get_queryset(request).filter(pk=task_id))
+    def _press(self, request: HttpRequest, pk: str, deed: Callable[..., Any]) -> HttpResponse:
+        response = deed(request, self.get_queryset(request).filter(pk=ids.parse(pk)))
         return response or HttpResponseRedirect(request.get_full_path())
 
     def _buttons(self, request: HttpRequest, record: TaskRecord) -> list[tuple[str, str]]:
@@ -119,11 +58,7 @@ class TaskPage(TaskActions):
             "_requeue": (status in (*REQUEUABLE, Status.SUCCESSFUL), _("Run again")),
             "_cancel": (status in CANCELLABLE and not is_stopping, _("Cancel task")),
         }
-        return [
-            (name, title)
-            for name, (makes_sense, title) in buttons.items()
-            if makes_sense and self._deeds()[name][0](request)
-        ]
+        return list(self._offered(request, buttons))
 
     def _tools(self, request: HttpRequest, record: TaskRecord) -> list[tuple[str, str]]:
         """Return the addresses and titles of the pages beside this one."""
@@ -133,6 +68,9 @@ class TaskPage(TaskActions):
         return tools
 
     # --- what is shown ----------------------------------------------------------------------------
+
+    def _title(self, record: TaskRecord) -> str:
+        return record.task_path.rpartition(".")[2] or record.task_path
 
     def _page(self, request: HttpRequest, record: TaskRecord) -> dict[str, Any]:
         """Return all that the templates show, in a bounded number of queries."""

@@ -7,17 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
-from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.csrf import csrf_protect
-from django.views.decorators.http import require_safe
 
 from ... import ids
 from ...models import TaskRecord, WorkflowRecord
@@ -27,11 +20,11 @@ from ...monitoring.workflows.reasons import reasons
 from ...statuses import FINAL_STATUSES, Status
 from ...store.workflows.handle import WorkflowResult
 from .. import formats
+from ..live_page import Deeds, LivePage
 from .fields import WorkflowFields, progress_bar
 from .payload import known_tasks, payload_of
 from .sections import Chosen, graph_section, steps_section
 
-TEMPLATES = "admin/django_tasks/workflowrecord"
 #: Seconds after which the page of an unfinished workflow asks again, for small ones and for the
 #: largest: one of many steps takes longer to read.
 PAUSE, LONGEST_PAUSE = 2, 30
@@ -39,20 +32,15 @@ PAUSE, LONGEST_PAUSE = 2, 30
 STEPS_PER_SECOND = 2_000
 
 
-class WorkflowPage(WorkflowFields):
+class WorkflowPage(LivePage, WorkflowFields):
     """Answers how far a workflow is and why, and renews itself until it has finished."""
 
-    change_form_template = f"{TEMPLATES}/change_form.html"
+    live_template = "admin/django_tasks/workflowrecord/live.html"
 
     class Media:
-        css = {"all": ["django_tasks/task-page.css", "django_tasks/workflow-page.css"]}
-        js = ["django_tasks/task-page.js"]
+        css = {"all": ["django_tasks/workflow-page.css"]}
 
     # --- who may ----------------------------------------------------------------------------------
-
-    def has_payload_permission(self, request: HttpRequest) -> bool:
-        """Tell whether the user may see the value and the metadata."""
-        return request.user.has_perm("django_tasks.view_payload")
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         """Tell whether the user may run steps again."""
@@ -62,62 +50,16 @@ class WorkflowPage(WorkflowFields):
         """Tell whether the user may cancel steps."""
         return request.user.has_perm("django_tasks.cancel_taskrecord")
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Return none: the page has a layout of its own."""
-        return ()
-
-    # --- views ------------------------------------------------------------------------------------
-
-    def get_urls(self) -> list[URLPattern]:
-        wrapped = self.admin_site.admin_view(require_safe(self.live_view))
-        own = path("<path:object_id>/live/", wrapped, name="django_tasks_workflowrecord_live")
-        return [own, *super().get_urls()]
-
-    def render_change_form(
-        self, request: HttpRequest, context: Any, *args: Any, obj: Any = None, **kwargs: Any
-    ) -> HttpResponse:
-        assert obj is not None  # nobody can add one
-        context |= self._page(request, obj)
-        context |= {"title": obj.name or str(obj.pk), "subtitle": None}
-        return super().render_change_form(request, context, *args, obj=obj, **kwargs)  # type: ignore[misc]
-
-    def live_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Return what changes on the page, as markup; Retry-After while more is to come."""
-        record: WorkflowRecord | None = self.get_object(request, unquote(object_id))
-        if not self.has_view_permission(request, record):
-            raise PermissionDenied
-        if record is None:
-            raise Http404
-        request.current_app = self.admin_site.name
-        page = self._page(request, record)
-        response = TemplateResponse(request, f"{TEMPLATES}/live.html", page)
-        if page["pause"]:
-            response.headers["Retry-After"] = str(page["pause"])
-        return response
-
     # --- buttons ----------------------------------------------------------------------------------
 
-    @method_decorator(csrf_protect)
-    def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
-    ) -> Any:
-        if request.method == "POST" and object_id is not None:
-            for name, (is_allowed, deed) in self._deeds().items():
-                if name in request.POST:
-                    return self._press(request, object_id, is_allowed, deed)
-        return super().changeform_view(request, object_id, *args, **kwargs)
-
-    def _deeds(self) -> dict[str, tuple[Callable[..., bool], Callable[..., None]]]:
+    def _deeds(self) -> Deeds:
         return {
             "_cancel": (self.has_cancel_permission, self._cancel),
             "_retry": (self.has_retry_permission, self._retry),
         }
 
-    def _press(self, request: HttpRequest, object_id: str, is_allowed: Any, deed: Any) -> Any:
-        if not (self.has_view_permission(request) and is_allowed(request)):
-            raise PermissionDenied
-        workflow_id = ids.parse(unquote(object_id))
-        record = self.get_queryset(request).filter(pk=workflow_id).first()
+    def _press(self, request: HttpRequest, pk: str, deed: Callable[..., Any]) -> HttpResponse:
+        record = self.get_queryset(request).filter(pk=ids.parse(pk)).first()
         if record is None:
             raise Http404
         deed(request, record)
@@ -165,13 +107,12 @@ class WorkflowPage(WorkflowFields):
             "_retry": (may_retry, _("Retry")),
             "_cancel": (is_open and record.cancelled_at is None, _("Cancel workflow")),
         }
-        return [
-            (name, title)
-            for name, (makes_sense, title) in buttons.items()
-            if makes_sense and self._deeds()[name][0](request)
-        ]
+        return list(self._offered(request, buttons))
 
     # --- what is shown ----------------------------------------------------------------------------
+
+    def _title(self, record: WorkflowRecord) -> str:
+        return record.name or str(record.pk)
 
     def _page(self, request: HttpRequest, record: WorkflowRecord) -> dict[str, Any]:
         """Return all that the templates show, in a bounded number of queries."""
