@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from ...models import TaskRecord
 from ...statuses import FINAL_STATUSES
 from ...store.tasks.interventions import Intervention
+from ..windowed_list import search
 from .filters import (
     EnqueuedFilter,
     MetadataFilter,
@@ -21,7 +22,7 @@ from .filters import (
     TaskFilter,
     UpToFilter,
 )
-from .list import TaskChangeList, search
+from .list import TaskChangeList
 from .page import TaskPage
 
 
@@ -71,7 +72,7 @@ class TaskRecordAdmin(TaskPage):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         """Find ids by how they begin, and tasks by a part of their path."""
-        return search(queryset, search_term.strip()), False
+        return search(queryset, search_term.strip(), "task_path"), False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         is_deletable = obj is None or obj.status in FINAL_STATUSES

@@ -11,7 +11,8 @@ from django.utils.translation import gettext_lazy
 
 from ...models import WorkflowRecord
 from ..tasks.filters import EnqueuedFilter, UpToFilter
-from .list import WorkflowChangeList, WorkflowStatusFilter, search
+from ..windowed_list import search
+from .list import WorkflowChangeList, WorkflowStatusFilter
 from .page import WorkflowPage
 
 
@@ -47,4 +48,4 @@ class WorkflowRecordAdmin(WorkflowPage):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         """Find ids by how they begin, and workflows by a part of their name."""
-        return search(queryset, search_term.strip()), False
+        return search(queryset, search_term.strip(), "name"), False
