@@ -7,17 +7,16 @@ import pytest
 from django.utils import timezone
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
 
 from django_tasks.models import TaskAttempt, TaskRecord
 from django_tasks.statuses import AttemptOutcome, Status
 from tests.browser.conftest import SCREENSHOTS, set_window
+from tests.browser.live_page import is_wide, open_page, text, wait
 from tests.tasks import fail
 from tests.test_admin import make, make_worker, pay
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SECONDS = 60
 TRACEBACK = """Traceback (most recent call last):
   File "/srv/shop/orders/tasks.py", line 41, in fail
     raise ValueError(message)
@@ -34,27 +33,11 @@ KILLED = (
 def opened(admin, server):
     """Return a function that opens the page of a task, and marks it: a reload would lose it."""
 
-    def open_page(record):
-        admin.get(f"{server.url}/admin/django_tasks/taskrecord/{record.pk}/change/")
-        admin.execute_script("window.isTheSame = true")
-        return admin
+    def open_row(record):
+        url = f"{server.url}/admin/django_tasks/taskrecord/{record.pk}/change/"
+        return open_page(admin, url)
 
-    return open_page
-
-
-def wait(page, condition):
-    return WebDriverWait(page, SECONDS, poll_frequency=0.05).until(lambda _: condition())
-
-
-def text(page, selector="#task-page"):
-    return page.find_element(By.CSS_SELECTOR, selector).text
-
-
-def is_wide(page):
-    """Tell whether the page is wider than its window."""
-    return page.execute_script(
-        "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
-    )
+    return open_row
 
 
 def eventful():

@@ -3,7 +3,6 @@
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
 
 from django_tasks.models import TaskRecord
 from django_tasks.statuses import Status
@@ -11,38 +10,21 @@ from django_tasks.testing import run_pending_tasks
 from django_tasks.workflows import Workflow, chain, chord, group
 from tests import tasks
 from tests.browser.conftest import set_window
+from tests.browser.live_page import is_wide, open_page, text, wait
 from tests.control_room.workflow_rows import set_statuses
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-SECONDS = 60
 
 
 @pytest.fixture
 def opened(admin, server):
     """Return a function that opens the page of a workflow, and marks it: a reload would lose it."""
 
-    def open_page(handle, query=""):
-        admin.get(f"{server.url}/admin/django_tasks/workflowrecord/{handle.id}/change/{query}")
-        admin.execute_script("window.isTheSame = true")
-        return admin
+    def open_row(handle, query=""):
+        url = f"{server.url}/admin/django_tasks/workflowrecord/{handle.id}/change/{query}"
+        return open_page(admin, url)
 
-    return open_page
-
-
-def wait(page, condition):
-    return WebDriverWait(page, SECONDS, poll_frequency=0.05).until(lambda _: condition())
-
-
-def text(page, selector="#task-page"):
-    return page.find_element(By.CSS_SELECTOR, selector).text
-
-
-def is_wide(page):
-    """Tell whether the page is wider than its window."""
-    return page.execute_script(
-        "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
-    )
+    return open_row
 
 
 def titles(page):
