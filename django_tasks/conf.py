@@ -18,6 +18,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
 
 KIB = 1024
 
@@ -205,6 +206,26 @@ def is_missing(module: str) -> bool:
         return f"{module}.".startswith(f"{error.name}.")
     except ValueError:  # no path at all, as ""
         return module not in sys.modules
+
+
+def made(setting: str, path: str) -> Any:
+    """
+    Return the object that a dotted path in a setting leads to; a class is made, without arguments.
+
+    Raise ImproperlyConfigured, which names the setting, if there is none.
+    """
+    try:
+        found = import_string(path)
+    except ImportError as error:
+        raise ImproperlyConfigured(f"{setting}: {path!r} cannot be imported: {error}.") from error
+    if not isinstance(found, type):
+        return found
+    try:
+        return found()
+    except TypeError as error:
+        raise ImproperlyConfigured(
+            f"{setting}: {path!r} is made without arguments: {error}."
+        ) from error
 
 
 class _LazySettings:

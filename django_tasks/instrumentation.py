@@ -19,10 +19,9 @@ from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
-from django.utils.module_loading import import_string
 
 from . import ids
-from .conf import app_settings
+from .conf import app_settings, made
 
 logger = logging.getLogger("django_tasks.instrumentation")
 
@@ -164,17 +163,7 @@ def subscribers() -> tuple[Subscriber, ...]:
 
 def load(path: str) -> Subscriber:
     """Return the subscriber at a dotted path. Raise ImproperlyConfigured if there is none."""
-    try:
-        found: Any = import_string(path)
-    except ImportError as error:
-        raise ImproperlyConfigured(f"{_SETTING}: {path!r} cannot be imported: {error}.") from error
-    if isinstance(found, type):
-        try:
-            found = found()
-        except TypeError as error:
-            raise ImproperlyConfigured(
-                f"{_SETTING}: {path!r} is made without arguments: {error}."
-            ) from error
+    found = made(_SETTING, path)
     if not callable(found):
         raise ImproperlyConfigured(
             f"{_SETTING}: {path!r} is not callable. Name a function of one argument, or a class"

@@ -142,11 +142,7 @@ def _errors(task: AnyTask) -> Iterable[str]:
             "result_ttl must be seconds or a timedelta from 0 on, or None,"
             f" not {task.result_ttl!r}."
         )
-    for what in (*(() if task.path is None else (task.path,)), *task.aliases):
-        if not _is_path(what):
-            yield f"a name must be text of up to 255 characters without spaces, not {what!r}."
-    if not _are_names(task.sensitive):
-        yield f"sensitive must be a tuple of argument names, not {task.sensitive!r}."
+    yield from _name_errors(task)
     task_id: Any = task.task_id
     if task_id is not None and not isinstance(task_id, UUID):
         yield _id_error("task_id", task_id)
@@ -161,6 +157,14 @@ def _errors(task: AnyTask) -> Iterable[str]:
             propagation.metadata_text(metadata, {})
         except (TypeError, ValueError) as error:
             yield str(error)
+
+
+def _name_errors(task: AnyTask) -> Iterable[str]:
+    for what in (*(() if task.path is None else (task.path,)), *task.aliases):
+        if not _is_path(what):
+            yield f"a name must be text of up to 255 characters without spaces, not {what!r}."
+    if not _are_names(task.sensitive):
+        yield f"sensitive must be a tuple of argument names, not {task.sensitive!r}."
 
 
 def checked_ids(given: Iterable[UUID | str]) -> Sequence[UUID]:

@@ -13,10 +13,9 @@ from typing import Any, Protocol
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
-from django.utils.module_loading import import_string
 
 from .. import serializers
-from ..conf import app_settings
+from ..conf import app_settings, made
 
 #: Under which metadata has what was captured, by the propagators' paths.
 KEY = "django_tasks.context"
@@ -46,17 +45,7 @@ def propagators() -> Mapping[str, Propagator]:
 
 def load(path: str) -> Propagator:
     """Return the propagator at a dotted path. Raise ImproperlyConfigured if there is none."""
-    try:
-        found = import_string(path)
-    except ImportError as error:
-        raise ImproperlyConfigured(f"{_SETTING}: {path!r} cannot be imported: {error}") from error
-    if isinstance(found, type):
-        try:
-            found = found()
-        except TypeError as error:
-            raise ImproperlyConfigured(
-                f"{_SETTING}: {path!r} is made without arguments: {error}"
-            ) from error
+    found = made(_SETTING, path)
     for name in ("capture", "restore"):
         if not callable(getattr(found, name, None)):
             raise ImproperlyConfigured(
