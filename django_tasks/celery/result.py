@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from ..definitions.results import pauses
 from ..dep14.base import DEFAULT_TASK_BACKEND_ALIAS
 from ..dep14.handler import task_backends
 from ..exceptions import TaskResultDoesNotExist
@@ -203,20 +204,16 @@ class AsyncResult:
     wait = get
 
     def _wait(self, timeout: float | None, interval: float, on_interval: Any) -> None:
-        end = None if timeout is None else time.monotonic() + timeout
-        pause = 0.002
-        is_first = True
-        while not self.ready():
-            left = pause if end is None else end - time.monotonic()
-            if left <= 0:
-                raise TimeoutError(self._why_not(timeout))
-            if is_first and (check_wait := getattr(self.backend, "check_wait", None)):
+        check_wait = getattr(self.backend, "check_wait", None)
+        for look, pause in enumerate(pauses(timeout, interval)):
+            if self.ready():
+                return
+            if look == 0 and check_wait is not None and (timeout is None or timeout > 0):
                 check_wait()
-            is_first = False
             if on_interval is not None:
                 on_interval()
-            time.sleep(max(0.0, min(pause, left)))
-            pause = min(pause * 1.5, interval)
+            time.sleep(pause)
+        raise TimeoutError(self._why_not(timeout))
 
     def _why_not(self, timeout: float | None) -> str:
         explain = getattr(self.backend, "explain", None)

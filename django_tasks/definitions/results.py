@@ -261,13 +261,13 @@ def refuse_in_an_event_loop() -> None:
         )
 
 
-def pauses(timeout: float | None) -> Iterator[float]:
-    """Yield growing pauses from 2 ms to 250 ms until `timeout` seconds are over."""
+def pauses(timeout: float | None, longest: float = 0.25) -> Iterator[float]:
+    """Yield growing pauses from 2 ms to `longest` seconds until `timeout` seconds are over."""
     end = None if timeout is None else time.monotonic() + timeout
     pause = 0.002
     while True:
-        left = 0.25 if end is None else end - time.monotonic()
+        left = float("inf") if end is None else end - time.monotonic()
         yield max(0.0, min(pause, left))
         if left <= 0:
             return
-        pause = min(pause * 1.5, 0.25)
+        pause = min(pause * 1.5, longest)
