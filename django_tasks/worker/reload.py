@@ -93,10 +93,9 @@ class _Reloader(autoreload.StatReloader):
         self._seen: set[Path] = set()
 
     def snapshot_files(self) -> Iterator[tuple[Path, float]]:
-        now = time.time()
         for file, mtime in super().snapshot_files():
             # Not what a wrong clock has dated ahead: it would be new again after each restart.
-            is_new = file not in self._seen and self._began < mtime <= now
+            is_new = file not in self._seen and self._began < mtime <= time.time()
             self._seen.add(file)
             yield file, self._began if is_new else mtime
 

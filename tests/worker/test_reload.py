@@ -4,12 +4,14 @@ import os
 import shutil
 import signal
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
 
 from django_tasks import TaskResultStatus
 from django_tasks.models import TaskRecord
+from django_tasks.worker import reload
 from tests.worker import tasks
 from tests.worker.ledger import await_lines, lines, until
 from tests.worker.processes import children_of, session_members
@@ -115,6 +117,23 @@ def test_killed_reloader_leaves_nothing(start, app, book, gate, victim):
     worker.wait()
     until(lambda: not session_members(worker.pid), "the end of all processes")
     assert status(first) == TaskResultStatus.SUCCESSFUL
+
+
+def test_a_file_mended_during_the_first_snapshot_counts_as_changed(tmp_path, monkeypatch):
+    """The process read it before; only the second snapshot may hold its new time."""
+    file = tmp_path / "mended.py"
+    reloader = reload._Reloader()
+
+    def files_while_somebody_types():
+        if not file.exists():
+            file.touch()
+            os.utime(file, ns=(time.time_ns(), time.time_ns()))
+        yield file
+
+    monkeypatch.setattr(reloader, "watched_files", files_while_somebody_types)
+    first, second = (dict(reloader.snapshot_files())[file] for _ in range(2))
+
+    assert first < second == file.stat().st_mtime
 
 
 def status(result):
